@@ -1,0 +1,202 @@
+// The records that hosts leave for one another: beats on the wire, cells on the state volume.
+// Plain data; libha/wire turns them into bytes and back. Any thread.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libha/core/ids.hpp"
+#include "libha/core/time.hpp"
+
+namespace wardom {
+
+inline constexpr std::size_t kMaxDomainHosts = 128;  // CPG's fixed arrays (libcpg) set this limit
+inline constexpr std::size_t kMaxGuestXmlBytes = 256 * 1024;
+inline constexpr std::size_t kMaxGuestsPerHost = 1024;
+inline constexpr std::size_t kMaxAssignments = 2048;  // standing in one domain at a time
+inline constexpr std::size_t kMaxVerdicts = 512;
+
+enum class Link : std::uint8_t { mgmt = 0, storage = 1 };
+inline constexpr std::size_t kLinks = 2;
+
+// Bit i: the domain's i-th member, members sorted by host id.
+using MemberSet = std::bitset<kMaxDomainHosts>;
+
+// What a host has to give, for placement.
+struct Load {
+  std::uint32_t cpu_permille{0};       // busy share of all cores over the last seconds, 0..1000
+  std::uint32_t cpus{0};
+  std::uint64_t memory_total_mib{0};
+  std::uint64_t memory_free_mib{0};    // MemAvailable
+  friend bool operator==(const Load&, const Load&) = default;
+};
+
+// One heartbeat datagram. Sent to every other member on both links, and at once when
+// decision_sequence or table_sequence has grown: that is the nudge "look at my block".
+struct Beat {
+  HostId from;
+  Incarnation incarnation;
+  DaemonEpoch epoch;
+  Link link{Link::mgmt};
+  Sequence sequence;                 // per (sender's daemon run, link); strictly grows
+  std::uint64_t run{0};              // drawn at each daemon start; a new run resets `sequence`
+  std::uint64_t config_digest{0};    // hash of the members as configured; views need equality
+  MemberSet sees_mgmt;               // whom the sender hears on each link, itself included
+  MemberSet sees_storage;
+  MemberSet sees_disk;               // whose slot moves, as read by the sender
+  Sequence slot_sequence;            // newest acknowledged write of its own slot, 0: none
+  Sequence decision_sequence;        // newest acknowledged write of its own decision cell
+  Sequence table_sequence;           // newest acknowledged write of its own host table
+  bool volume_ok{false};             // own writes and reads complete in time
+  bool hypervisor_ok{false};         // libvirt answers
+  bool leaving{false};               // "I am going": an orderly stop of the daemon
+  Load load;
+  friend bool operator==(const Beat&, const Beat&) = default;
+};
+
+// Cells of the state volume. Every cell is an A/B pair of extents and has exactly one writer.
+enum class Region : std::uint8_t {
+  superblock = 0,
+  directory = 1,  // index: domain
+  slot = 2,       // index: host
+  ballot = 3,     // index: domain * hosts + host
+  decision = 4,   // index: host
+  table = 5,      // index: host
+};
+
+struct Cell {
+  Region region{Region::slot};
+  std::uint32_t index{0};
+  friend auto operator<=>(const Cell&, const Cell&) = default;
+};
+
+// Life of a slot, as its own host states it.
+enum class SlotState : std::uint8_t { joining = 0, up = 1, left = 2 };
+
+// The disk heartbeat. The keeper writes it; part of it comes from wardomd. The incarnation, the
+// host and the sequence stand in the cell's header.
+struct Slot {
+  SlotState state{SlotState::joining};
+  Bits128 boot_id;                // /proc/sys/kernel/random/boot_id
+  Bits128 machine_id;             // /etc/machine-id
+  Bits128 dmi_uuid;               // zero where the machine has none
+  std::uint64_t raw_ns{0};        // CLOCK_MONOTONIC_RAW just before this write was submitted
+  std::uint32_t t_f_ms{0};        // feed window; 0 with no_lease
+  std::uint32_t w_ms{0};          // watchdog's measured worst time; 0: no lease is published
+  std::uint64_t w_fingerprint{0};
+  DaemonEpoch daemon_epoch;
+  std::uint64_t daemon_progress{0};  // grows with wardomd's turns; 0: no daemon connected
+  MemberSet sees_mgmt;
+  MemberSet sees_storage;
+  MemberSet sees_disk;
+  Load load;
+  std::string host_name;          // for people; at most 64 bytes
+  friend bool operator==(const Slot&, const Slot&) = default;
+};
+
+// Why acting is allowed. `none` never stands on the volume.
+enum class Proof : std::uint8_t {
+  none = 0, power_off = 1, lease_expired = 2, rebooted = 3, released = 4, operator_word = 5
+};
+
+// A stored, never-withdrawn statement about an incarnation: dead, with its proof.
+struct Verdict {
+  HostId host;
+  Incarnation incarnation;
+  Proof proof{Proof::none};
+  LockVersion version;
+  RecoveryId recovery;
+  WallTime first_sign;
+  WallTime judged;
+  std::string detail;  // for people, at most 200 bytes
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+
+enum class Cause : std::uint8_t { protect = 0, verdict = 1, retry = 2, operator_word = 3 };
+
+// "Guest g, generation n, now belongs to host t." Sticky until t yields, refuses or is proved dead.
+struct Assignment {
+  GuestId guest;
+  Generation generation;
+  HostId target;
+  Incarnation target_incarnation;
+  DaemonEpoch target_epoch;
+  LockVersion version;
+  Cause cause{Cause::protect};
+  HostId from;                   // whose recorded table holds the guest's XML; kNoHost: the target's
+  Incarnation from_incarnation;
+  // The claims that no longer count: (host, incarnation) of every earlier claim ended by a verdict,
+  // a yield or a refusal known to the decider.
+  struct Ended {
+    HostId host;
+    Incarnation incarnation;
+    Generation generation;
+    friend bool operator==(const Ended&, const Ended&) = default;
+  };
+  std::vector<Ended> ended;
+  RecoveryId recovery;
+  std::int32_t priority{0};
+  friend bool operator==(const Assignment&, const Assignment&) = default;
+};
+
+// What a host has decided while it was decider.
+struct Decision {
+  LockVersion version;
+  std::vector<Verdict> verdicts;
+  std::vector<Assignment> assignments;
+  friend bool operator==(const Decision&, const Decision&) = default;
+};
+
+// Where a guest stands on a host. The transitions stand in core/guest_life.hpp.
+enum class GuestPhase : std::uint8_t {
+  assigned = 0, claimed = 1, starting = 2, holding = 3, yielded = 4, refused = 5,
+  claimed_incoming = 6
+};
+
+enum class Wanted : std::uint8_t { running = 0, stopped = 1 };
+
+// One protected guest in its host's table.
+struct GuestEntry {
+  GuestId guest;
+  std::string name;               // libvirt's name, at most 255 bytes
+  Generation generation;
+  GuestPhase phase{GuestPhase::assigned};
+  Wanted wanted{Wanted::running};
+  std::int32_t priority{0};       // higher starts first; -1000..1000
+  std::uint64_t memory_kib{0};
+  std::uint32_t vcpus{0};
+  LockVersion under;              // the lock version of the assignment it rests on
+  RecoveryId recovery;            // zero unless it came here by a recovery
+  WallTime since;                 // of the phase
+  std::string reason;             // why refused or yielded, for people, at most 500 bytes
+  std::vector<std::string> waived;  // host-local things that the operator accepted by name
+  std::string xml;                // full libvirt XML, inactive, secrets included
+  friend bool operator==(const GuestEntry&, const GuestEntry&) = default;
+};
+
+// Everything that a host owns or has claimed. The incarnation stands in the cell's header.
+struct HostTable {
+  std::vector<GuestEntry> guests;
+  friend bool operator==(const HostTable&, const HostTable&) = default;
+};
+
+// What the formatter wrote, in the superblock.
+struct Geometry {
+  Bits128 volume_uuid;
+  std::string cluster;            // cluster.name, at most 64 bytes
+  std::uint32_t hosts{0};         // highest host id, 2..2000
+  std::uint32_t domains{0};       // highest domain id, 1..250
+  std::uint32_t decision_blocks{0};  // 4 KiB blocks of one decision extent
+  std::uint32_t table_blocks{0};     // 4 KiB blocks of one table extent
+  std::uint32_t t_f_ms{0};
+  std::uint32_t w_ms{0};
+  std::uint32_t l_late_ms{0};
+  std::uint32_t l_late_after_off_ms{0};
+  WallTime formatted;
+  friend bool operator==(const Geometry&, const Geometry&) = default;
+};
+
+}  // namespace wardom

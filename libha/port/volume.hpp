@@ -1,0 +1,101 @@
+// Port: the state volume as wardomd sees it, that is, through wardom-keeper.
+//
+// wardomd never opens the volume. The keeper reads and writes cells for it, chooses the A/B twin,
+// checks CRCs and keeps one write in flight per cell. All calls return at once; answers come as
+// events, each exactly once per ticket, from the adapter's thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "libha/core/ids.hpp"
+#include "libha/core/records.hpp"
+#include "libha/core/time.hpp"
+
+namespace wardom::port {
+
+// How a cell read ended. Only `valid` carries a payload. `unreadable`, `damaged` and `foreign` are
+// unknown, and unknown is never dead.
+enum class CellStatus : std::uint8_t {
+  valid,       // the twin with the highest sequence passed every check
+  empty,       // both twins are as the formatter left them
+  damaged,     // no twin passes its CRC, or the newer twin is torn and nothing older is valid
+  foreign,     // another volume's, region's, index's or version's block stands here
+  unreadable,  // the read failed or did not end in time
+};
+
+struct CellRead {
+  Cell cell;
+  CellStatus status{CellStatus::unreadable};
+  HostId writer;
+  Incarnation incarnation;
+  Sequence sequence;
+  std::vector<std::uint8_t> payload;
+  std::string error;  // for people, empty when valid
+};
+
+struct ReadDone {
+  Ticket ticket;
+  std::vector<CellRead> cells;  // in the order asked
+};
+
+struct WriteDone {
+  Ticket ticket;
+  Cell cell;
+  bool acknowledged{false};  // false: unknown whether it landed, or refused; see error
+  Sequence sequence;         // of the acknowledged write
+  std::string error;
+};
+
+// The keeper answered the daemon's greeting: who this host is on the volume.
+struct VolumeReady {
+  HostId self;
+  Incarnation incarnation;
+  DaemonEpoch epoch;
+  Geometry geometry;
+};
+
+// The keeper's heartbeat write was acknowledged.
+struct HeartbeatDone {
+  Sequence sequence;
+  Instant submitted;  // CLOCK_MONOTONIC_RAW just before it was submitted
+};
+
+// The connection to the keeper is gone, or the keeper cannot use the volume. Outstanding tickets
+// are answered with `unreadable` / not acknowledged before this event. The adapter reconnects by
+// itself, with back-off.
+struct VolumeLost {
+  std::string reason;
+};
+
+// What the daemon wants published with the next heartbeat.
+struct SelfView {
+  std::uint64_t progress{0};
+  MemberSet sees_mgmt;
+  MemberSet sees_storage;
+  MemberSet sees_disk;
+  Load load;
+};
+
+struct VolumeEvents {
+  std::function<void(VolumeReady)> ready;
+  std::function<void(ReadDone)> read_done;
+  std::function<void(WriteDone)> write_done;
+  std::function<void(HeartbeatDone)> heartbeat;
+  std::function<void(VolumeLost)> lost;
+};
+
+class Volume {
+ public:
+  // Reads cells, any host's. At most 256 cells in one call.
+  virtual void read(Ticket ticket, std::vector<Cell> cells) = 0;
+  // Writes the own host's decision or table cell. The keeper refuses any other cell.
+  virtual void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) = 0;
+  virtual void publish(const SelfView& view) = 0;
+
+ protected:
+  ~Volume() = default;  // not destroyed through the port
+};
+
+}  // namespace wardom::port
