@@ -164,6 +164,8 @@ struct GuestEntry {
   std::string name;               // libvirt's name, at most 255 bytes
   Generation generation;
   GuestPhase phase{GuestPhase::assigned};
+  Incarnation holder;             // of the host that put the guest into this phase; a later
+                                  // incarnation keeps the entry as history, and owns nothing by it
   Wanted wanted{Wanted::running};
   std::int32_t priority{0};       // higher starts first; -1000..1000
   std::uint64_t memory_kib{0};

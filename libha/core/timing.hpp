@@ -1,0 +1,66 @@
+// Every timeout of the cluster and every inequality between timeouts, in one place.
+//
+// The values come from [timing] and [bmc] of wardom.toml and are the same on all hosts. check()
+// runs before anything else uses them. Pure; any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "libha/core/time.hpp"
+
+namespace wardom {
+
+// How patient the lease is. `normal` is "default" in wardom.toml, a keyword in C++.
+enum class Profile : std::uint8_t { fast, normal, tolerant };
+
+// Clock-rate error of two hosts, of a hardware watchdog, and the granularity of both.
+inline constexpr std::int64_t kClockErrorPercent = 1;
+inline constexpr std::int64_t kWatchdogErrorPercent = 5;
+inline constexpr Duration kClockGranularity = std::chrono::seconds{1};
+
+inline constexpr Duration kBeatIntervalMin = std::chrono::milliseconds{50};
+inline constexpr Duration kBeatIntervalMax = std::chrono::seconds{1};
+inline constexpr Duration kSuspectAfterMin = std::chrono::milliseconds{150};
+inline constexpr Duration kSuspectAfterMax = std::chrono::seconds{10};
+inline constexpr Duration kDiskIntervalMin = std::chrono::milliseconds{100};
+inline constexpr Duration kDiskIntervalMax = std::chrono::seconds{5};
+inline constexpr Duration kPowerPollMin = std::chrono::milliseconds{250};
+inline constexpr Duration kPowerPollMax = std::chrono::seconds{30};
+inline constexpr Duration kBmcTimeoutMin = std::chrono::milliseconds{200};
+inline constexpr Duration kBmcTimeoutMax = std::chrono::seconds{10};
+
+struct Timing {
+  Profile profile{Profile::normal};
+  Duration feed_window{std::chrono::seconds{20}};      // T_F: a heartbeat write extends life so long
+  Duration watchdog{std::chrono::seconds{10}};         // W: from the last feed to the reset, at worst
+  Duration beat_interval{std::chrono::milliseconds{100}};  // between two beats on one link
+  Duration suspect_after{std::chrono::milliseconds{400}};  // silence on both links makes a suspect
+  Duration disk_interval{std::chrono::milliseconds{250}};  // between two disk heartbeats
+  Duration power_poll{std::chrono::seconds{1}};        // between two power readings of a live host
+  Duration bmc_timeout{std::chrono::seconds{2}};       // [bmc] session_timeout: one answer at most
+  friend bool operator==(const Timing&, const Timing&) = default;
+};
+
+// The defaults with the profile's T_F and W.
+Timing timing_of(Profile profile);
+
+// D: how long an observer must see a slot silent before its lease has expired for certain.
+Duration lease_silence(const Timing& timing);
+
+// One inequality that does not hold. `key` is the key of wardom.toml that should change, such as
+// "timing.suspect_after".
+struct TimingFault {
+  std::string key;
+  std::string what;  // what is wrong and what to do
+};
+
+// Every range and inequality that `timing` breaks; empty when it may be used.
+std::vector<TimingFault> check(const Timing& timing);
+
+// "400ms", "2s", "1m": as wardom.toml spells it.
+std::string to_text(Duration duration);
+const char* to_text(Profile profile);
+
+}  // namespace wardom
