@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "libha/config/config.hpp"
@@ -496,11 +497,13 @@ class Reader {
 
   void check_domains() {
     if (config_.hosts.empty()) return;  // reported already, once
+    std::set<std::string> seen;
     for (const auto& domain : config_.domains) {
       const auto place = domain_places_[domain.name];
       const auto count = config_.members(domain.id).size();
       const auto key = "domain." + domain.name;
-      if (domain.id == DomainId{}) continue;  // reported already
+      // Reported already: no id, or a second domain of that name, which no host can mean.
+      if (domain.id == DomainId{} || !seen.insert(domain.name).second) continue;
       if (count == 0)
         problems_.push_back(
             {place.line, place.column, key, "has no hosts; remove it or add a [[host]] with it"});
