@@ -60,7 +60,7 @@ struct HypervisorDown {
   std::string reason;
 };
 
-enum class Act : std::uint8_t { define, start, kill, undefine, describe };
+enum class Act : std::uint8_t { define, start, kill, undefine, describe, mark, unmark };
 
 struct ActDone {
   Ticket ticket;
@@ -96,6 +96,11 @@ class Hypervisor {
   virtual void undefine(Ticket ticket, GuestId guest) = 0;
   // By name or UUID text; answers with xml, memory and state.
   virtual void describe(Ticket ticket, std::string name_or_uuid) = 0;
+  // Writes into the definition, and into the running guest, that Wardom protects it since this
+  // generation. The libvirt hook goes by this mark while the daemon is away.
+  virtual void mark(Ticket ticket, GuestId guest, Generation generation) = 0;
+  // Takes the mark away. Done already, or no such guest: ok.
+  virtual void unmark(Ticket ticket, GuestId guest) = 0;
 
  protected:
   ~Hypervisor() = default;
