@@ -1,0 +1,99 @@
+#include "libha/wire/beat.hpp"
+
+#include "libha/core/check.hpp"
+
+namespace wardom::wire {
+namespace {
+
+constexpr std::uint8_t kVolumeOk = 1;
+constexpr std::uint8_t kHypervisorOk = 2;
+constexpr std::uint8_t kLeaving = 4;
+constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving;
+
+Beat read_body(Reader& in, Link link, std::uint8_t flags) {
+  Beat beat;
+  beat.link = link;
+  beat.volume_ok = (flags & kVolumeOk) != 0;
+  beat.hypervisor_ok = (flags & kHypervisorOk) != 0;
+  beat.leaving = (flags & kLeaving) != 0;
+  beat.from = HostId{in.u16()};
+  beat.incarnation = in.incarnation();
+  beat.epoch = DaemonEpoch{in.u32()};
+  beat.sequence = Sequence{in.u64()};
+  beat.run = in.u64();
+  beat.config_digest = in.u64();
+  beat.sees_mgmt = in.members();
+  beat.sees_storage = in.members();
+  beat.sees_disk = in.members();
+  beat.slot_sequence = Sequence{in.u64()};
+  beat.decision_sequence = Sequence{in.u64()};
+  beat.table_sequence = Sequence{in.u64()};
+  beat.load = in.load();
+  return beat;
+}
+
+}  // namespace
+
+const char* to_text(BeatError error) {
+  switch (error) {
+    case BeatError::wrong_size: return "wrong size";
+    case BeatError::bad_magic: return "not a beat";
+    case BeatError::unknown_version: return "unknown version";
+    case BeatError::bad_hash: return "bad hash";
+    case BeatError::wrong_addressee: return "wrong addressee";
+    case BeatError::wrong_link: return "wrong link";
+    case BeatError::malformed: return "malformed";
+  }
+  return "?";
+}
+
+Bytes encode_beat(const Key& key, const Beat& beat, HostId to) {
+  Writer out;
+  out.u32(kBeatMagic);
+  out.u16(kBeatVersion);
+  out.u16(to.value);
+  out.u8(static_cast<std::uint8_t>(beat.link));
+  out.u8(static_cast<std::uint8_t>((beat.volume_ok ? kVolumeOk : 0) |
+                                   (beat.hypervisor_ok ? kHypervisorOk : 0) |
+                                   (beat.leaving ? kLeaving : 0)));
+  out.u16(beat.from.value);
+  out.incarnation(beat.incarnation);
+  out.u32(beat.epoch.value);
+  out.u64(beat.sequence.value);
+  out.u64(beat.run);
+  out.u64(beat.config_digest);
+  out.members(beat.sees_mgmt);
+  out.members(beat.sees_storage);
+  out.members(beat.sees_disk);
+  out.u64(beat.slot_sequence.value);
+  out.u64(beat.decision_sequence.value);
+  out.u64(beat.table_sequence.value);
+  out.load(beat.load);
+  out.bytes(key.beat_hash(out.view()));
+  WARDOM_CHECK(out.size() == kBeatBytes);
+  return out.take();
+}
+
+BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link) {
+  Reader in(datagram);
+  const auto magic = in.u32();
+  const auto version = in.u16();
+  if (in.failed()) return BeatError::wrong_size;
+  if (magic != kBeatMagic) return BeatError::bad_magic;
+  if (version != kBeatVersion) return BeatError::unknown_version;
+  if (datagram.size() != kBeatBytes) return BeatError::wrong_size;
+  const View signed_part = datagram.first(kBeatBytes - kBeatHashBytes);
+  if (!equal_hash(key.beat_hash(signed_part), datagram.last(kBeatHashBytes)))
+    return BeatError::bad_hash;
+  if (HostId{in.u16()} != self) return BeatError::wrong_addressee;
+  const auto sent_on = in.u8();
+  if (sent_on >= kLinks) return BeatError::malformed;
+  if (static_cast<Link>(sent_on) != link) return BeatError::wrong_link;
+  const auto flags = in.u8();
+  const Beat beat = read_body(in, link, flags);
+  const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost;
+  if (in.failed() || in.left() != kBeatHashBytes || !in_range) return BeatError::malformed;
+  return beat;
+}
+
+}  // namespace wardom::wire

@@ -1,0 +1,175 @@
+// Little-endian writing and bounded reading. Everything that Wardom puts on a wire or a volume goes
+// through these two, so that bounds and byte order are settled in one place. Pure; any thread.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libha/core/ids.hpp"
+#include "libha/core/records.hpp"
+
+namespace wardom::wire {
+
+using Bytes = std::vector<std::uint8_t>;
+using View = std::span<const std::uint8_t>;
+
+class Writer {
+ public:
+  template <std::unsigned_integral T>
+  void number(T value) {
+    for (std::size_t i = 0; i < sizeof(T); ++i)
+      out_.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> (8 * i)));
+  }
+  void u8(std::uint8_t v) { number(v); }
+  void u16(std::uint16_t v) { number(v); }
+  void u32(std::uint32_t v) { number(v); }
+  void u64(std::uint64_t v) { number(v); }
+  void i32(std::int32_t v) { number(static_cast<std::uint32_t>(v)); }
+  void i64(std::int64_t v) { number(static_cast<std::uint64_t>(v)); }
+  void flag(bool v) { u8(v ? 1 : 0); }
+  void zeros(std::size_t count) { out_.insert(out_.end(), count, 0); }
+  void bytes(View v) { out_.insert(out_.end(), v.begin(), v.end()); }
+  void bits(const Bits128& v) { bytes(v.bytes); }
+  void incarnation(const Incarnation& v) {
+    u64(v.number);
+    bits(v.id);
+  }
+  void members(const MemberSet& v) {
+    for (std::size_t i = 0; i < kMaxDomainHosts; i += 8) {
+      std::uint8_t byte = 0;
+      for (std::size_t bit = 0; bit < 8; ++bit)
+        byte = static_cast<std::uint8_t>(byte | (v[i + bit] ? 1u << bit : 0u));
+      u8(byte);
+    }
+  }
+  void load(const Load& v) {
+    u32(v.cpu_permille);
+    u32(v.cpus);
+    u64(v.memory_total_mib);
+    u64(v.memory_free_mib);
+  }
+  // A text with its length in front. The caller keeps to the field's limit: see fits().
+  void text8(std::string_view v) {
+    u8(static_cast<std::uint8_t>(v.size()));
+    chars(v);
+  }
+  void text16(std::string_view v) {
+    u16(static_cast<std::uint16_t>(v.size()));
+    chars(v);
+  }
+  void text32(std::string_view v) {
+    u32(static_cast<std::uint32_t>(v.size()));
+    chars(v);
+  }
+  std::size_t size() const { return out_.size(); }
+  const Bytes& view() const { return out_; }
+  Bytes take() { return std::move(out_); }
+
+ private:
+  void chars(std::string_view v) { out_.insert(out_.end(), v.begin(), v.end()); }
+  Bytes out_;
+};
+
+// Reads what Writer wrote. A read past the end, a text above its limit, an enumerator above its
+// highest or a bool other than 0 and 1 makes the reader fail; it then stays failed and hands out
+// zeros. So a decoder reads everything, asks complete() once, and only then believes a field.
+class Reader {
+ public:
+  explicit Reader(View in) : in_(in) {}
+
+  template <std::unsigned_integral T>
+  T number() {
+    const View raw = take(sizeof(T));
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < raw.size(); ++i) value |= std::uint64_t{raw[i]} << (8 * i);
+    return static_cast<T>(value);
+  }
+  std::uint8_t u8() { return number<std::uint8_t>(); }
+  std::uint16_t u16() { return number<std::uint16_t>(); }
+  std::uint32_t u32() { return number<std::uint32_t>(); }
+  std::uint64_t u64() { return number<std::uint64_t>(); }
+  std::int32_t i32() { return static_cast<std::int32_t>(u32()); }
+  std::int64_t i64() { return static_cast<std::int64_t>(u64()); }
+  bool flag() { return enumeration<std::uint8_t>(1) != 0; }
+  template <class E>
+  E enumeration(E highest) {
+    const auto value = u8();
+    if (value > static_cast<std::uint8_t>(highest)) fail();
+    return failed_ ? E{} : static_cast<E>(value);
+  }
+  // Reserved bytes are zero in this version; anything else is not ours to interpret.
+  void zeros(std::size_t count) {
+    for (auto b : take(count))
+      if (b != 0) fail();
+  }
+  Bits128 bits() {
+    Bits128 out;
+    const View raw = take(out.bytes.size());
+    for (std::size_t i = 0; i < raw.size(); ++i) out.bytes[i] = raw[i];
+    return out;
+  }
+  Incarnation incarnation() {
+    Incarnation out;
+    out.number = u64();
+    out.id = bits();
+    return out;
+  }
+  MemberSet members() {
+    MemberSet out;
+    const View raw = take(kMaxDomainHosts / 8);
+    for (std::size_t i = 0; i < raw.size() * 8; ++i) out[i] = ((raw[i / 8] >> (i % 8)) & 1) != 0;
+    return out;
+  }
+  Load load() {
+    Load out;
+    out.cpu_permille = u32();
+    out.cpus = u32();
+    out.memory_total_mib = u64();
+    out.memory_free_mib = u64();
+    if (out.cpu_permille > 1000) fail();
+    return out;
+  }
+  std::string text8(std::size_t limit) { return text(u8(), limit); }
+  std::string text16(std::size_t limit) { return text(u16(), limit); }
+  std::string text32(std::size_t limit) { return text(u32(), limit); }
+  // A count of items, each of which takes at least `least` bytes: so no allocation can be larger
+  // than the input warrants.
+  std::size_t count16(std::size_t limit, std::size_t least) {
+    const std::size_t n = u16();
+    if (n > limit || n * least > left()) fail();
+    return failed_ ? 0 : n;
+  }
+  View take(std::size_t count) {
+    if (failed_ || count > left()) {
+      fail();
+      return {};
+    }
+    const View out = in_.subspan(at_, count);
+    at_ += count;
+    return out;
+  }
+  View rest() { return take(left()); }
+  std::size_t left() const { return in_.size() - at_; }
+  void fail() { failed_ = true; }
+  bool failed() const { return failed_; }
+  // Nothing failed and nothing is left over.
+  bool complete() const { return !failed_ && left() == 0; }
+
+ private:
+  std::string text(std::size_t size, std::size_t limit) {
+    if (size > limit) fail();
+    const View raw = take(size);
+    return failed_ ? std::string() : std::string(raw.begin(), raw.end());
+  }
+  View in_;
+  std::size_t at_{0};
+  bool failed_{false};
+};
+
+}  // namespace wardom::wire

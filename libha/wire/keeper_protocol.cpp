@@ -1,0 +1,298 @@
+#include "libha/wire/keeper_protocol.hpp"
+
+#include <string_view>
+
+#include "libha/core/check.hpp"
+#include "libha/wire/superblock.hpp"
+
+namespace wardom::wire {
+namespace {
+
+enum class Type : std::uint8_t {
+  hello = 1,
+  read = 2,
+  write = 3,
+  publish = 4,
+  ready = 65,
+  read_answer = 66,
+  write_answer = 67,
+  heartbeat = 68,
+  refused = 69,
+};
+
+constexpr std::size_t kCellBytes = 5;
+constexpr std::size_t kCellViewLeast = kCellBytes + 1 + 1 + 2 + 24 + 8 + 4 + 2;
+
+std::string_view cut(std::string_view text) { return text.substr(0, kMaxErrorBytes); }
+
+void write(Writer& out, const Cell& cell) {
+  out.u8(static_cast<std::uint8_t>(cell.region));
+  out.u32(cell.index);
+}
+
+Cell read_cell(Reader& in) {
+  Cell cell;
+  cell.region = in.enumeration(Region::table);
+  cell.index = in.u32();
+  return cell;
+}
+
+void write_payload(Writer& out, View payload) {
+  out.u32(static_cast<std::uint32_t>(payload.size()));
+  out.bytes(payload);
+}
+
+Bytes read_payload(Reader& in) {
+  const View raw = in.take(in.u32());
+  return Bytes(raw.begin(), raw.end());
+}
+
+struct Body {
+  Writer& out;
+
+  Type operator()(const Hello& m) {
+    out.i32(m.daemon_pid);
+    out.u64(m.run);
+    return Type::hello;
+  }
+  Type operator()(const ReadRequest& m) {
+    out.u64(m.ticket.value);
+    out.u16(static_cast<std::uint16_t>(m.cells.size()));
+    for (const auto& cell : m.cells) write(out, cell);
+    return Type::read;
+  }
+  Type operator()(const WriteRequest& m) {
+    out.u64(m.ticket.value);
+    write(out, m.cell);
+    write_payload(out, m.payload);
+    return Type::write;
+  }
+  Type operator()(const PublishRequest& m) {
+    out.u64(m.progress);
+    out.members(m.sees_mgmt);
+    out.members(m.sees_storage);
+    out.members(m.sees_disk);
+    out.load(m.load);
+    return Type::publish;
+  }
+  Type operator()(const ReadyMessage& m) {
+    out.u16(m.self.value);
+    out.incarnation(m.incarnation);
+    out.u32(m.epoch.value);
+    out.bytes(encode_superblock(m.geometry));
+    return Type::ready;
+  }
+  Type operator()(const ReadAnswer& m) {
+    out.u64(m.ticket.value);
+    out.flag(m.last);
+    out.u16(static_cast<std::uint16_t>(m.cells.size()));
+    for (const auto& view : m.cells) {
+      write(out, view.cell);
+      out.u8(static_cast<std::uint8_t>(view.state));
+      out.flag(view.twin_damaged);
+      out.u16(view.writer.value);
+      out.incarnation(view.incarnation);
+      out.u64(view.sequence.value);
+      write_payload(out, view.payload);
+      out.text16(cut(view.error));
+    }
+    return Type::read_answer;
+  }
+  Type operator()(const WriteAnswer& m) {
+    out.u64(m.ticket.value);
+    write(out, m.cell);
+    out.flag(m.acknowledged);
+    out.u64(m.sequence.value);
+    out.text16(cut(m.error));
+    return Type::write_answer;
+  }
+  Type operator()(const HeartbeatMessage& m) {
+    out.u64(m.sequence.value);
+    out.u64(m.raw_ns);
+    return Type::heartbeat;
+  }
+  Type operator()(const RefusedMessage& m) {
+    out.text16(cut(m.reason));
+    return Type::refused;
+  }
+};
+
+template <class Message>
+Bytes encode(const Message& message) {
+  Writer body;
+  const auto type = std::visit(Body{body}, message);
+  Writer frame;
+  frame.u32(static_cast<std::uint32_t>(body.size() + 3));
+  frame.u8(static_cast<std::uint8_t>(type));
+  frame.u16(kKeeperProtocolVersion);
+  frame.bytes(body.view());
+  WARDOM_CHECK(frame.size() <= kMaxFrameBytes);
+  return frame.take();
+}
+
+ReadRequest read_request(Reader& in) {
+  ReadRequest m;
+  m.ticket = Ticket{in.u64()};
+  m.cells.resize(in.count16(kMaxReadCells, kCellBytes));
+  for (auto& cell : m.cells) cell = read_cell(in);
+  return m;
+}
+
+WriteRequest write_request(Reader& in) {
+  WriteRequest m;
+  m.ticket = Ticket{in.u64()};
+  m.cell = read_cell(in);
+  m.payload = read_payload(in);
+  return m;
+}
+
+PublishRequest publish_request(Reader& in) {
+  PublishRequest m;
+  m.progress = in.u64();
+  m.sees_mgmt = in.members();
+  m.sees_storage = in.members();
+  m.sees_disk = in.members();
+  m.load = in.load();
+  return m;
+}
+
+ReadyMessage ready_message(Reader& in) {
+  ReadyMessage m;
+  m.self = HostId{in.u16()};
+  m.incarnation = in.incarnation();
+  m.epoch = DaemonEpoch{in.u32()};
+  if (auto geometry = decode_superblock(in.rest()))
+    m.geometry = geometry.value();
+  else
+    in.fail();
+  return m;
+}
+
+ReadAnswer read_answer(Reader& in) {
+  ReadAnswer m;
+  m.ticket = Ticket{in.u64()};
+  m.last = in.flag();
+  m.cells.resize(in.count16(kMaxReadCells, kCellViewLeast));
+  for (auto& view : m.cells) {
+    view.cell = read_cell(in);
+    view.state = in.enumeration(ExtentState::unreadable);
+    view.twin_damaged = in.flag();
+    view.writer = HostId{in.u16()};
+    view.incarnation = in.incarnation();
+    view.sequence = Sequence{in.u64()};
+    view.payload = read_payload(in);
+    view.error = in.text16(kMaxErrorBytes);
+  }
+  return m;
+}
+
+WriteAnswer write_answer(Reader& in) {
+  WriteAnswer m;
+  m.ticket = Ticket{in.u64()};
+  m.cell = read_cell(in);
+  m.acknowledged = in.flag();
+  m.sequence = Sequence{in.u64()};
+  m.error = in.text16(kMaxErrorBytes);
+  return m;
+}
+
+// The type of a frame, once its version is ours.
+Result<Type> open_frame(Reader& in) {
+  const auto type = static_cast<Type>(in.u8());
+  const auto version = in.u16();
+  if (in.failed()) return failure("keeper protocol: short frame");
+  if (version != kKeeperProtocolVersion)
+    return failure("keeper protocol: version " + std::to_string(version) + ", this one speaks " +
+                   std::to_string(kKeeperProtocolVersion) +
+                   "; wardomd and wardom-keeper must be of the same release");
+  return type;
+}
+
+template <class Message>
+Result<Message> close_frame(const Reader& in, Message message) {
+  if (!in.complete()) return failure("keeper protocol: malformed frame");
+  return message;
+}
+
+}  // namespace
+
+Bytes encode_frame(const DaemonMessage& message) { return encode(message); }
+Bytes encode_frame(const KeeperMessage& message) { return encode(message); }
+
+Result<DaemonMessage> decode_daemon_frame(View frame) {
+  Reader in(frame);
+  const auto type = open_frame(in);
+  if (!type) return failure(type.error().message);
+  DaemonMessage message;
+  if (type.value() == Type::hello) {
+    Hello hello;
+    hello.daemon_pid = in.i32();
+    hello.run = in.u64();
+    message = hello;
+  } else if (type.value() == Type::read) {
+    message = read_request(in);
+  } else if (type.value() == Type::write) {
+    message = write_request(in);
+  } else if (type.value() == Type::publish) {
+    message = publish_request(in);
+  } else {
+    return failure("keeper protocol: not a daemon's message");
+  }
+  return close_frame(in, std::move(message));
+}
+
+Result<KeeperMessage> decode_keeper_frame(View frame) {
+  Reader in(frame);
+  const auto type = open_frame(in);
+  if (!type) return failure(type.error().message);
+  KeeperMessage message;
+  if (type.value() == Type::ready) {
+    message = ready_message(in);
+  } else if (type.value() == Type::read_answer) {
+    message = read_answer(in);
+  } else if (type.value() == Type::write_answer) {
+    message = write_answer(in);
+  } else if (type.value() == Type::heartbeat) {
+    HeartbeatMessage m;
+    m.sequence = Sequence{in.u64()};
+    m.raw_ns = in.u64();
+    message = m;
+  } else if (type.value() == Type::refused) {
+    message = RefusedMessage{in.text16(kMaxErrorBytes)};
+  } else {
+    return failure("keeper protocol: not a keeper's message");
+  }
+  return close_frame(in, std::move(message));
+}
+
+void FrameReader::feed(View bytes) {
+  if (broken_) return;
+  if (used_ > 0) {
+    buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
+    used_ = 0;
+  }
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+}
+
+std::optional<Bytes> FrameReader::next() {
+  if (broken_) return std::nullopt;
+  Reader in(View(buffer_).subspan(used_));
+  const std::size_t length = in.u32();
+  if (in.failed()) return std::nullopt;
+  if (length + 4 > kMaxFrameBytes) {
+    broken_ = true;
+    return std::nullopt;
+  }
+  const View frame = in.take(length);
+  if (in.failed()) return std::nullopt;
+  used_ += 4 + length;
+  Bytes out(frame.begin(), frame.end());
+  if (used_ == buffer_.size()) {
+    // A large table has passed: the keeper stays small between the rare large writes.
+    buffer_ = Bytes();
+    used_ = 0;
+  }
+  return out;
+}
+
+}  // namespace wardom::wire

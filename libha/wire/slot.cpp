@@ -1,0 +1,57 @@
+#include "libha/wire/slot.hpp"
+
+#include <algorithm>
+
+#include "libha/core/check.hpp"
+#include "libha/wire/superblock.hpp"
+
+namespace wardom::wire {
+
+Bytes encode_slot(const Slot& s) {
+  Writer out;
+  out.u8(static_cast<std::uint8_t>(s.state));
+  out.zeros(3);
+  out.u32(s.t_f_ms);
+  out.u32(s.w_ms);
+  out.u32(s.daemon_epoch.value);
+  out.u64(s.w_fingerprint);
+  out.u64(s.raw_ns);
+  out.u64(s.daemon_progress);
+  out.bits(s.boot_id);
+  out.bits(s.machine_id);
+  out.bits(s.dmi_uuid);
+  out.members(s.sees_mgmt);
+  out.members(s.sees_storage);
+  out.members(s.sees_disk);
+  out.load(s.load);
+  out.text8(std::string_view(s.host_name).substr(0, kMaxHostNameBytes));
+  WARDOM_CHECK(out.size() <= kHeadPayload);
+  return out.take();
+}
+
+Result<Slot> decode_slot(View payload) {
+  Reader in(payload);
+  Slot s;
+  s.state = in.enumeration(SlotState::left);
+  in.zeros(3);
+  s.t_f_ms = in.u32();
+  s.w_ms = in.u32();
+  s.daemon_epoch = DaemonEpoch{in.u32()};
+  s.w_fingerprint = in.u64();
+  s.raw_ns = in.u64();
+  s.daemon_progress = in.u64();
+  s.boot_id = in.bits();
+  s.machine_id = in.bits();
+  s.dmi_uuid = in.bits();
+  s.sees_mgmt = in.members();
+  s.sees_storage = in.members();
+  s.sees_disk = in.members();
+  s.load = in.load();
+  s.host_name = in.text8(kMaxHostNameBytes);
+  if (!in.complete()) return failure("slot: malformed");
+  if (s.t_f_ms > kMaxTimeMs || s.w_ms > kMaxTimeMs)
+    return failure("slot: a time is longer than an hour");
+  return s;
+}
+
+}  // namespace wardom::wire
