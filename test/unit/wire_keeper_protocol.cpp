@@ -1,0 +1,95 @@
+#include <catch2/catch.hpp>
+
+#include "libha/wire/keeper_protocol.hpp"
+#include "wire_samples.hpp"
+
+using namespace wardom;
+using namespace wardom::wire;
+
+namespace {
+
+std::vector<DaemonMessage> daemon_messages() {
+  PublishRequest publish{44, samples::members({1}), samples::members({2}), samples::members({3}),
+                         samples::load()};
+  return {Hello{1234, 99}, ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}},
+          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)}, publish};
+}
+
+std::vector<KeeperMessage> keeper_messages() {
+  CellView view;
+  view.cell = {Region::slot, 3};
+  view.state = ExtentState::valid;
+  view.twin_damaged = true;
+  view.writer = HostId{3};
+  view.incarnation = samples::incarnation(2);
+  view.sequence = Sequence{55};
+  view.payload = Bytes(300, 1);
+  CellView bad;
+  bad.cell = {Region::table, 4};
+  bad.error = "no answer within 2 s";
+  return {ReadyMessage{HostId{3}, samples::incarnation(2), DaemonEpoch{1}, samples::geometry()},
+          ReadAnswer{Ticket{7}, false, {view, bad}},
+          WriteAnswer{Ticket{8}, {Region::decision, 3}, true, Sequence{56}, ""},
+          HeartbeatMessage{Sequence{57}, 1234567890123}, RefusedMessage{"another daemon, pid 12"}};
+}
+
+Bytes body_of(const Bytes& frame) { return Bytes(frame.begin() + 4, frame.end()); }
+
+}  // namespace
+
+TEST_CASE("keeper_protocol_round_trips_every_message") {
+  for (const auto& message : daemon_messages()) {
+    const auto back = decode_daemon_frame(body_of(encode_frame(message)));
+    REQUIRE(back.has_value());
+    CHECK(back.value() == message);
+  }
+  for (const auto& message : keeper_messages()) {
+    const auto back = decode_keeper_frame(body_of(encode_frame(message)));
+    REQUIRE(back.has_value());
+    CHECK(back.value() == message);
+  }
+}
+
+TEST_CASE("keeper_protocol_refuses_what_it_cannot_trust") {
+  for (const auto& message : daemon_messages()) {
+    auto frame = body_of(encode_frame(message));
+    CHECK_FALSE(decode_keeper_frame(frame).has_value());
+    for (std::size_t length = 0; length < std::min<std::size_t>(frame.size(), 100); ++length)
+      REQUIRE_FALSE(decode_daemon_frame(View(frame).first(length)).has_value());
+    frame[1] = 2;
+    const auto other = decode_daemon_frame(frame);
+    REQUIRE_FALSE(other.has_value());
+    CHECK(other.error().message.find("version 2") != std::string::npos);
+  }
+  for (const auto& message : keeper_messages()) {
+    auto frame = body_of(encode_frame(message));
+    CHECK_FALSE(decode_daemon_frame(frame).has_value());
+    for (std::size_t length = 0; length < frame.size(); ++length)
+      REQUIRE_FALSE(decode_keeper_frame(View(frame).first(length)).has_value());
+  }
+}
+
+TEST_CASE("frame_reader_cuts_a_stream_however_it_arrives") {
+  Bytes stream;
+  for (const auto& message : daemon_messages()) {
+    const auto frame = encode_frame(message);
+    stream.insert(stream.end(), frame.begin(), frame.end());
+  }
+  for (std::size_t step : {std::size_t{1}, std::size_t{3}, std::size_t{100}, stream.size()}) {
+    FrameReader reader;
+    std::vector<DaemonMessage> got;
+    for (std::size_t at = 0; at < stream.size(); at += step) {
+      reader.feed(View(stream).subspan(at, std::min(step, stream.size() - at)));
+      while (auto frame = reader.next()) got.push_back(decode_daemon_frame(*frame).value());
+    }
+    REQUIRE(got == daemon_messages());
+    REQUIRE_FALSE(reader.broken());
+  }
+}
+
+TEST_CASE("frame_reader_gives_up_on_an_absurd_length") {
+  FrameReader reader;
+  reader.feed(Bytes{0xff, 0xff, 0xff, 0x7f, 1});
+  CHECK_FALSE(reader.next().has_value());
+  CHECK(reader.broken());
+}

@@ -1,0 +1,144 @@
+#include <catch2/catch.hpp>
+
+#include <random>
+
+#include "libha/wire/decision.hpp"
+#include "libha/wire/slot.hpp"
+#include "libha/wire/table.hpp"
+#include "wire_samples.hpp"
+
+using namespace wardom;
+using namespace wardom::wire;
+
+namespace {
+
+constexpr std::size_t kRoom = 256 * 1024;
+
+// Every shorter input is refused, and so is one with a byte too many.
+template <class Decode>
+void refuses_other_lengths(Bytes bytes, Decode decode) {
+  for (std::size_t length = 0; length < bytes.size(); ++length)
+    REQUIRE_FALSE(decode(View(bytes).first(length)).has_value());
+  bytes.push_back(0);
+  REQUIRE_FALSE(decode(bytes).has_value());
+}
+
+}  // namespace
+
+TEST_CASE("slot_round_trip_and_refusals") {
+  const auto bytes = encode_slot(samples::slot());
+  CHECK(bytes.size() <= kHeadPayload);
+  const auto back = decode_slot(bytes);
+  REQUIRE(back.has_value());
+  CHECK(back.value() == samples::slot());
+  refuses_other_lengths(bytes, decode_slot);
+  auto bad = bytes;
+  bad[0] = 3;  // a state that this version does not know
+  CHECK_FALSE(decode_slot(bad));
+  bad = bytes;
+  bad[1] = 1;  // a reserved byte
+  CHECK_FALSE(decode_slot(bad));
+}
+
+TEST_CASE("slot_with_the_longest_name_fits_the_head_and_longer_is_cut") {
+  auto slot = samples::slot();
+  slot.host_name = std::string(200, 'n');
+  const auto bytes = encode_slot(slot);
+  CHECK(bytes.size() <= kHeadPayload);
+  REQUIRE(decode_slot(bytes).has_value());
+  CHECK(decode_slot(bytes).value().host_name.size() == kMaxHostNameBytes);
+}
+
+TEST_CASE("decision_round_trip_and_refusals") {
+  Decision decision;
+  decision.version = LockVersion{9};
+  decision.verdicts = {samples::verdict()};
+  decision.assignments = {samples::assignment(), samples::assignment()};
+  const auto bytes = encode_decision(decision, kRoom);
+  REQUIRE(bytes.has_value());
+  const auto back = decode_decision(bytes.value());
+  REQUIRE(back.has_value());
+  CHECK(back.value() == decision);
+  refuses_other_lengths(bytes.value(), decode_decision);
+}
+
+TEST_CASE("decision_that_says_nothing_certain_is_refused") {
+  Decision decision;
+  decision.verdicts = {samples::verdict()};
+  decision.verdicts[0].proof = Proof::none;
+  CHECK_FALSE(decode_decision(encode_decision(decision, kRoom).value()));
+  decision.verdicts = {samples::verdict()};
+  decision.verdicts[0].host = kNoHost;
+  CHECK_FALSE(decode_decision(encode_decision(decision, kRoom).value()));
+  decision.verdicts.clear();
+  decision.assignments = {samples::assignment()};
+  decision.assignments[0].target = kNoHost;
+  CHECK_FALSE(decode_decision(encode_decision(decision, kRoom).value()));
+  decision.assignments = {samples::assignment()};
+  decision.assignments[0].guest = {};
+  CHECK_FALSE(decode_decision(encode_decision(decision, kRoom).value()));
+}
+
+TEST_CASE("decision_above_a_limit_is_refused_before_it_is_written") {
+  Decision decision;
+  decision.assignments.resize(kMaxAssignments, samples::assignment());
+  CHECK(encode_decision(decision, 1 << 20).has_value());
+  CHECK_FALSE(encode_decision(decision, kRoom).has_value());
+  decision.assignments.push_back(samples::assignment());
+  CHECK_FALSE(encode_decision(decision, 1 << 20).has_value());
+  decision.assignments.clear();
+  decision.verdicts.resize(kMaxVerdicts + 1, samples::verdict());
+  CHECK_FALSE(encode_decision(decision, 1 << 20).has_value());
+}
+
+TEST_CASE("table_round_trip_and_refusals") {
+  HostTable table;
+  table.guests = {samples::guest(1), samples::guest(2)};
+  const auto bytes = encode_table(table, kRoom);
+  REQUIRE(bytes.has_value());
+  const auto back = decode_table(bytes.value());
+  REQUIRE(back.has_value());
+  CHECK(back.value() == table);
+  refuses_other_lengths(bytes.value(), decode_table);
+  REQUIRE(decode_table(encode_table(HostTable{}, kRoom).value()).has_value());
+}
+
+TEST_CASE("table_above_a_limit_is_refused_with_the_guest_named") {
+  HostTable table;
+  table.guests = {samples::guest(1)};
+  const auto says = [&](const char* what) {
+    const auto result = encode_table(table, kRoom);
+    REQUIRE_FALSE(result.has_value());
+    INFO(result.error().message);
+    CHECK(result.error().message.find(what) != std::string::npos);
+  };
+  table.guests[0].xml.assign(kMaxGuestXmlBytes + 1, 'x');
+  says("guest g1 has an XML");
+  table.guests[0] = samples::guest(1);
+  table.guests[0].priority = 1001;
+  says("guest g1 has a priority");
+  table.guests[0] = samples::guest(1);
+  table.guests[0].guest = {};
+  says("no UUID");
+  table.guests[0] = samples::guest(1);
+  table.guests[0].xml.clear();
+  std::mt19937_64 random(1);
+  while (table.guests[0].xml.size() < kMaxGuestXmlBytes)
+    table.guests[0].xml.push_back(static_cast<char>(random()));
+  table.guests.push_back(table.guests[0]);
+  says("--table-size");
+  table.guests.assign(kMaxGuestsPerHost + 1, samples::guest(1));
+  says("limit is 1024");
+}
+
+TEST_CASE("table_of_many_like_guests_packs_well") {
+  HostTable table;
+  for (int i = 0; i < 200; ++i) {
+    auto guest = samples::guest(static_cast<std::uint8_t>(i + 1));
+    guest.xml.clear();
+    for (int line = 0; line < 60; ++line)
+      guest.xml += "<disk type='file'><source file='/vm/" + std::to_string(i * line) + "'/></disk>\n";
+    table.guests.push_back(guest);
+  }
+  CHECK(encode_table(table, kRoom).has_value());
+}
