@@ -59,6 +59,16 @@ struct TimingFault {
 // Every range and inequality that `timing` breaks; empty when it may be used.
 std::vector<TimingFault> check(const Timing& timing);
 
+// A slot that has not grown for longer than this, as read, counts as silent. Two intervals and a
+// suspicion: one late write and one late read on a busy store are not silence.
+constexpr Duration disk_silent_after(const Timing& t) {
+  return 2 * t.disk_interval + t.suspect_after;
+}
+// While a member is suspect its slot is read and its BMC is asked this often.
+constexpr Duration inquiry_interval(const Timing& t) { return t.beat_interval / 2; }
+// How long a request to the volume may stay unanswered before it counts as failed.
+constexpr Duration volume_patience(const Timing& t) { return t.feed_window / 4; }
+
 // "400ms", "2s", "1m": as wardom.toml spells it.
 std::string to_text(Duration duration);
 const char* to_text(Profile profile);

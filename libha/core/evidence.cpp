@@ -1,0 +1,193 @@
+#include "libha/core/evidence.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+
+namespace wardom::core {
+
+std::optional<Instant> BeatEvidence::last_any() const {
+  return std::max(last[0], last[1]);  // nullopt is lower than any instant
+}
+
+std::optional<Instant> MemberEvidence::last_life() const {
+  const auto grown = disk.grew ? disk.timer_zero : std::optional<Instant>{};
+  return std::max(beats.last_any(), grown);
+}
+
+Incarnation MemberEvidence::incarnation() const {
+  const Incarnation by_beat = beats.newest ? beats.newest->incarnation : Incarnation{};
+  return by_beat.number > disk.incarnation.number ? by_beat : disk.incarnation;
+}
+
+bool MemberEvidence::link_fresh(Link link, Instant now, const Timing& timing) const {
+  const auto& last = beats.last[static_cast<std::size_t>(link)];
+  return last && now - *last <= timing.suspect_after;
+}
+
+bool MemberEvidence::heard(Instant now, const Timing& timing) const {
+  return link_fresh(Link::mgmt, now, timing) || link_fresh(Link::storage, now, timing);
+}
+
+Evidence::Evidence(std::vector<HostId> members, HostId self, Timing timing)
+    : members_(std::move(members)), self_(self), timing_(timing) {
+  for (HostId host : members_) {
+    MemberEvidence member;
+    member.host = host;
+    table_.push_back(member);
+  }
+}
+
+const MemberEvidence* Evidence::find(HostId host) const {
+  for (const auto& member : table_)
+    if (member.host == host) return &member;
+  return nullptr;
+}
+
+const MemberEvidence& Evidence::of(HostId host) const {
+  const auto* member = find(host);
+  if (member == nullptr) std::abort();  // callers ask only about members
+  return *member;
+}
+
+MemberEvidence& Evidence::at(HostId host) { return const_cast<MemberEvidence&>(of(host)); }
+
+std::size_t Evidence::index_of(HostId host) const {
+  const auto found = std::lower_bound(members_.begin(), members_.end(), host);
+  if (found == members_.end() || *found != host) std::abort();
+  return static_cast<std::size_t>(found - members_.begin());
+}
+
+// A sign of life after a reading "off" ends that run of readings. Long after it, where no datagram
+// or block that was under way can explain it, it also shows that the BMC does not tell the truth.
+void Evidence::note_life(MemberEvidence& member, Instant now) {
+  auto& power = member.power;
+  if (power.offs > 0 && power.last_off_answered &&
+      now - *power.last_off_answered > timing_.suspect_after + 2 * timing_.disk_interval &&
+      power.last == Power::off)
+    power.distrusted = true;
+  power.offs = 0;
+  power.first_off_asked.reset();
+}
+
+bool Evidence::on_beat(const Beat& beat, Instant now) {
+  if (!has(beat.from) || beat.from == self_) return false;
+  auto& member = at(beat.from);
+  auto& beats = member.beats;
+  const auto link = static_cast<std::size_t>(beat.link);
+  const bool replayed =
+      std::find(beats.past_runs.begin(), beats.past_runs.end(), beat.run) != beats.past_runs.end();
+  const bool older_boot =
+      beats.newest && beat.incarnation.number < beats.newest->incarnation.number;
+  if (beat.run == 0 || replayed || older_boot ||
+      (beat.run == beats.run && beat.sequence <= beats.sequence[link])) {
+    ++beats.stale;
+    return false;
+  }
+  if (beat.run != beats.run) {
+    if (beats.run != 0) {
+      beats.past_runs[beats.past_at] = beats.run;
+      beats.past_at = (beats.past_at + 1) % beats.past_runs.size();
+    }
+    beats.run = beat.run;
+    beats.sequence = {};
+  }
+  if (beats.newest && beats.newest->incarnation != beat.incarnation) member.power.distrusted = false;
+  beats.sequence[link] = beat.sequence;
+  beats.last[link] = now;
+  beats.newest = beat;
+  note_life(member, now);
+  return true;
+}
+
+void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
+  const HostId host{static_cast<std::uint16_t>(cell.cell.index)};
+  if (!has(host)) return;
+  auto& member = at(host);
+  auto& disk = member.disk;
+  disk.health = cell.health;
+  if (cell.health == CellHealth::unreadable) return;
+  disk.read_ok = now;
+  const auto* slot = std::get_if<Slot>(&cell.content);
+  if (cell.health != CellHealth::valid || slot == nullptr) return;
+  const bool newer_boot = cell.incarnation.number > disk.incarnation.number;
+  const bool same_boot = cell.incarnation == disk.incarnation;
+  const bool first = !disk.timer_zero.has_value();
+  if (first || newer_boot || (same_boot && cell.sequence > disk.sequence)) {
+    if (!disk.slot || newer_boot || disk.slot->daemon_progress != slot->daemon_progress)
+      disk.progress_moved = slot->daemon_progress == 0 ? std::nullopt : std::optional{now};
+    disk.slot = *slot;
+    disk.incarnation = cell.incarnation;
+    disk.sequence = cell.sequence;
+    disk.timer_zero = now;
+    disk.same_read_issued.reset();
+    if (!first) {
+      disk.grew = true;
+      note_life(member, now);
+    }
+    return;
+  }
+  // Equal is silence. Lower, or another incarnation with a number not above, is a stale write.
+  if (same_boot && cell.sequence == disk.sequence) disk.same_read_issued = issued;
+}
+
+void Evidence::on_power(HostId host, Power power, const std::string& error, Instant asked,
+                        Instant now) {
+  if (!has(host)) return;
+  auto& evidence = at(host).power;
+  evidence.last = power;
+  evidence.error = error;
+  evidence.last_answered = now;
+  switch (power) {
+    case Power::unknown:
+      return;  // says nothing either way: neither ends a run of "off" nor adds to it
+    case Power::on:
+      evidence.on_answered = now;
+      evidence.offs = 0;
+      evidence.first_off_asked.reset();
+      return;
+    case Power::off:
+      if (evidence.offs == 0) evidence.first_off_asked = asked;
+      ++evidence.offs;
+      evidence.last_off_answered = now;
+      return;
+  }
+}
+
+void Evidence::on_ring_members(const std::vector<HostId>& daemons) {
+  ring_up_ = true;
+  for (auto& member : table_)
+    member.daemon_in_ring =
+        std::find(daemons.begin(), daemons.end(), member.host) != daemons.end();
+}
+
+void Evidence::on_quorum(bool quorate, const std::vector<HostId>& nodes) {
+  quorate_ = quorate;
+  for (auto& member : table_)
+    member.node_in_ring = std::find(nodes.begin(), nodes.end(), member.host) != nodes.end();
+}
+
+void Evidence::on_ring_lost() {
+  ring_up_ = false;
+  quorate_ = false;
+  for (auto& member : table_) member.daemon_in_ring = member.node_in_ring = false;
+}
+
+MemberSet Evidence::fresh_on(Link link, Instant now) const {
+  MemberSet set;
+  for (std::size_t i = 0; i < table_.size(); ++i)
+    if (table_[i].host == self_ || table_[i].link_fresh(link, now, timing_)) set.set(i);
+  return set;
+}
+
+MemberSet Evidence::fresh_on_disk(Instant now) const {
+  MemberSet set;
+  for (std::size_t i = 0; i < table_.size(); ++i) {
+    const auto& disk = table_[i].disk;
+    if (disk.grew && disk.timer_zero && now - *disk.timer_zero <= disk_silent_after(timing_))
+      set.set(i);
+  }
+  return set;
+}
+
+}  // namespace wardom::core

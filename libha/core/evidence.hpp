@@ -1,0 +1,110 @@
+// Evidence: what this host has observed of every member of its domain, each fact with its time.
+// Pure data and bookkeeping; judging is judge.hpp's. One thread.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libha/core/ids.hpp"
+#include "libha/core/inputs.hpp"
+#include "libha/core/records.hpp"
+#include "libha/core/timing.hpp"
+
+namespace wardom::core {
+
+// Beats of one member. A beat counts only if its sequence grew within the sender's daemon run.
+struct BeatEvidence {
+  std::array<std::optional<Instant>, kLinks> last;  // arrival of the newest beat on each link
+  std::array<Sequence, kLinks> sequence;
+  std::uint64_t run{0};
+  std::array<std::uint64_t, 8> past_runs{};  // runs that ended: their beats are replays
+  std::size_t past_at{0};
+  std::optional<Beat> newest;
+  std::uint64_t stale{0};  // beats refused as old or replayed
+
+  std::optional<Instant> last_any() const;
+};
+
+// A member's slot as read. Timer zero is the completion of the first read that showed `sequence`.
+struct SlotEvidence {
+  std::optional<Slot> slot;
+  Incarnation incarnation;
+  Sequence sequence;
+  std::optional<Instant> timer_zero;       // none: never seen to grow or to stand
+  bool grew{false};                        // seen to grow at least once since this daemon's start
+  std::optional<Instant> progress_moved;   // when daemon_progress last differed
+  std::optional<Instant> same_read_issued; // issue of the newest read that still showed `sequence`
+  CellHealth health{CellHealth::empty};    // of the newest read
+  std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
+};
+
+struct PowerEvidence {
+  Power last{Power::unknown};
+  std::optional<Instant> last_answered;
+  std::optional<Instant> on_answered;       // newest reading "on"
+  // A run of readings "off" without a life sign after the first one was asked.
+  int offs{0};
+  std::optional<Instant> first_off_asked;
+  std::optional<Instant> last_off_answered;
+  bool distrusted{false};  // read off beside a life sign in this incarnation
+  std::string error;
+};
+
+struct MemberEvidence {
+  HostId host;
+  BeatEvidence beats;
+  SlotEvidence disk;
+  PowerEvidence power;
+  bool daemon_in_ring{false};
+  bool node_in_ring{false};
+
+  // The newest sign that the host's software ran: a beat's arrival or the first read of a grown
+  // slot. None: never heard of since this daemon started.
+  std::optional<Instant> last_life() const;
+  // The newest incarnation that beats or slot have shown.
+  Incarnation incarnation() const;
+  bool link_fresh(Link link, Instant now, const Timing& timing) const;
+  bool heard(Instant now, const Timing& timing) const;
+};
+
+class Evidence {
+ public:
+  // members: every host of the domain, sorted by id, self included.
+  Evidence(std::vector<HostId> members, HostId self, Timing timing);
+
+  // true: the beat is news; false: stale or replayed, counted.
+  bool on_beat(const Beat& beat, Instant now);
+  void on_slot(const CellSeen& cell, Instant issued, Instant now);
+  void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
+  void on_ring_members(const std::vector<HostId>& daemons);
+  void on_quorum(bool quorate, const std::vector<HostId>& nodes);
+  void on_ring_lost();
+
+  const std::vector<HostId>& members() const { return members_; }
+  HostId self() const { return self_; }
+  const Timing& timing() const { return timing_; }
+  const MemberEvidence& of(HostId host) const;
+  const MemberEvidence* find(HostId host) const;
+  std::size_t index_of(HostId host) const;
+  bool has(HostId host) const { return find(host) != nullptr; }
+  bool quorate() const { return quorate_; }
+  bool ring_up() const { return ring_up_; }
+
+  MemberSet fresh_on(Link link, Instant now) const;  // self included
+  MemberSet fresh_on_disk(Instant now) const;
+
+ private:
+  MemberEvidence& at(HostId host);
+  void note_life(MemberEvidence& member, Instant now);
+
+  std::vector<HostId> members_;
+  HostId self_;
+  Timing timing_;
+  std::vector<MemberEvidence> table_;
+  bool quorate_{false};
+  bool ring_up_{false};
+};
+
+}  // namespace wardom::core

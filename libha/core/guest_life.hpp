@@ -1,0 +1,54 @@
+// The life of a protected guest on one host: the one place where its phases are decided.
+//
+//   phase             means                                         goes to
+//   assigned          the decider's word stands, nothing claimed    claimed, claimed_incoming
+//   claimed           own table says so; all others were not read   starting, refused
+//   starting          all claims read, the start is ordered         holding, refused
+//   holding           the guest is this host's, running or not      yielded
+//   claimed_incoming  a migration is on its way here                holding, refused
+//   yielded           the owner gave the guest up                   (end)
+//   refused           the start is settled: no QEMU of it exists    (end)
+#pragma once
+
+#include "libha/core/records.hpp"
+
+namespace wardom::core {
+
+// The host may be running the guest, or may start it.
+constexpr bool is_active(GuestPhase phase) {
+  switch (phase) {
+    case GuestPhase::claimed:
+    case GuestPhase::starting:
+    case GuestPhase::holding:
+    case GuestPhase::claimed_incoming:
+      return true;
+    case GuestPhase::assigned:
+    case GuestPhase::yielded:
+    case GuestPhase::refused:
+      return false;
+  }
+  return true;
+}
+
+constexpr bool may_follow(GuestPhase from, GuestPhase to) {
+  switch (from) {
+    case GuestPhase::assigned:
+      return to == GuestPhase::claimed || to == GuestPhase::claimed_incoming;
+    case GuestPhase::claimed:
+      return to == GuestPhase::starting || to == GuestPhase::holding || to == GuestPhase::refused;
+    case GuestPhase::starting:
+      return to == GuestPhase::holding || to == GuestPhase::refused;
+    case GuestPhase::holding:
+      return to == GuestPhase::yielded;
+    case GuestPhase::claimed_incoming:
+      return to == GuestPhase::holding || to == GuestPhase::refused;
+    case GuestPhase::yielded:
+    case GuestPhase::refused:
+      return false;
+  }
+  return false;
+}
+
+const char* to_text(GuestPhase phase);
+
+}  // namespace wardom::core

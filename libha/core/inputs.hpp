@@ -1,0 +1,225 @@
+// What reaches the core, and what it orders. Data only.
+//
+// Member::step(input, now) and Member::tick(now) return Orders. The runtime carries the orders of
+// one turn out in the order of the fields of `Orders`; an order that depends on another is given
+// only after the input that confirms the first.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "libha/core/ids.hpp"
+#include "libha/core/records.hpp"
+#include "libha/core/time.hpp"
+
+namespace wardom::core {
+
+// The loop's single clock read of a turn.
+struct Now {
+  Instant at;
+  WallTime wall;
+};
+
+// ---- inputs -------------------------------------------------------------------------------------
+
+struct VolumeReady {
+  Incarnation incarnation;
+  DaemonEpoch epoch;
+};
+struct VolumeLost {
+  std::string reason;
+};
+// The keeper's own heartbeat was acknowledged.
+struct OwnHeartbeat {
+  Sequence sequence;
+};
+
+enum class CellHealth : std::uint8_t { valid, empty, damaged, foreign, unreadable };
+
+using CellContent = std::variant<std::monostate, Slot, Decision, HostTable>;
+
+struct CellSeen {
+  Cell cell;
+  CellHealth health{CellHealth::unreadable};
+  HostId writer;
+  Incarnation incarnation;
+  Sequence sequence;
+  CellContent content;  // set when valid
+  std::string error;
+};
+struct CellsRead {
+  Ticket ticket;
+  std::vector<CellSeen> cells;
+};
+struct CellWritten {
+  Ticket ticket;
+  Cell cell;
+  bool acknowledged{false};
+  Sequence sequence;
+  std::string error;
+};
+
+struct BeatSeen {
+  Beat beat;
+};
+
+enum class Power : std::uint8_t { unknown, on, off };
+struct PowerSeen {
+  Ticket ticket;
+  HostId host;
+  Power power{Power::unknown};
+  std::string error;
+};
+struct PowerOffTaken {
+  Ticket ticket;
+  HostId host;
+  bool accepted{false};
+  std::string error;
+};
+
+struct RingMembers {
+  std::vector<HostId> daemons;
+  std::vector<HostId> gone_process;
+  std::vector<HostId> gone_host;
+};
+struct RingQuorum {
+  bool quorate{false};
+  std::vector<HostId> nodes;
+};
+struct RingLost {
+  std::string reason;
+};
+
+// Guests as libvirt reports them.
+enum class Running : std::uint8_t { no, yes, paused, io_error, unknown };
+enum class Stopped : std::uint8_t { none, by_guest, by_admin, by_host, failed, migrated, saved };
+struct GuestSeen {
+  GuestId guest;
+  std::string name;
+  Running running{Running::unknown};
+  Stopped stopped{Stopped::none};
+  bool defined{false};
+};
+struct HypervisorUp {
+  std::vector<GuestSeen> guests;
+};
+struct HypervisorDown {
+  std::string reason;
+};
+struct GuestDefinition {
+  GuestId guest;
+  std::string name;
+  std::string xml;  // empty: the definition was removed
+  std::uint64_t memory_kib{0};
+  std::uint32_t vcpus{0};
+};
+enum class Act : std::uint8_t { define, start, kill, undefine, mark, unmark };
+struct ActDone {
+  Ticket ticket;
+  Act act{Act::start};
+  GuestId guest;
+  bool ok{false};
+  bool settled{true};
+  Running running{Running::unknown};
+  std::string error;
+};
+
+// A local operator's request, already checked by the runtime (XML, host-local things).
+struct Protect {
+  Ticket request;
+  GuestEntry entry;  // guest, name, xml, memory, vcpus, priority, waived, wanted
+};
+struct Unprotect {
+  Ticket request;
+  GuestId guest;
+};
+
+// A message of another member's daemon that came over the ring (hints and requests).
+struct PleaseAssign {  // "decider: give me this guest that I hold, it is to be protected"
+  HostId from;
+  Incarnation incarnation;
+  DaemonEpoch epoch;
+  GuestId guest;
+  std::int32_t priority{0};
+};
+
+using Input =
+    std::variant<VolumeReady, VolumeLost, OwnHeartbeat, CellsRead, CellWritten, BeatSeen, PowerSeen,
+                 PowerOffTaken, RingMembers, RingQuorum, RingLost, GuestSeen, HypervisorUp,
+                 HypervisorDown, GuestDefinition, ActDone, Protect, Unprotect, PleaseAssign, Load>;
+
+// ---- orders -------------------------------------------------------------------------------------
+
+struct WriteDecision {
+  Ticket ticket;
+  Decision decision;
+};
+struct WriteTable {
+  Ticket ticket;
+  HostTable table;
+};
+struct ReadCells {
+  Ticket ticket;
+  std::vector<Cell> cells;
+};
+struct AskPower {
+  Ticket ticket;
+  HostId host;
+};
+struct SwitchOff {
+  Ticket ticket;
+  HostId host;
+  std::string why;
+};
+struct GuestAct {
+  Ticket ticket;
+  Act act{Act::start};
+  GuestId guest;
+  std::string name;
+  std::string xml;  // define, start
+  Generation generation;  // mark
+};
+struct Publish {
+  MemberSet sees_mgmt;
+  MemberSet sees_storage;
+  MemberSet sees_disk;
+  Load load;
+};
+
+enum class Severity : std::uint8_t { debug, info, notice, warning, error };
+
+// One fact for people: into the log, into `why` of the host or guest, and, with a recovery, into
+// the timeline.
+struct Note {
+  Severity severity{Severity::info};
+  std::string source;  // beats, disk, power, ring, judge, decider, target, libvirt, operator
+  HostId host;         // kNoHost: about no host
+  GuestId guest;       // zero: about no guest
+  RecoveryId recovery; // zero: part of no recovery
+  std::string step;    // timeline step name, empty: not a step
+  std::string text;
+};
+struct Reply {
+  Ticket request;
+  bool ok{false};
+  int exit_code{0};
+  std::string error;
+};
+
+// Carried out in the order of the fields.
+struct Orders {
+  std::vector<WriteDecision> decisions;
+  std::vector<WriteTable> tables;
+  std::vector<Beat> beats;  // the newest content; the runtime sends it to all members on both links
+  std::vector<Publish> publish;
+  std::vector<SwitchOff> switch_off;
+  std::vector<AskPower> ask_power;
+  std::vector<ReadCells> reads;
+  std::vector<GuestAct> acts;
+  std::vector<PleaseAssign> asks;
+  std::vector<Note> notes;
+  std::vector<Reply> replies;
+};
+
+}  // namespace wardom::core

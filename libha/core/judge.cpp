@@ -1,0 +1,129 @@
+#include "libha/core/judge.hpp"
+
+namespace wardom::core {
+namespace {
+
+std::string seconds_text(Duration d) {
+  const auto ms = whole_ms(d);
+  const auto tenths = std::to_string(ms % 1000 / 100);
+  return std::to_string(ms / 1000) + "." + tenths + " s";
+}
+
+bool disk_fresh(const MemberEvidence& member, const Timing& timing, Instant now) {
+  return member.disk.grew && member.disk.timer_zero &&
+         now - *member.disk.timer_zero <= disk_silent_after(timing);
+}
+
+// The slot has grown since the links fell silent: not what was already under way, but new life.
+bool slot_outlived_links(const MemberEvidence& member, const Timing& timing) {
+  const auto last = member.beats.last_any();
+  if (!member.disk.grew || !member.disk.timer_zero) return false;
+  return !last || *member.disk.timer_zero - *last > timing.disk_interval + timing.beat_interval;
+}
+
+bool daemon_progresses(const MemberEvidence& member, const Timing& timing, Instant now) {
+  return member.disk.progress_moved &&
+         now - *member.disk.progress_moved <= disk_silent_after(timing);
+}
+
+Judgement judge_heard(const MemberEvidence& member, const Timing& timing, bool volume_ok,
+                      Instant now) {
+  const bool mgmt = member.link_fresh(Link::mgmt, now, timing);
+  const bool storage = member.link_fresh(Link::storage, now, timing);
+  if (!mgmt) return {HostState::mgmt_lost, "heard on the storage link only"};
+  if (!storage) return {HostState::storage_lost, "heard on the management link only"};
+  if (volume_ok && member.disk.timer_zero && !disk_fresh(member, timing, now) &&
+      now - *member.disk.timer_zero > disk_silent_after(timing))
+    return {HostState::storage_cut, "heard on both links, but its disk heartbeat stands still"};
+  return {HostState::alive, "heard on both links"};
+}
+
+Judgement judge_unheard(const Evidence& evidence, const MemberEvidence& member, bool volume_ok,
+                        Instant now) {
+  const auto& timing = evidence.timing();
+  if (!volume_ok)
+    return {HostState::unknown, "silent on both links, and the state volume cannot be read here"};
+  if (disk_fresh(member, timing, now) && slot_outlived_links(member, timing)) {
+    if (!daemon_progresses(member, timing, now))
+      return {HostState::daemon_down, "its disk heartbeat lives, its wardomd does not"};
+    const auto index = evidence.index_of(member.host);
+    MemberSet others = member.disk.slot->sees_mgmt | member.disk.slot->sees_storage;
+    others.reset(index);
+    if (others.any())
+      return {HostState::split, "silent on both links here; its slot lives and hears others"};
+    return {HostState::isolated, "silent on both links; its slot lives and hears nobody"};
+  }
+  const auto life = member.last_life();
+  if (!life) return {HostState::unknown, "not heard of since this wardomd started"};
+  return {HostState::suspect,
+          "silent on both links and on disk for " + seconds_text(now - *life)};
+}
+
+}  // namespace
+
+const char* to_text(HostState state) {
+  switch (state) {
+    case HostState::unknown: return "unknown";
+    case HostState::alive: return "alive";
+    case HostState::daemon_down: return "daemon-down";
+    case HostState::mgmt_lost: return "mgmt-lost";
+    case HostState::storage_lost: return "storage-lost";
+    case HostState::isolated: return "isolated";
+    case HostState::split: return "split";
+    case HostState::suspect: return "suspect";
+    case HostState::storage_cut: return "storage-cut";
+    case HostState::dead: return "dead";
+    case HostState::maintenance: return "maintenance";
+    case HostState::left: return "left";
+  }
+  return "?";
+}
+
+Judgement judge(const Evidence& evidence, HostId host, bool verdict, bool volume_ok, Instant now) {
+  if (verdict) return {HostState::dead, "a stored verdict names its incarnation"};
+  if (host == evidence.self()) return {HostState::alive, "this host"};
+  const auto& member = evidence.of(host);
+  if (member.heard(now, evidence.timing()))
+    return judge_heard(member, evidence.timing(), volume_ok, now);
+  if (member.disk.slot && member.disk.slot->state == SlotState::left)
+    return {HostState::left, "it left the domain"};
+  return judge_unheard(evidence, member, volume_ok, now);
+}
+
+PowerProof power_proof(const Evidence& evidence, HostId host, Instant now) {
+  const auto& member = evidence.of(host);
+  const auto& timing = evidence.timing();
+  PowerProof proof;
+  proof.offs = member.power.offs;
+  const auto life = member.last_life();
+  if (!life) {
+    proof.missing = "no life sign seen before the silence, so the BMC's word cannot be weighed";
+    return proof;
+  }
+  // Read `on` within the last poll period before the first missed sign (or after it): then the
+  // BMC was answering, and telling the truth, while the host lived. One answer's time is allowed.
+  const auto period = timing.power_poll + timing.bmc_timeout / 2;
+  proof.credible = !member.power.distrusted && member.power.on_answered &&
+                   *member.power.on_answered + period >= *life;
+  // Silent for more than one interval: a read that was *issued* so long after timer zero.
+  const auto& disk = member.disk;
+  proof.slot_silent = disk.timer_zero && disk.same_read_issued &&
+                      *disk.same_read_issued - *disk.timer_zero > timing.disk_interval;
+  const bool life_older = member.power.first_off_asked && *life < *member.power.first_off_asked;
+  if (member.power.distrusted)
+    proof.missing = "its BMC read off beside a life sign and is distrusted";
+  else if (member.heard(now, timing))
+    proof.missing = "it is still heard";
+  else if (proof.offs < 2 || !life_older)
+    proof.missing = "two readings off since the last life sign (now " +
+                    std::to_string(life_older ? proof.offs : 0) + ")";
+  else if (!proof.credible)
+    proof.missing = "a reading on within the poll period before the first missed sign";
+  else if (!proof.slot_silent)
+    proof.missing = "its slot silent for more than one heartbeat interval";
+  else
+    proof.complete = true;
+  return proof;
+}
+
+}  // namespace wardom::core

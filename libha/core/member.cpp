@@ -1,0 +1,391 @@
+#include "libha/core/member.hpp"
+
+#include <algorithm>
+
+#include "libha/core/guest_life.hpp"
+
+namespace wardom::core {
+namespace {
+
+// Targets look at the decisions by themselves this often, should every nudge be lost.
+constexpr Duration kLookInterval = std::chrono::seconds{2};
+
+std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
+
+}  // namespace
+
+Member::Member(MemberSettings settings)
+    : settings_(std::move(settings)),
+      evidence_(settings_.members, settings_.self, settings_.timing),
+      board_(settings_.members),
+      decider_(evidence_, board_, settings_.memory_reserve_mib),
+      target_(evidence_, board_),
+      random_(settings_.seed) {}
+
+void Member::step(const Input& input, Now now, Orders& orders) {
+  Turn turn{now, orders, last_ticket_, random_};
+  std::visit([&](const auto& one) { take(one, turn); }, input);
+}
+
+void Member::take(const VolumeReady& ready, Turn& turn) {
+  me_ = ready;
+  ready_ = true;
+  volume_error_.clear();
+  reading_slots_.reset();
+  reading_board_.reset();
+  decider_.on_ready(ready);
+  target_.on_ready(ready);
+  board_.want_all();
+  turn.note({Severity::info, "disk", settings_.self, {}, {}, "",
+             "state volume ready, incarnation " + to_text(ready.incarnation)});
+}
+
+void Member::take(const VolumeLost& lost, Turn& turn) {
+  if (ready_ || volume_error_ != lost.reason)
+    turn.note({Severity::error, "disk", settings_.self, {}, {}, "",
+               "no use of the state volume: " + lost.reason});
+  ready_ = false;
+  volume_error_ = lost.reason;
+  reading_slots_.reset();
+  reading_board_.reset();
+}
+
+void Member::take(const OwnHeartbeat& heartbeat, Turn& turn) {
+  heartbeat_at_ = turn.now.at;
+  slot_sequence_ = heartbeat.sequence;
+}
+
+void Member::take(const CellsRead& read, Turn& turn) {
+  const bool slots = reading_slots_ && reading_slots_->ticket == read.ticket;
+  const bool board = reading_board_ && reading_board_->ticket == read.ticket;
+  if (!slots && !board) return;  // given up on: an answer that came too late says nothing
+  const Instant issued = slots ? reading_slots_->issued : reading_board_->issued;
+  bool any = false;
+  for (const auto& cell : read.cells) {
+    any = any || cell.health != CellHealth::unreadable;
+    if (slots)
+      evidence_.on_slot(cell, issued, turn.now.at);
+    else
+      board_.on_read(cell, issued);
+  }
+  if (slots) {
+    reading_slots_.reset();
+    if (any) slots_read_at_ = turn.now.at;
+  } else {
+    reading_board_.reset();
+  }
+}
+
+void Member::take(const CellWritten& written, Turn& turn) {
+  if (written.cell.region == Region::decision) decider_.on_written(written, turn);
+  if (written.cell.region == Region::table) target_.on_written(written, turn);
+}
+
+void Member::take(const BeatSeen& seen, Turn& turn) {
+  Beat beat = seen.beat;
+  const bool differs = beat.config_digest != settings_.config_digest;
+  if (differs) {  // its bits may mean other hosts
+    beat.sees_mgmt.reset();
+    beat.sees_storage.reset();
+    beat.sees_disk.reset();
+  }
+  if (!evidence_.on_beat(beat, turn.now.at)) return;
+  if (digest_differs_[beat.from] != differs) {
+    digest_differs_[beat.from] = differs;
+    if (differs)
+      turn.note({Severity::error, "beats", beat.from, {}, {}, "",
+                 "its wardom.toml names other members than this host's"});
+  }
+  if (beat.decision_sequence > board_.decision(beat.from).sequence)
+    board_.want_decision(beat.from);
+  if (beat.table_sequence > board_.table(beat.from).sequence) board_.want_table(beat.from);
+}
+
+void Member::take(const PowerSeen& seen, Turn& turn) {
+  const auto found = asked_power_.find(seen.ticket);
+  if (found == asked_power_.end()) return;
+  const Asked asked = found->second;
+  asked_power_.erase(found);
+  const bool trusted = !evidence_.of(asked.host).power.distrusted;
+  evidence_.on_power(asked.host, seen.power, seen.error, asked.at, turn.now.at);
+  if (trusted && evidence_.of(asked.host).power.distrusted)
+    turn.note({Severity::error, "power", asked.host, {}, {}, "",
+               "its BMC reads off while the host gives signs of life: distrusted"});
+  decider_.on_power(seen, asked.at, turn);
+}
+
+void Member::take(const PowerOffTaken& taken, Turn& turn) { decider_.on_power_off(taken, turn); }
+
+void Member::take(const RingMembers& members, Turn& turn) {
+  evidence_.on_ring_members(members.daemons);
+  for (HostId host : members.gone_process)
+    turn.note({Severity::notice, "ring", host, {}, {}, "", "its wardomd left the ring's group"});
+  for (HostId host : members.gone_host)
+    turn.note({Severity::notice, "ring", host, {}, {}, "", "its node left corosync's ring"});
+}
+
+void Member::take(const RingQuorum& quorum, Turn& turn) {
+  if (quorum.quorate != evidence_.quorate())
+    turn.note({Severity::notice, "ring", {}, {}, {}, "",
+               quorum.quorate ? "corosync's ring has quorum" : "corosync's ring has no quorum"});
+  evidence_.on_quorum(quorum.quorate, quorum.nodes);
+}
+
+void Member::take(const RingLost& lost, Turn& turn) {
+  if (evidence_.ring_up())
+    turn.note({Severity::warning, "ring", settings_.self, {}, {}, "",
+               "no corosync here: " + lost.reason});
+  evidence_.on_ring_lost();
+}
+
+void Member::take(const GuestSeen& seen, Turn& turn) { target_.on_guest(seen, turn); }
+void Member::take(const HypervisorUp& up, Turn& turn) { target_.on_hypervisor_up(up, turn); }
+void Member::take(const HypervisorDown& down, Turn& turn) {
+  target_.on_hypervisor_down(down, turn);
+}
+void Member::take(const GuestDefinition& definition, Turn& turn) {
+  target_.on_definition(definition, turn);
+}
+void Member::take(const ActDone& done, Turn& turn) { target_.on_done(done, turn); }
+void Member::take(const Protect& protect, Turn& turn) {
+  target_.on_protect(protect, lock(turn.now.at), turn);
+}
+void Member::take(const Unprotect& unprotect, Turn& turn) {
+  target_.on_unprotect(unprotect, turn);
+}
+void Member::take(const PleaseAssign& please, Turn& turn) { decider_.on_please(please, turn); }
+void Member::take(const Load& load, Turn&) { load_ = load; }
+
+// A decider acts only while its own heartbeat is young enough (leases.md: now < t_s + T_F/2).
+bool Member::may_act(Instant now) const {
+  const auto limit = settings_.timing.feed_window / 2;
+  return ready_ && heartbeat_at_ && now - *heartbeat_at_ < limit && reads_ok(now);
+}
+
+bool Member::reads_ok(Instant now) const {
+  return ready_ && slots_read_at_ && now - *slots_read_at_ <= disk_silent_after(settings_.timing);
+}
+
+bool Member::verdict_on(HostId host) const {
+  const auto incarnation =
+      host == settings_.self ? me_.incarnation : evidence_.of(host).incarnation();
+  return !incarnation.is_none() && board_.verdict_on(host, incarnation) != nullptr;
+}
+
+void Member::tick(Now now, Orders& orders) {
+  Turn turn{now, orders, last_ticket_, random_};
+  const LockView lock = this->lock(now.at);
+  if (now.at >= next_look_) {
+    next_look_ = now.at + kLookInterval;
+    for (HostId host : settings_.members) board_.want_decision(host);
+  }
+  decider_.tick(lock, may_act(now.at), turn);
+  target_.tick(may_act(now.at), turn);
+  for (const auto& ask : orders.ask_power)
+    asked_power_.try_emplace(ask.ticket, Asked{ask.host, now.at});
+  poll_power(lock, turn);
+  read_slots(turn);
+  read_board(turn);
+  tell_changes(lock, turn);
+  beat(turn);
+}
+
+void Member::read_slots(Turn& turn) {
+  const auto& timing = settings_.timing;
+  if (reading_slots_ && turn.now.at - reading_slots_->issued > volume_patience(timing))
+    reading_slots_.reset();
+  if (decider_.suspects())
+    next_slots_ = std::min(next_slots_, turn.now.at + inquiry_interval(timing));
+  if (!ready_ || reading_slots_ || turn.now.at < next_slots_) return;
+  next_slots_ = turn.now.at + (decider_.suspects() ? inquiry_interval(timing)
+                                                   : timing.disk_interval);
+  reading_slots_ = Reading{turn.ticket(), turn.now.at};
+  ReadCells read{reading_slots_->ticket, {}};
+  for (HostId host : settings_.members) read.cells.push_back({Region::slot, host.value});
+  turn.orders.reads.push_back(std::move(read));
+}
+
+void Member::read_board(Turn& turn) {
+  if (reading_board_ &&
+      turn.now.at - reading_board_->issued > volume_patience(settings_.timing)) {
+    reading_board_.reset();
+    board_.want_all();
+  }
+  if (!ready_ || reading_board_) return;
+  auto cells = board_.take_wanted();
+  if (cells.empty()) return;
+  reading_board_ = Reading{turn.ticket(), turn.now.at};
+  turn.orders.reads.push_back({reading_board_->ticket, std::move(cells)});
+}
+
+// The decider and the next in line keep every BMC under observation: a BMC whose word is to count
+// must have been read `on` just before the silence.
+void Member::poll_power(const LockView& lock, Turn& turn) {
+  const auto limit = 3 * settings_.timing.bmc_timeout;
+  std::erase_if(asked_power_,
+                [&](const auto& asked) { return turn.now.at - asked.second.at > limit; });
+  if (!lock.mine && !lock.backup) return;
+  for (HostId host : settings_.with_bmc) {
+    if (host == settings_.self || decider_.inquiries().contains(host)) continue;
+    auto& next = next_power_[host];
+    if (turn.now.at < next) continue;
+    next = turn.now.at + settings_.timing.power_poll;
+    const bool asked = std::any_of(asked_power_.begin(), asked_power_.end(),
+                                   [&](const auto& one) { return one.second.host == host; });
+    if (asked) continue;
+    const auto ticket = turn.ticket();
+    asked_power_[ticket] = {host, turn.now.at};
+    turn.orders.ask_power.push_back({ticket, host});
+  }
+}
+
+void Member::tell_changes(const LockView& lock, Turn& turn) {
+  for (HostId host : settings_.members) {
+    const auto judged =
+        judge(evidence_, host, verdict_on(host), reads_ok(turn.now.at), turn.now.at);
+    auto [told, fresh] = told_.try_emplace(host, HostState::unknown);
+    if (told->second == judged.state) continue;
+    const bool good = judged.state == HostState::alive;
+    turn.note({good ? Severity::notice : Severity::warning, "judge", host, {}, {}, "",
+               std::string(to_text(told->second)) + " -> " + to_text(judged.state) + ": " +
+                   judged.because});
+    told->second = judged.state;
+  }
+  if (told_decider_ != lock.decider) {
+    told_decider_ = lock.decider;
+    turn.note({Severity::notice, "decider", lock.decider, {}, {}, "",
+               lock.decider == kNoHost ? "nobody decides: this host hears no majority"
+                                       : host_text(lock.decider) + " decides"});
+  }
+  const bool ok = reads_ok(turn.now.at);
+  if (ok != told_volume_ok_ && (ok || slots_read_at_)) {
+    told_volume_ok_ = ok;
+    turn.note({ok ? Severity::notice : Severity::error, "disk", settings_.self, {}, {}, "",
+               ok ? "the state volume answers again"
+                  : "reads of the state volume do not complete here"});
+  }
+}
+
+Beat Member::make_beat(Instant now) const {
+  Beat beat;
+  beat.from = settings_.self;
+  beat.incarnation = me_.incarnation;
+  beat.epoch = me_.epoch;
+  beat.config_digest = settings_.config_digest;
+  beat.sees_mgmt = evidence_.fresh_on(Link::mgmt, now);
+  beat.sees_storage = evidence_.fresh_on(Link::storage, now);
+  beat.sees_disk = evidence_.fresh_on_disk(now);
+  beat.slot_sequence = slot_sequence_;
+  beat.decision_sequence = decider_.sequence();
+  beat.table_sequence = target_.sequence();
+  beat.volume_ok = may_act(now);
+  beat.hypervisor_ok = target_.hypervisor_ok();
+  beat.load = load_;
+  return beat;
+}
+
+// Beats leave on time, and at once when there is news: a block to look at, or a changed view.
+void Member::beat(Turn& turn) {
+  Beat beat = make_beat(turn.now.at);
+  const bool news = last_beat_ && (last_beat_->decision_sequence != beat.decision_sequence ||
+                                   last_beat_->table_sequence != beat.table_sequence ||
+                                   last_beat_->sees_mgmt != beat.sees_mgmt ||
+                                   last_beat_->sees_storage != beat.sees_storage);
+  const bool due = turn.now.at >= next_beat_;
+  if (!due && !news) return;
+  if (due) {
+    next_beat_ = turn.now.at + settings_.timing.beat_interval;
+    turn.orders.publish.push_back(
+        {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_});
+  }
+  last_beat_ = beat;
+  turn.orders.beats.push_back(std::move(beat));
+}
+
+Instant Member::next_deadline() const {
+  auto next = std::min(next_beat_, next_look_);
+  if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
+  next = std::min(next, decider_.next_deadline());
+  next = std::min(next, target_.next_deadline());
+  return next;
+}
+
+std::vector<HostView> Member::hosts(Instant now) const {
+  std::vector<HostView> views;
+  const auto disk = evidence_.fresh_on_disk(now);
+  for (HostId host : settings_.members) {
+    const auto& member = evidence_.of(host);
+    const bool self = host == settings_.self;
+    HostView view;
+    view.host = host;
+    view.judged = judge(evidence_, host, verdict_on(host), reads_ok(now), now);
+    view.incarnation = self ? me_.incarnation : member.incarnation();
+    view.mgmt = self || member.link_fresh(Link::mgmt, now, settings_.timing);
+    view.storage = self || member.link_fresh(Link::storage, now, settings_.timing);
+    view.disk = disk.test(evidence_.index_of(host));
+    view.power = member.power.last;
+    view.power_known = member.power.last_answered.has_value();
+    if (self)
+      view.since_life = Duration::zero();
+    else if (const auto life = member.last_life())
+      view.since_life = now - *life;
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+std::vector<GuestView> Member::guests() const {
+  std::vector<GuestView> views;
+  for (const auto& [guest, facts] : board_.guests()) {
+    const auto* newest = facts.newest();
+    if (newest == nullptr || newest->entry->phase == GuestPhase::yielded) continue;
+    GuestView view;
+    view.entry = *newest->entry;
+    const bool dead = board_.verdict_on(newest->host, newest->entry->holder) != nullptr;
+    if (is_active(newest->entry->phase) && !dead) view.owner = newest->host;
+    if (newest->host == settings_.self)
+      if (const auto* seen = target_.seen(guest)) view.running = seen->running;
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+std::vector<GuestId> Member::protected_guests() const {
+  std::vector<GuestId> ids;
+  for (const auto& view : guests()) ids.push_back(view.entry.guest);
+  return ids;
+}
+
+std::vector<Problem> Member::problems(Instant now) const {
+  std::vector<Problem> list;
+  if (!ready_)
+    list.push_back({"no use of the state volume: " +
+                        (volume_error_.empty() ? "wardom-keeper does not answer" : volume_error_),
+                    host_text(settings_.self), "start wardom-keeper, look at its log"});
+  else if (!reads_ok(now))
+    list.push_back({"reads of the state volume do not complete", host_text(settings_.self),
+                    "look at this host's storage network and at the volume's store"});
+  if (const auto unknown = board_.unknown_cell(); ready_ && reads_ok(now) && !unknown.empty())
+    list.push_back({"a cell of the state volume cannot be relied upon: " + unknown,
+                    "state volume", "run `wardomctl volume check`; nothing is assigned meanwhile"});
+  if (!evidence_.ring_up())
+    list.push_back({"no corosync ring here", host_text(settings_.self), "start corosync"});
+  for (const auto& view : hosts(now)) {
+    const auto state = view.judged.state;
+    if (state != HostState::alive && state != HostState::left && state != HostState::maintenance)
+      list.push_back({std::string(to_text(state)) + ": " + view.judged.because,
+                      host_text(view.host), "run `wardomctl why` on it"});
+    if (evidence_.of(view.host).power.distrusted)
+      list.push_back({"its BMC read off beside a life sign and is distrusted",
+                      host_text(view.host), "check that bmc in wardom.toml names the right BMC"});
+    const auto differs = digest_differs_.find(view.host);
+    if (differs != digest_differs_.end() && differs->second)
+      list.push_back({"its wardom.toml names other members than this host's",
+                      host_text(view.host), "copy the same file to all hosts and restart wardomd"});
+  }
+  for (auto& problem : decider_.problems()) list.push_back(std::move(problem));
+  for (auto& problem : target_.problems()) list.push_back(std::move(problem));
+  return list;
+}
+
+}  // namespace wardom::core

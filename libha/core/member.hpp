@@ -1,0 +1,144 @@
+// A member of a detection domain: evidence, judge, decider and target put together. The same code
+// runs in wardomd and under test. step(input) takes one input in; tick() then moves everything
+// that is due and returns what is to be done. No clock, no I/O, one thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libha/core/board.hpp"
+#include "libha/core/decider.hpp"
+#include "libha/core/evidence.hpp"
+#include "libha/core/judge.hpp"
+#include "libha/core/lock.hpp"
+#include "libha/core/target.hpp"
+
+namespace wardom::core {
+
+struct MemberSettings {
+  HostId self;
+  std::vector<HostId> members;           // sorted by id, self included
+  std::vector<HostId> with_bmc;          // members whose BMC is configured
+  Timing timing;
+  std::uint64_t config_digest{0};
+  std::uint64_t memory_reserve_mib{512};
+  std::uint64_t seed{0};                 // of the ids drawn
+};
+
+// One line of `status` about a host.
+struct HostView {
+  HostId host;
+  Judgement judged;
+  Incarnation incarnation;
+  bool mgmt{false};
+  bool storage{false};
+  bool disk{false};
+  Power power{Power::unknown};
+  bool power_known{false};               // this host polls that BMC
+  std::optional<Duration> since_life;
+};
+
+// One line of `status` about a guest.
+struct GuestView {
+  GuestEntry entry;
+  HostId owner;                          // kNoHost: nobody owns it now
+  Running running{Running::unknown};     // as libvirt says, for guests of this host
+};
+
+class Member {
+ public:
+  explicit Member(MemberSettings settings);
+
+  void step(const Input& input, Now now, Orders& orders);
+  void tick(Now now, Orders& orders);
+  // The latest instant at which tick() must run again although no input came.
+  Instant next_deadline() const;
+
+  StartAnswer may_start(GuestId guest, const std::string& name) const {
+    return target_.may_start(guest, name);
+  }
+  LockView lock(Instant now) const { return rule_.view(evidence_, now); }
+  LockVersion version() const { return board_.highest_version(); }
+  std::vector<HostView> hosts(Instant now) const;
+  std::vector<GuestView> guests() const;
+  std::vector<Problem> problems(Instant now) const;
+  // Every protected guest of the domain that is known now.
+  std::vector<GuestId> protected_guests() const;
+  const Evidence& evidence() const { return evidence_; }
+  const Incarnation& incarnation() const { return me_.incarnation; }
+  bool ready() const { return ready_ && target_.loaded(); }
+
+ private:
+  void take(const VolumeReady& ready, Turn& turn);
+  void take(const VolumeLost& lost, Turn& turn);
+  void take(const OwnHeartbeat& heartbeat, Turn& turn);
+  void take(const CellsRead& read, Turn& turn);
+  void take(const CellWritten& written, Turn& turn);
+  void take(const BeatSeen& seen, Turn& turn);
+  void take(const PowerSeen& seen, Turn& turn);
+  void take(const PowerOffTaken& taken, Turn& turn);
+  void take(const RingMembers& members, Turn& turn);
+  void take(const RingQuorum& quorum, Turn& turn);
+  void take(const RingLost& lost, Turn& turn);
+  void take(const GuestSeen& seen, Turn& turn);
+  void take(const HypervisorUp& up, Turn& turn);
+  void take(const HypervisorDown& down, Turn& turn);
+  void take(const GuestDefinition& definition, Turn& turn);
+  void take(const ActDone& done, Turn& turn);
+  void take(const Protect& protect, Turn& turn);
+  void take(const Unprotect& unprotect, Turn& turn);
+  void take(const PleaseAssign& please, Turn& turn);
+  void take(const Load& load, Turn& turn);
+
+  bool may_act(Instant now) const;
+  bool reads_ok(Instant now) const;
+  bool verdict_on(HostId host) const;
+  void read_slots(Turn& turn);
+  void read_board(Turn& turn);
+  void poll_power(const LockView& lock, Turn& turn);
+  void tell_changes(const LockView& lock, Turn& turn);
+  void beat(Turn& turn);
+  Beat make_beat(Instant now) const;
+
+  MemberSettings settings_;
+  LowestOfMajority rule_;
+  Evidence evidence_;
+  Board board_;
+  Decider decider_;
+  Target target_;
+  Random random_;
+  Ticket last_ticket_;
+
+  VolumeReady me_;
+  bool ready_{false};
+  std::string volume_error_;
+  std::optional<Instant> heartbeat_at_;
+  Sequence slot_sequence_;
+  std::optional<Instant> slots_read_at_;
+  struct Reading {
+    Ticket ticket;
+    Instant issued;
+  };
+  std::optional<Reading> reading_slots_;
+  std::optional<Reading> reading_board_;
+  Instant next_slots_{};
+  Instant next_look_{};
+  struct Asked {
+    HostId host;
+    Instant at;
+  };
+  std::map<Ticket, Asked> asked_power_;
+  std::map<HostId, Instant> next_power_;
+  Load load_;
+  Instant next_beat_{};
+  std::optional<Beat> last_beat_;
+  std::map<HostId, HostState> told_;
+  HostId told_decider_;
+  bool told_volume_ok_{true};
+  std::map<HostId, bool> digest_differs_;
+};
+
+}  // namespace wardom::core

@@ -1,0 +1,120 @@
+// The target: keeps this host's own table, claims what the decider assigns to it, and starts a
+// guest only after its claim stands on the volume and everybody's claims were read afterwards.
+//
+// It also watches over what the host may run: a guest that belongs to another host is ended here,
+// its stale definition removed. One thread, pure.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "libha/core/board.hpp"
+#include "libha/core/decider.hpp"
+#include "libha/core/evidence.hpp"
+#include "libha/core/turn.hpp"
+
+namespace wardom::core {
+
+// How long a protect or unprotect request may take before its caller is told that it failed.
+inline constexpr Duration kRequestPatience = std::chrono::seconds{8};
+// A kill or a removal of a definition that failed is tried again after this pause.
+inline constexpr Duration kActPause = std::chrono::seconds{2};
+
+struct StartAnswer {
+  bool allowed{false};
+  bool known{false};   // the guest is protected somewhere in this domain
+  std::string reason;  // for people, when refused
+};
+
+class Target {
+ public:
+  Target(const Evidence& evidence, Board& board) : evidence_(evidence), board_(board) {}
+
+  void on_ready(const VolumeReady& ready);
+  void on_written(const CellWritten& written, Turn& turn);
+  void on_guest(const GuestSeen& seen, Turn& turn);
+  void on_hypervisor_up(const HypervisorUp& up, Turn& turn);
+  void on_hypervisor_down(const HypervisorDown& down, Turn& turn);
+  void on_definition(const GuestDefinition& definition, Turn& turn);
+  void on_done(const ActDone& done, Turn& turn);
+  void on_protect(const Protect& protect, const LockView& lock, Turn& turn);
+  void on_unprotect(const Unprotect& unprotect, Turn& turn);
+  void tick(bool volume_ok, Turn& turn);
+  Instant next_deadline() const;
+
+  // May libvirt start this guest here, or take it in by migration? Answers the hook.
+  StartAnswer may_start(GuestId guest, const std::string& name) const;
+
+  bool hypervisor_ok() const { return hypervisor_ok_; }
+  bool loaded() const { return loaded_; }
+  bool busy() const { return !works_.empty() || !cell_.settled(); }
+  Sequence sequence() const { return cell_.sequence(); }
+  const HostTable& table() const { return cell_.wanted(); }
+  const GuestSeen* seen(GuestId guest) const;
+  std::vector<Problem> problems() const;
+
+ private:
+  // A claim under way. Each struct holds what exists at that step.
+  struct Claiming {
+    std::uint64_t revision;  // of the own table that carries the claim
+  };
+  struct Checking {
+    Instant since;  // everybody's cells must be read by reads issued from here on
+  };
+  struct Starting {
+    Ticket ticket;
+  };
+  struct Unsettled {  // the create call failed in a way that leaves its effect open
+    Instant look_again;
+  };
+  struct Work {
+    Assignment assignment;
+    std::variant<Claiming, Checking, Starting, Unsettled> step;
+  };
+  struct Request {
+    Ticket ticket;
+    GuestEntry entry;
+    Instant deadline;
+  };
+
+  void load_own_table(Turn& turn);
+  void resume(const GuestEntry& entry, Turn& turn);
+  void take_assignments(Turn& turn);
+  bool begin_claim(const Assignment& assignment, Turn& turn);
+  void advance(GuestId guest, Work& work, Turn& turn);
+  std::string objection(const Assignment& assignment, const GuestFacts* facts) const;
+  void start(Work& work, Turn& turn);
+  void finish_protect(const Assignment& assignment, Turn& turn);
+  void settle(GuestId guest, GuestPhase phase, const std::string& reason, Turn& turn);
+  void watch_over(Turn& turn);
+  void yield(GuestEntry& entry, const std::string& why, Turn& turn);
+  void end_here(GuestId guest, const std::string& name, const std::string& why, Turn& turn);
+  void clean_definition(GuestId guest, const GuestSeen& seen, const Claim& owner, Turn& turn);
+  void expire_requests(Turn& turn);
+  void update_wanted(const GuestSeen& seen, Turn& turn);
+  const GuestEntry* entry(GuestId guest) const;
+  GuestEntry* change_entry(GuestId guest);
+  bool mine(const GuestEntry& entry) const { return entry.holder == me_.incarnation; }
+  bool act_pending(GuestId guest, Instant now) const;
+  void order(Act act, const GuestEntry& entry, Turn& turn);
+
+  const Evidence& evidence_;
+  Board& board_;
+  VolumeReady me_;
+  OwnCell<HostTable> cell_;
+  bool loaded_{false};
+  bool load_failed_{false};
+  bool condemned_{false};
+  bool hypervisor_ok_{false};
+  std::map<GuestId, Work> works_;
+  std::map<GuestId, Request> protects_;
+  std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
+  std::map<GuestId, GuestSeen> seen_;
+  std::map<GuestId, Instant> acted_;  // kills and removals ordered, and when to try again
+};
+
+}  // namespace wardom::core
