@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libha/core/bmc.hpp"
 #include "libha/core/ids.hpp"
 #include "libha/core/records.hpp"
 #include "libha/core/result.hpp"
@@ -26,17 +27,12 @@ inline constexpr std::size_t kMaxConfigProblems = 100;  // reported of one file
 inline constexpr std::uint16_t kMaxHostId = 2000;
 inline constexpr std::uint16_t kMaxDomainId = 250;
 inline constexpr std::size_t kMaxNameBytes = 64;
-inline constexpr std::size_t kMaxBmcPasswordBytes = 20;  // IPMI 2.0 specification, 13.20
-inline constexpr std::size_t kMaxBmcUserBytes = 16;      // the same
 inline constexpr std::size_t kMaxSharedPaths = 64;
 
 inline constexpr const char* kDefaultConfigFile = "/etc/wardom/wardom.toml";
 inline constexpr const char* kDefaultKeyFile = "/etc/wardom/key";
 inline constexpr std::uint16_t kDefaultBeatPort = 5415;
 inline constexpr std::uint16_t kDefaultBmcPort = 623;
-
-// The privilege that a BMC session asks for. `operator` may read the power state and switch it.
-enum class BmcPrivilege : std::uint8_t { operator_level, admin };
 
 // How to reach one host's BMC, with the defaults of [bmc] already filled in.
 struct BmcConfig {

@@ -158,6 +158,8 @@ void Decider::inquire(HostId host, Turn& turn) {
     inquiry.since = turn.now.at;
     inquiry.first_sign = {turn.now.wall.ms - whole_ms(turn.now.at - life)};
     inquiry.next_ask = turn.now.at;
+    turn.note({Severity::info, "judge", host, {}, inquiry.recovery, "last-sign",
+               "the last sign of life", inquiry.first_sign});
     turn.note({Severity::warning, "judge", host, {}, inquiry.recovery, "suspect",
                "silent on both links and on disk for " +
                    std::to_string(whole_ms(turn.now.at - life)) + " ms"});

@@ -199,6 +199,7 @@ struct Note {
   RecoveryId recovery; // zero: part of no recovery
   std::string step;    // timeline step name, empty: not a step
   std::string text;
+  WallTime at{};       // zero: now
 };
 struct Reply {
   Ticket request;

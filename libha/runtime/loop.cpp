@@ -1,0 +1,318 @@
+#include "libha/runtime/loop.hpp"
+
+#include <utility>
+
+#include "libha/wire/block.hpp"
+#include "libha/wire/decision.hpp"
+#include "libha/wire/slot.hpp"
+#include "libha/wire/table.hpp"
+
+namespace wardom::runtime {
+namespace {
+
+template <class... Ts>
+struct Overload : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overload(Ts...) -> Overload<Ts...>;
+
+core::CellHealth health_of(port::CellStatus status) {
+  switch (status) {
+    case port::CellStatus::valid: return core::CellHealth::valid;
+    case port::CellStatus::empty: return core::CellHealth::empty;
+    case port::CellStatus::damaged: return core::CellHealth::damaged;
+    case port::CellStatus::foreign: return core::CellHealth::foreign;
+    case port::CellStatus::unreadable: return core::CellHealth::unreadable;
+  }
+  return core::CellHealth::unreadable;
+}
+
+core::Power power_of(port::PowerState state) {
+  switch (state) {
+    case port::PowerState::on: return core::Power::on;
+    case port::PowerState::off: return core::Power::off;
+    case port::PowerState::unknown: return core::Power::unknown;
+  }
+  return core::Power::unknown;
+}
+
+core::Running running_of(port::RunState state) {
+  switch (state) {
+    case port::RunState::absent:
+    case port::RunState::shut_off:
+    case port::RunState::crashed: return core::Running::no;
+    case port::RunState::running:
+    case port::RunState::in_shutdown: return core::Running::yes;
+    case port::RunState::paused: return core::Running::paused;
+    case port::RunState::paused_io_error: return core::Running::io_error;
+    case port::RunState::unknown: return core::Running::unknown;
+  }
+  return core::Running::unknown;
+}
+
+core::Stopped stopped_of(port::StopCause cause) {
+  switch (cause) {
+    case port::StopCause::none:
+    case port::StopCause::unknown: return core::Stopped::none;
+    case port::StopCause::guest_shutdown: return core::Stopped::by_guest;
+    case port::StopCause::host_signal: return core::Stopped::by_host;
+    case port::StopCause::destroyed: return core::Stopped::by_admin;
+    case port::StopCause::failed:
+    case port::StopCause::crashed: return core::Stopped::failed;
+    case port::StopCause::migrated: return core::Stopped::migrated;
+    case port::StopCause::saved: return core::Stopped::saved;
+  }
+  return core::Stopped::none;
+}
+
+core::GuestSeen seen_of(const port::GuestState& state) {
+  core::GuestSeen seen;
+  seen.guest = state.guest;
+  seen.name = state.name;
+  seen.running = running_of(state.state);
+  seen.stopped = stopped_of(state.cause);
+  seen.defined = state.persistent;
+  return seen;
+}
+
+core::Act act_of(port::Act act) {
+  switch (act) {
+    case port::Act::define: return core::Act::define;
+    case port::Act::start: return core::Act::start;
+    case port::Act::kill: return core::Act::kill;
+    case port::Act::undefine: return core::Act::undefine;
+    case port::Act::mark: return core::Act::mark;
+    case port::Act::unmark: return core::Act::unmark;
+    case port::Act::describe: break;
+  }
+  return core::Act::define;  // the core never orders a description
+}
+
+core::Input input_of(const port::HypervisorUp& up) {
+  core::HypervisorUp input;
+  for (const auto& guest : up.guests) input.guests.push_back(seen_of(guest));
+  return input;
+}
+
+core::Input input_of(const port::ActDone& done) {
+  return core::ActDone{done.ticket,  act_of(done.act),        done.guest, done.ok,
+                       done.settled, running_of(done.state), done.error};
+}
+
+}  // namespace
+
+Loop::Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events)
+    : options_(std::move(options)),
+      clock_(std::move(clock)),
+      ports_(ports),
+      events_(std::move(events)),
+      member_(options_.member) {}
+
+void Loop::turn(std::deque<Arrival> arrivals) {
+  const core::Now now = clock_.now();
+  core::Orders orders;
+  for (const auto& input : std::exchange(own_inputs_, {})) member_.step(input, now, orders);
+  for (const auto& arrival : arrivals) take(arrival, now, orders);
+  member_.tick(now, orders);
+  carry_out(orders, now);
+}
+
+void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
+  const auto step = [&](core::Input input) { member_.step(input, now, orders); };
+  std::visit(
+      Overload{
+          [&](const port::VolumeReady& ready) {
+            decision_capacity_ = wire::extent_payload(ready.geometry.decision_blocks);
+            table_capacity_ = wire::extent_payload(ready.geometry.table_blocks);
+            step(core::VolumeReady{ready.incarnation, ready.epoch});
+          },
+          [&](const port::ReadDone& done) { take_cells(done, now, orders); },
+          [&](const port::WriteDone& done) {
+            step(core::CellWritten{done.ticket, done.cell, done.acknowledged, done.sequence,
+                                   done.error});
+          },
+          [&](const port::HeartbeatDone& done) { step(core::OwnHeartbeat{done.sequence}); },
+          [&](const port::VolumeLost& lost) { step(core::VolumeLost{lost.reason}); },
+          [&](const port::Datagram& datagram) { take_datagram(datagram, now, orders); },
+          [&](const port::PowerReading& reading) {
+            step(core::PowerSeen{reading.ticket, reading.host, power_of(reading.state),
+                                 reading.error});
+          },
+          [&](const port::PowerOffSent& sent) {
+            step(core::PowerOffTaken{sent.ticket, sent.host, sent.accepted, sent.error});
+          },
+          [&](const port::RingMembers& members) {
+            step(core::RingMembers{members.daemons, members.gone_process, members.gone_host});
+          },
+          [&](const port::RingQuorum& quorum) {
+            step(core::RingQuorum{quorum.quorate, quorum.nodes});
+          },
+          [&](const port::RingMessage& message) { take_ring(message, now, orders); },
+          [&](const port::RingLost& lost) { step(core::RingLost{lost.reason}); },
+          [&](const port::HypervisorUp& up) { step(input_of(up)); },
+          [&](const port::HypervisorDown& down) { step(core::HypervisorDown{down.reason}); },
+          [&](const port::GuestChanged& changed) { step(seen_of(changed.now)); },
+          [&](const port::GuestDefined& defined) {
+            step(core::GuestDefinition{defined.guest, defined.name, defined.xml,
+                                       defined.memory_kib, defined.vcpus});
+          },
+          [&](const port::ActDone& done) {
+            if (acts_.erase(done.ticket) > 0)
+              step(input_of(done));
+            else
+              events_.described(done);
+          },
+          [&](const core::Input& input) { step(input); }},
+      arrival);
+}
+
+core::CellSeen Loop::decode(const port::CellRead& read) {
+  core::CellSeen seen{read.cell,     health_of(read.status), read.writer, read.incarnation,
+                      read.sequence, {},                     read.error};
+  if (seen.health != core::CellHealth::valid) return seen;
+  const auto keep = [&](auto record) {
+    if (record) {
+      seen.content = std::move(record).value();
+      return;
+    }
+    ++refusals_.cells;
+    seen.health = core::CellHealth::damaged;
+    seen.error = record.error().message;
+  };
+  switch (read.cell.region) {
+    case Region::slot: keep(wire::decode_slot(read.payload)); break;
+    case Region::decision: keep(wire::decode_decision(read.payload)); break;
+    case Region::table: keep(wire::decode_table(read.payload)); break;
+    case Region::superblock:
+    case Region::directory:
+    case Region::ballot: break;  // not asked for by the core
+  }
+  return seen;
+}
+
+void Loop::take_cells(const port::ReadDone& done, core::Now now, core::Orders& orders) {
+  core::CellsRead read{done.ticket, {}};
+  for (const auto& cell : done.cells) read.cells.push_back(decode(cell));
+  member_.step(read, now, orders);
+}
+
+void Loop::take_datagram(const port::Datagram& datagram, core::Now now, core::Orders& orders) {
+  auto beat = wire::decode_beat(options_.key, datagram.bytes, options_.member.self, datagram.link);
+  if (!beat) {
+    const auto reason = static_cast<std::size_t>(beat.error());
+    if (reason < refusals_.beats.size() && refusals_.beats[reason]++ == 0)
+      tell({core::Severity::warning, "beats", {}, {}, {}, "",
+            std::string("datagrams are refused: ") + wire::to_text(beat.error()) +
+                "; told once, counted in `wardomctl status --json`"},
+           now);
+    return;
+  }
+  member_.step(core::BeatSeen{beat.value()}, now, orders);
+}
+
+void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders) {
+  auto decoded = wire::decode_ring_message(options_.key, message.bytes);
+  if (!decoded) {
+    if (refusals_.ring_messages++ == 0)
+      tell({core::Severity::warning, "ring", message.from, {}, {}, "",
+            "messages are refused: " + decoded.error().message + "; told once"},
+           now);
+    return;
+  }
+  if (const auto* please = std::get_if<core::PleaseAssign>(&decoded.value())) {
+    if (please->from == message.from) member_.step(*please, now, orders);
+  } else if (message.from != options_.member.self) {
+    book_.add(std::get<wire::StepMessage>(decoded.value()));
+  }
+}
+
+void Loop::failed_write(Ticket ticket, Cell cell, const std::string& error) {
+  own_inputs_.push_back(core::CellWritten{ticket, cell, false, {}, error});
+}
+
+void Loop::write_records(const core::Orders& orders) {
+  for (const auto& write : orders.decisions) {
+    const Cell cell{Region::decision, options_.member.self.value};
+    auto bytes = wire::encode_decision(write.decision, decision_capacity_);
+    if (bytes)
+      ports_.volume.write(write.ticket, cell, std::move(bytes).value());
+    else
+      failed_write(write.ticket, cell, bytes.error().message);
+  }
+  for (const auto& write : orders.tables) {
+    const Cell cell{Region::table, options_.member.self.value};
+    auto bytes = wire::encode_table(write.table, table_capacity_);
+    if (bytes)
+      ports_.volume.write(write.ticket, cell, std::move(bytes).value());
+    else
+      failed_write(write.ticket, cell, bytes.error().message);
+  }
+}
+
+void Loop::send_beat(const Beat& content) {
+  for (const Link link : {Link::mgmt, Link::storage}) {
+    auto& sequence = sequence_[static_cast<std::size_t>(link)];
+    sequence = sequence.next();
+    Beat beat = content;
+    beat.link = link;
+    beat.run = options_.run;
+    beat.sequence = sequence;
+    for (HostId host : options_.member.members)
+      if (host != options_.member.self)
+        ports_.beats.send(host, link, wire::encode_beat(options_.key, beat, host));
+  }
+}
+
+void Loop::act(const core::GuestAct& act) {
+  acts_.insert(act.ticket);
+  auto& hypervisor = ports_.hypervisor;
+  switch (act.act) {
+    case core::Act::define: hypervisor.define(act.ticket, act.guest, act.xml); break;
+    case core::Act::start: hypervisor.start(act.ticket, act.guest, act.xml); break;
+    case core::Act::kill: hypervisor.kill(act.ticket, act.guest); break;
+    case core::Act::undefine: hypervisor.undefine(act.ticket, act.guest); break;
+    case core::Act::mark: hypervisor.mark(act.ticket, act.guest, act.generation); break;
+    case core::Act::unmark: hypervisor.unmark(act.ticket, act.guest); break;
+  }
+}
+
+void Loop::tell(const core::Note& note, core::Now now) {
+  book_.add(note, now.wall, options_.member.self);
+  events_.note(note, note.at.ms != 0 ? note.at : now.wall);
+  if (note.recovery.is_zero() || note.step.empty()) return;
+  wire::StepMessage step{options_.member.self,
+                         note.recovery,
+                         note.at.ms != 0 ? note.at : now.wall,
+                         note.host,
+                         note.guest,
+                         note.source,
+                         note.step,
+                         note.text};
+  if (!ports_.ring.send(wire::encode_ring_message(options_.key, step))) ++ring_dropped_;
+}
+
+// Durable writes first, then beats, power requests, reads, guests, words to peers and people. What
+// depends on a write comes with the input that confirms it.
+void Loop::carry_out(core::Orders& orders, core::Now now) {
+  write_records(orders);
+  for (const auto& beat : orders.beats) send_beat(beat);
+  for (const auto& publish : orders.publish)
+    ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
+                           publish.sees_disk, publish.load});
+  for (const auto& off : orders.switch_off) ports_.power.power_off(off.ticket, off.host);
+  for (const auto& ask : orders.ask_power) ports_.power.ask(ask.ticket, ask.host);
+  for (auto& read : orders.reads) ports_.volume.read(read.ticket, std::move(read.cells));
+  // A guest must be on the list that the hook falls back to before it can be started here.
+  if (auto list = member_.protected_guests(); list != protected_ && member_.ready()) {
+    protected_ = std::move(list);
+    events_.protected_(protected_);
+  }
+  for (const auto& one : orders.acts) act(one);
+  for (const auto& please : orders.asks)
+    if (!ports_.ring.send(wire::encode_ring_message(options_.key, please))) ++ring_dropped_;
+  for (const auto& note : orders.notes) tell(note, now);
+  for (const auto& reply : orders.replies) events_.reply(reply);
+}
+
+}  // namespace wardom::runtime

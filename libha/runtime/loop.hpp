@@ -1,0 +1,101 @@
+// The loop: the one place that reads the clock and the one place that acts.
+//
+// turn(): take what has arrived -> decode -> core::Member::step for each -> tick -> carry out the
+// orders, in the order in which core::Orders lists them. It runs on one thread; the owner calls
+// turn() whenever wake was called or deadline() has come.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "libha/core/member.hpp"
+#include "libha/runtime/inbox.hpp"
+#include "libha/runtime/record_book.hpp"
+#include "libha/wire/beat.hpp"
+#include "libha/wire/key.hpp"
+
+namespace wardom::runtime {
+
+struct Clock {
+  std::function<core::Now()> now;  // CLOCK_MONOTONIC_RAW and the wall clock
+};
+
+// The loop's hands. All outlive the loop.
+struct Ports {
+  port::Volume& volume;
+  port::Beats& beats;
+  port::Power& power;
+  port::Ring& ring;
+  port::Hypervisor& hypervisor;
+};
+
+struct LoopEvents {
+  std::function<void(const core::Note&, WallTime)> note;        // for the log
+  std::function<void(const core::Reply&)> reply;                // to a local operator
+  std::function<void(const port::ActDone&)> described;          // answers of describe()
+  std::function<void(const std::vector<GuestId>&)> protected_;  // the list has changed
+};
+
+struct LoopOptions {
+  core::MemberSettings member;
+  wire::Key key;
+  std::uint64_t run{0};  // drawn at each daemon start, not 0
+};
+
+// What was refused on the way in, by reason. For `status` and metrics.
+struct Refusals {
+  std::array<std::uint64_t, 7> beats{};  // by wire::BeatError
+  std::uint64_t ring_messages{0};
+  std::uint64_t cells{0};
+};
+
+class Loop {
+ public:
+  Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events);
+
+  void turn(std::deque<Arrival> arrivals);
+  // When turn() must run again although nothing arrived.
+  Instant deadline() const { return own_inputs_.empty() ? member_.next_deadline() : Instant{}; }
+
+  const core::Member& member() const { return member_; }
+  const RecordBook& book() const { return book_; }
+  const Refusals& refusals() const { return refusals_; }
+  core::Now now() const { return clock_.now(); }
+  bool ring_send_failed() const { return ring_dropped_ > 0; }
+
+ private:
+  void take(const Arrival& arrival, core::Now now, core::Orders& orders);
+  void take_cells(const port::ReadDone& done, core::Now now, core::Orders& orders);
+  void take_datagram(const port::Datagram& datagram, core::Now now, core::Orders& orders);
+  void take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders);
+  core::CellSeen decode(const port::CellRead& read);
+  void carry_out(core::Orders& orders, core::Now now);
+  void write_records(const core::Orders& orders);
+  void send_beat(const Beat& beat);
+  void act(const core::GuestAct& act);
+  void tell(const core::Note& note, core::Now now);
+  void failed_write(Ticket ticket, Cell cell, const std::string& error);
+
+  LoopOptions options_;
+  Clock clock_;
+  Ports ports_;
+  LoopEvents events_;
+  core::Member member_;
+  RecordBook book_;
+  Refusals refusals_;
+  std::array<Sequence, kLinks> sequence_;
+  std::size_t decision_capacity_{0};
+  std::size_t table_capacity_{0};
+  std::uint64_t progress_{0};
+  std::uint64_t ring_dropped_{0};
+  std::set<Ticket> acts_;  // of the core; other ActDone answers belong to operators' requests
+  std::vector<core::Input> own_inputs_;  // what the loop itself has to tell the core next turn
+  std::vector<GuestId> protected_;
+};
+
+}  // namespace wardom::runtime

@@ -1,0 +1,92 @@
+#include "libha/runtime/record_book.hpp"
+
+#include <algorithm>
+
+namespace wardom::runtime {
+namespace {
+
+void push(std::deque<Fact>& chain, Fact fact) {
+  chain.push_back(std::move(fact));
+  if (chain.size() > kMaxChain) chain.pop_front();
+}
+
+const std::deque<Fact> kNothing;
+
+}  // namespace
+
+HostId Recovery::victim() const {
+  for (const auto& step : steps)
+    if (step.step == "last-sign" || step.step == "verdict") return step.host;
+  return kNoHost;
+}
+
+WallTime Recovery::first_sign() const {
+  for (const auto& step : steps)
+    if (step.step == "last-sign") return step.at;
+  return steps.empty() ? WallTime{} : steps.front().at;
+}
+
+void RecordBook::add(const core::Note& note, WallTime now, HostId self) {
+  const WallTime at = note.at.ms != 0 ? note.at : now;
+  if (note.host != kNoHost) push(hosts_[note.host], {at, note.source, note.text});
+  if (!note.guest.is_zero() && (guests_.size() < kMaxChains || guests_.contains(note.guest)))
+    push(guests_[note.guest], {at, note.source, note.text});
+  if (note.recovery.is_zero() || note.step.empty()) return;
+  add(wire::StepMessage{self, note.recovery, at, note.host, note.guest, note.source, note.step,
+                        note.text});
+}
+
+void RecordBook::add(const wire::StepMessage& step) {
+  auto [found, fresh] = recoveries_.try_emplace(step.recovery);
+  auto& recovery = found->second;
+  if (fresh) {
+    recovery.id = step.recovery;
+    recovery.order = ++order_;
+  }
+  auto& steps = recovery.steps;
+  if (steps.size() >= kMaxSteps || std::find(steps.begin(), steps.end(), step) != steps.end())
+    return;
+  const auto place = std::upper_bound(
+      steps.begin(), steps.end(), step,
+      [](const auto& a, const auto& b) { return a.at < b.at; });
+  steps.insert(place, step);
+  if (step.step == "finished") recovery.finished = true;
+  if (step.step == "verdict") recovery.verdict = true;
+  if (recoveries_.size() <= kMaxRecoveries) return;
+  const auto oldest = std::min_element(
+      recoveries_.begin(), recoveries_.end(),
+      [](const auto& a, const auto& b) { return a.second.order < b.second.order; });
+  recoveries_.erase(oldest);
+}
+
+const std::deque<Fact>& RecordBook::about(HostId host) const {
+  const auto found = hosts_.find(host);
+  return found == hosts_.end() ? kNothing : found->second;
+}
+
+const std::deque<Fact>& RecordBook::about(const GuestId& guest) const {
+  const auto found = guests_.find(guest);
+  return found == guests_.end() ? kNothing : found->second;
+}
+
+const Recovery* RecordBook::find(const RecoveryId& id) const {
+  const auto found = recoveries_.find(id);
+  return found == recoveries_.end() ? nullptr : &found->second;
+}
+
+const Recovery* RecordBook::last() const {
+  const Recovery* newest = nullptr;
+  for (const auto& [id, recovery] : recoveries_)
+    if (recovery.verdict && (newest == nullptr || recovery.order > newest->order))
+      newest = &recovery;
+  return newest;
+}
+
+std::vector<const Recovery*> RecordBook::all() const {
+  std::vector<const Recovery*> list;
+  for (const auto& [id, recovery] : recoveries_) list.push_back(&recovery);
+  std::sort(list.begin(), list.end(), [](auto* a, auto* b) { return a->order < b->order; });
+  return list;
+}
+
+}  // namespace wardom::runtime
