@@ -1,0 +1,111 @@
+#include "libha/disk/block_io.hpp"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "libha/core/check.hpp"
+
+namespace wardom::disk {
+namespace {
+
+class DirectFile final : public BlockIo {
+ public:
+  DirectFile(std::string path, int fd, Offset size) : path_(std::move(path)), fd_(fd), size_(size) {}
+  ~DirectFile() override { ::close(fd_); }
+  DirectFile(const DirectFile&) = delete;
+  DirectFile& operator=(const DirectFile&) = delete;
+
+  Result<void> read(Offset at, std::span<std::uint8_t> into) override {
+    while (!into.empty()) {
+      const auto got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(at));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return fault("read", at, std::strerror(errno));
+      if (got == 0) return fault("read", at, "the volume ends here");
+      at += static_cast<Offset>(got);
+      into = into.subspan(static_cast<std::size_t>(got));
+    }
+    return success();
+  }
+
+  Result<void> write(Offset at, std::span<const std::uint8_t> from) override {
+    while (!from.empty()) {
+      const auto put = ::pwrite(fd_, from.data(), from.size(), static_cast<off_t>(at));
+      if (put < 0 && errno == EINTR) continue;
+      if (put <= 0) return fault("write", at, put < 0 ? std::strerror(errno) : "nothing written");
+      at += static_cast<Offset>(put);
+      from = from.subspan(static_cast<std::size_t>(put));
+    }
+    return success();
+  }
+
+  Offset size() const override { return size_; }
+
+ private:
+  Result<void> fault(const char* what, Offset at, const char* why) const {
+    return failure(path_ + ": " + what + " at offset " + std::to_string(at) + ": " + why);
+  }
+  std::string path_;
+  int fd_;
+  Offset size_;
+};
+
+struct Closer {
+  int fd;
+  ~Closer() {
+    if (fd >= 0) ::close(fd);
+  }
+  int release() { return std::exchange(fd, -1); }
+};
+
+Result<Offset> size_of(const std::string& path, int fd) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return failure(path + ": " + std::strerror(errno));
+  if (S_ISREG(st.st_mode)) return static_cast<Offset>(st.st_size);
+  if (!S_ISBLK(st.st_mode))
+    return failure(path + ": neither a block device nor a regular file");
+  std::uint64_t bytes = 0;
+  int sector = 0;
+  if (::ioctl(fd, BLKGETSIZE64, &bytes) != 0 || ::ioctl(fd, BLKSSZGET, &sector) != 0)
+    return failure(path + ": cannot ask the device for its size: " + std::strerror(errno));
+  if (sector > static_cast<int>(wire::kBlockBytes))
+    return failure(path + ": sectors of " + std::to_string(sector) + " bytes; at most 4096 work");
+  return bytes;
+}
+
+}  // namespace
+
+Buffer::Buffer(std::size_t bytes) : size_(bytes) {
+  WARDOM_CHECK(bytes > 0 && bytes % wire::kBlockBytes == 0);
+  memory_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(wire::kBlockBytes, bytes)));
+  WARDOM_CHECK(memory_ != nullptr);
+  std::memset(memory_.get(), 0, bytes);
+}
+
+Result<std::unique_ptr<BlockIo>> open_direct(const std::string& path, Access access) {
+  const int mode = access == Access::read_only ? O_RDONLY : O_RDWR;
+  Closer file{::open(path.c_str(), mode | O_DIRECT | O_DSYNC | O_CLOEXEC)};
+  if (file.fd < 0 && errno == EINVAL)
+    return failure(path + ": its file system cannot do direct I/O (O_DIRECT), and through a cache "
+                          "a host would see its own past; use a block device, NFS, or a file on "
+                          "ext4, XFS or the like");
+  if (file.fd < 0) return failure(path + ": cannot open: " + std::strerror(errno));
+  const auto size = size_of(path, file.fd);
+  if (!size) return failure(size.error().message);
+  return std::unique_ptr<BlockIo>(
+      std::make_unique<DirectFile>(path, file.release(), size.value()));
+}
+
+Instant raw_now() {
+  timespec now{};
+  WARDOM_CHECK(::clock_gettime(CLOCK_MONOTONIC_RAW, &now) == 0);
+  return Instant{std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec}};
+}
+
+}  // namespace wardom::disk

@@ -1,0 +1,173 @@
+#include "libha/disk/cell_reader.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace wardom::disk {
+namespace {
+
+using wire::CellView;
+using wire::Expected;
+using wire::Extent;
+using wire::ExtentState;
+using wire::kBlockBytes;
+using wire::Twin;
+
+struct Place {
+  const Bits128& volume;
+  const wire::Layout& layout;
+  Expected expected(const Cell& cell, Twin twin) const { return {volume, cell, twin}; }
+};
+
+CellView to_view(const Cell& cell, const Extent& a, const Extent& b, std::string error) {
+  CellView view;
+  view.cell = cell;
+  const auto choice = wire::choose(a, b);
+  view.state = choice.state;
+  view.twin_damaged = choice.twin_damaged;
+  if (choice.twin) {
+    const Extent& best = *choice.twin == wire::kTwinA ? a : b;
+    view.writer = best.head.writer;
+    view.incarnation = best.head.incarnation;
+    view.sequence = best.head.sequence;
+    view.payload = best.payload;
+  } else if (choice.state != ExtentState::empty) {
+    view.error = wire::to_text(cell) + ": ";
+    view.error += error.empty() ? std::string("twins are ") + wire::to_text(a.state) + " and " +
+                                      wire::to_text(b.state)
+                                : error;
+  }
+  return view;
+}
+
+CellView unknown_cell(const Cell& cell) {
+  CellView view;
+  view.cell = cell;
+  view.error = wire::to_text(cell) + ": the volume's geometry has no such cell";
+  return view;
+}
+
+// A cell whose extents are one block each, found at `at` in a batch.
+CellView view_in(const Place& place, const Cell& cell, wire::View pair) {
+  const Extent a = wire::decode_extent(pair.first(kBlockBytes), place.expected(cell, wire::kTwinA));
+  const Extent b =
+      wire::decode_extent(pair.subspan(kBlockBytes, kBlockBytes), place.expected(cell, wire::kTwinB));
+  return to_view(cell, a, b, {});
+}
+
+struct Wanted {
+  Offset at;
+  std::size_t index;  // in the caller's list
+};
+
+// Answers wanted[from..to) by one request.
+void read_batch(BlockIo& io, const Place& place, std::span<const Cell> cells,
+                std::span<const Wanted> batch, std::vector<CellView>& out) {
+  const Offset start = batch.front().at;
+  const Offset end = batch.back().at + 2 * kBlockBytes;
+  Buffer buffer(end - start);
+  const auto done = io.read(start, buffer.bytes());
+  for (const auto& w : batch) {
+    if (done)
+      out[w.index] = view_in(place, cells[w.index],
+                             buffer.bytes().subspan(w.at - start, 2 * kBlockBytes));
+    else
+      out[w.index] = to_view(cells[w.index], {}, {}, done.error().message);
+  }
+}
+
+void read_single_blocks(BlockIo& io, const Place& place, std::span<const Cell> cells,
+                        std::vector<Wanted> wanted, std::vector<CellView>& out) {
+  std::sort(wanted.begin(), wanted.end(),
+            [](const Wanted& a, const Wanted& b) { return a.at < b.at; });
+  std::size_t from = 0;
+  while (from < wanted.size()) {
+    std::size_t to = from + 1;
+    while (to < wanted.size() &&
+           wanted[to].at - wanted[to - 1].at <= 2 * kBlockBytes + kMaxGapBytes &&
+           wanted[to].at + 2 * kBlockBytes - wanted[from].at <= kMaxBatchBytes)
+      ++to;
+    read_batch(io, place, cells, std::span(wanted).subspan(from, to - from), out);
+    from = to;
+  }
+}
+
+Extent read_head(BlockIo& io, const Place& place, const Cell& cell, Twin twin,
+                 std::string& error) {
+  Buffer block(kBlockBytes);
+  if (auto done = io.read(*place.layout.offset(cell, twin), block.bytes()); !done) {
+    error = done.error().message;
+    return {};
+  }
+  const auto head = wire::decode_head(block.bytes(), place.expected(cell, twin));
+  if (head.state == ExtentState::valid && wire::blocks_needed(head.head.payload_bytes) == 1)
+    return wire::decode_extent(block.bytes(), place.expected(cell, twin));
+  return head;
+}
+
+// Completes an extent of which only the head was read.
+void read_rest(BlockIo& io, const Place& place, const Cell& cell, Twin twin, Extent& extent,
+               std::string& error) {
+  const auto blocks = wire::blocks_needed(extent.head.payload_bytes);
+  if (extent.state != ExtentState::valid || blocks == 1) return;
+  if (blocks > place.layout.blocks(cell.region)) {
+    extent.state = ExtentState::damaged;
+    return;
+  }
+  Buffer image(blocks * kBlockBytes);
+  if (auto done = io.read(*place.layout.offset(cell, twin), image.bytes()); !done) {
+    error = done.error().message;
+    extent.state = ExtentState::unreadable;
+    return;
+  }
+  extent = wire::decode_extent(image.bytes(), place.expected(cell, twin));
+}
+
+CellView read_large(BlockIo& io, const Place& place, const Cell& cell) {
+  std::string error;
+  Extent a = read_head(io, place, cell, wire::kTwinA, error);
+  Extent b = read_head(io, place, cell, wire::kTwinB, error);
+  const auto newer = wire::choose(a, b).twin;
+  if (newer) {
+    Extent& first = *newer == wire::kTwinA ? a : b;
+    Extent& second = *newer == wire::kTwinA ? b : a;
+    const Twin other = *newer == wire::kTwinA ? wire::kTwinB : wire::kTwinA;
+    read_rest(io, place, cell, *newer, first, error);
+    if (first.state != ExtentState::valid) read_rest(io, place, cell, other, second, error);
+  }
+  return to_view(cell, a, b, error);
+}
+
+}  // namespace
+
+CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout& layout,
+                         const Cell& cell) {
+  const Place place{volume, layout};
+  CellExtents out;
+  std::string error;
+  for (Twin twin : {wire::kTwinA, wire::kTwinB}) {
+    out.twins[twin.value] = read_head(io, place, cell, twin, error);
+    read_rest(io, place, cell, twin, out.twins[twin.value], error);
+  }
+  return out;
+}
+
+std::vector<CellView> read_cells(BlockIo& io, const Bits128& volume, const wire::Layout& layout,
+                                 std::span<const Cell> cells) {
+  const Place place{volume, layout};
+  std::vector<CellView> out(cells.size());
+  std::vector<Wanted> single;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const auto at = layout.offset(cells[i], wire::kTwinA);
+    if (!at || cells[i].region == Region::superblock)
+      out[i] = unknown_cell(cells[i]);
+    else if (layout.blocks(cells[i].region) == 1)
+      single.push_back({*at, i});
+    else
+      out[i] = read_large(io, place, cells[i]);
+  }
+  read_single_blocks(io, place, cells, std::move(single), out);
+  return out;
+}
+
+}  // namespace wardom::disk

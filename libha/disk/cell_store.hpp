@@ -1,0 +1,74 @@
+// Writing the own cells: encodes, chooses the twin, keeps one write in flight per cell, quarantines
+// what does not end. Lives on the event loop's thread; the I/O itself runs in a lane.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "libha/disk/cell_reader.hpp"
+#include "libha/disk/lane.hpp"
+#include "libha/disk/twin_writer.hpp"
+#include "libha/disk/volume_file.hpp"
+
+namespace wardom::disk {
+
+inline constexpr std::size_t kMaxWaitingWrites = 16;  // behind the one in flight, per cell
+
+class CellStore {
+ public:
+  struct Outcome {
+    bool acknowledged{false};  // false: unknown whether it landed, or refused; see error
+    Sequence sequence;
+    std::string error;
+  };
+  using Done = std::function<void(const Outcome&)>;
+
+  // `patience`: how long a write may take before it is given up and its extent quarantined. The
+  // store and `completions` live equally long.
+  CellStore(VolumeFile volume, HostId self, Incarnation incarnation, Completions& completions,
+            Duration patience);
+
+  // Takes a cell into care, with what stands on the volume. Before any write of that cell.
+  void recover(const Cell& cell, const CellExtents& found);
+  // Writes or queues. `done` is called exactly once, from run() of the completions, from tick(), or
+  // at once when the write is refused: a cell not in care, a payload larger than its extent, both
+  // twins quarantined, too many waiting.
+  void write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done);
+  bool busy(const Cell& cell) const;        // a write is awaited or waits
+  std::size_t quarantined(const Cell& cell) const;
+  bool in_flight() const;                   // any I/O, given up or not
+  // Gives up what is overdue. Call when next_deadline() has come.
+  void tick(Instant now);
+  std::optional<Instant> next_deadline() const;
+
+  const VolumeFile& volume() const { return volume_; }
+
+ private:
+  struct Waiting {
+    Lane* lane;
+    wire::Bytes payload;
+    Done done;
+  };
+  struct Care {
+    TwinWriter writer;
+    Instant since;
+    Done done;  // of the awaited write
+    std::deque<Waiting> waiting;
+    std::size_t in_flight{0};
+  };
+  void start(const Cell& cell, Care& care, Waiting job);
+  void finish(const Cell& cell, const TwinWriter::Started& write, const Result<void>& result);
+  void start_next(const Cell& cell, Care& care);
+
+  VolumeFile volume_;
+  HostId self_;
+  Incarnation incarnation_;
+  Completions& completions_;
+  Duration patience_;
+  std::map<Cell, Care> cells_;
+};
+
+}  // namespace wardom::disk

@@ -1,0 +1,140 @@
+#include "libha/disk/volume_file.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "libha/wire/superblock.hpp"
+
+namespace wardom::disk {
+namespace {
+
+struct Copy {
+  std::string trouble;  // empty: `geometry` is good
+  Geometry geometry;
+  wire::ExtentState state{wire::ExtentState::unreadable};
+  bool magic{false};  // begins like one of ours, whatever its checks say
+};
+
+Copy read_copy(BlockIo& io, std::uint8_t number) {
+  Copy copy;
+  const Offset at = wire::kSuperblockOffsets[number];
+  copy.state = wire::ExtentState::empty;
+  if (at + wire::kBlockBytes > io.size()) {
+    copy.trouble = "beyond the volume's end";
+    return copy;
+  }
+  Buffer buffer(wire::kBlockBytes);
+  if (auto done = io.read(at, buffer.bytes()); !done) {
+    copy.state = wire::ExtentState::unreadable;
+    copy.trouble = done.error().message;
+    return copy;
+  }
+  copy.magic = wire::Reader(buffer.bytes()).u64() == wire::kBlockMagic;
+  const auto extent = wire::decode_extent(
+      buffer.bytes(), {std::nullopt, wire::superblock_cell(), wire::Twin{number}});
+  copy.state = extent.state;
+  if (extent.state != wire::ExtentState::valid) {
+    copy.trouble = wire::to_text(extent.state);
+    return copy;
+  }
+  auto geometry = wire::decode_superblock(extent.payload);
+  if (!geometry || geometry.value().volume_uuid != extent.head.volume) {
+    copy.state = wire::ExtentState::damaged;
+    copy.trouble = geometry ? "its two uuids differ" : geometry.error().message;
+    return copy;
+  }
+  copy.geometry = geometry.value();
+  return copy;
+}
+
+using Copies = std::array<Copy, wire::kSuperblockCopies>;
+
+VolumeError no_copy(const Copies& copies, const std::string& name) {
+  const auto any = [&](wire::ExtentState state) {
+    return std::find_if(copies.begin(), copies.end(),
+                        [&](const Copy& c) { return c.state == state; });
+  };
+  using wire::ExtentState;
+  if (auto c = any(ExtentState::unreadable); c != copies.end())
+    return {Trouble::unreachable, c->trouble};
+  if (any(ExtentState::unknown_version) != copies.end())
+    return {Trouble::unknown_version,
+            name + ": formatted by another version of Wardom (this one knows format " +
+                std::to_string(wire::kFormatVersion) + "); use that version's programs"};
+  if (std::any_of(copies.begin(), copies.end(), [](const Copy& c) { return c.magic; }))
+    return {Trouble::damaged, name + ": no superblock passes its checks; restore the volume, or "
+                                     "stop the cluster and format it anew"};
+  return {Trouble::not_formatted,
+          name + ": not a Wardom state volume; format it with `wardomctl volume format`"};
+}
+
+}  // namespace
+
+VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name) {
+  Copies copies;
+  for (std::uint8_t i = 0; i < copies.size(); ++i) copies[i] = read_copy(io, i);
+  const Copy* best = nullptr;
+  std::ptrdiff_t best_votes = 0;
+  std::ptrdiff_t good = 0;
+  for (const auto& c : copies) {
+    if (!c.trouble.empty()) continue;
+    ++good;
+    const auto votes = std::count_if(copies.begin(), copies.end(), [&](const Copy& other) {
+      return other.trouble.empty() && other.geometry == c.geometry;
+    });
+    if (votes > best_votes) {
+      best = &c;
+      best_votes = votes;
+    }
+  }
+  if (best == nullptr) return no_copy(copies, name);
+  if (best_votes == 1 && good > 1)
+    return VolumeError{Trouble::damaged, name + ": its superblocks contradict each other; was a "
+                                                "format interrupted? format it anew"};
+  Superblocks found{best->geometry, {}};
+  for (std::size_t i = 0; i < copies.size(); ++i) {
+    const bool differs = copies[i].trouble.empty() && copies[i].geometry != best->geometry;
+    if (copies[i].trouble.empty() && !differs) continue;
+    found.warnings.push_back(name + ": superblock copy " + std::to_string(i) + " at offset " +
+                             std::to_string(wire::kSuperblockOffsets[i]) + ": " +
+                             (differs ? "differs from the others" : copies[i].trouble));
+  }
+  return found;
+}
+
+VolumeFile::VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found)
+    : io_(std::move(io)),
+      geometry_(std::move(found.geometry)),
+      layout_(geometry_),
+      warnings_(std::move(found.warnings)) {}
+
+VolumeResult<VolumeFile> VolumeFile::open(const std::string& path, Access access,
+                                          const Wanted& wanted) {
+  auto io = open_direct(path, access);
+  if (!io) return VolumeError{Trouble::unreachable, io.error().message};
+  return over(std::shared_ptr<BlockIo>(std::move(io).value()), path, wanted);
+}
+
+VolumeResult<VolumeFile> VolumeFile::over(std::shared_ptr<BlockIo> io, const std::string& name,
+                                          const Wanted& wanted) {
+  auto found = read_superblocks(*io, name);
+  if (!found) return std::move(found).error();
+  const Geometry& g = found.value().geometry;
+  if (wanted.uuid && g.volume_uuid != *wanted.uuid)
+    return VolumeError{Trouble::wrong_uuid, name + ": holds volume " + to_uuid(g.volume_uuid) +
+                                                "; wardom.toml wants " + to_uuid(*wanted.uuid) +
+                                                " (volume.uuid)"};
+  if (!wanted.cluster.empty() && g.cluster != wanted.cluster)
+    return VolumeError{Trouble::wrong_cluster, name + ": belongs to cluster \"" + g.cluster +
+                                                   "\"; wardom.toml says \"" + wanted.cluster +
+                                                   "\" (cluster.name)"};
+  VolumeFile volume(std::move(io), std::move(found).value());
+  if (volume.layout_.size() > volume.io_->size())
+    return VolumeError{Trouble::too_small,
+                       name + ": is " + std::to_string(volume.io_->size()) +
+                           " bytes long, its geometry needs " +
+                           std::to_string(volume.layout_.size()) + "; was it cut off?"};
+  return volume;
+}
+
+}  // namespace wardom::disk

@@ -1,0 +1,67 @@
+// A formatted state volume, opened: its superblock has been found, checked and agreed upon.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libha/disk/block_io.hpp"
+
+namespace wardom::disk {
+
+// Why a volume cannot be used. Only `unreachable` may pass by itself; the others need a person.
+enum class Trouble : std::uint8_t {
+  unreachable,      // cannot be opened or read just now
+  not_formatted,    // no superblock of ours in any of the three places
+  unknown_version,  // formatted by another version of Wardom
+  damaged,          // no superblock passes its checks, or they contradict each other
+  wrong_cluster,    // another cluster's volume
+  wrong_uuid,       // not the volume that wardom.toml names
+  too_small,        // shorter than its geometry says
+};
+
+struct VolumeError {
+  Trouble trouble{Trouble::unreachable};
+  std::string message;  // names the path and says what to do
+};
+template <class T>
+using VolumeResult =
+    boost::outcome_v2::basic_result<T, VolumeError, boost::outcome_v2::policy::terminate>;
+
+struct Superblocks {
+  Geometry geometry;
+  std::vector<std::string> warnings;  // a copy that is damaged or differs from the two others
+};
+// Two copies that agree carry the day against a third; one that stands alone is believed when the
+// other two are no whole superblocks at all. `name` stands for the volume in messages.
+VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name);
+
+// What the opener insists on.
+struct Wanted {
+  std::string cluster;          // empty: any
+  std::optional<Bits128> uuid;  // nullopt: any
+};
+
+class VolumeFile {
+ public:
+  static VolumeResult<VolumeFile> open(const std::string& path, Access access,
+                                       const Wanted& wanted);
+  // The same over any BlockIo.
+  static VolumeResult<VolumeFile> over(std::shared_ptr<BlockIo> io, const std::string& name,
+                                       const Wanted& wanted);
+
+  const std::shared_ptr<BlockIo>& io() const { return io_; }
+  const Geometry& geometry() const { return geometry_; }
+  const wire::Layout& layout() const { return layout_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found);
+  std::shared_ptr<BlockIo> io_;
+  Geometry geometry_;
+  wire::Layout layout_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace wardom::disk
