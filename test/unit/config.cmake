@@ -5,3 +5,8 @@ add_executable(config_test config_main.cpp config_file.cpp config_values.cpp con
 target_link_libraries(config_test PRIVATE wardom_config Catch2::Catch2)
 add_test(NAME unit.config COMMAND config_test)
 set_tests_properties(unit.config PROPERTIES LABELS "unit;fast" TIMEOUT 60)
+
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME golden.wardomctl COMMAND Python3::Interpreter
+         ${CMAKE_CURRENT_SOURCE_DIR}/tree_wardomctl.py $<TARGET_FILE:wardomctl>)
+set_tests_properties(golden.wardomctl PROPERTIES LABELS "golden;fast" TIMEOUT 120)

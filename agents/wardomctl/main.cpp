@@ -1,0 +1,159 @@
+// wardomctl: what administrators see and say. Composes requests and prints answers; wardomd
+// decides.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/config_command.hpp"
+#include "agents/wardomctl/print.hpp"
+#if __has_include("agents/wardomctl/volume_command.hpp")
+#include "agents/wardomctl/volume_command.hpp"
+#define WARDOM_HAS_VOLUME_COMMANDS 1
+#endif
+
+namespace {
+
+namespace json = boost::json;
+using namespace wardom::ctl;
+
+using Printer = std::string (*)(const json::value&, const Paint&);
+
+// What the command line said. One object for all subcommands: only one of them runs.
+struct Options {
+  std::string socket{kDefaultSocket};
+  bool as_json{false};
+  std::string subject;  // a host, a guest, a recovery or a file
+  std::vector<std::string> waived;
+  int priority{0};
+};
+
+int show(const Options& options, const json::object& request, Printer print,
+         std::chrono::milliseconds patience = kAskPatience) {
+  const auto answer = ask(options.socket, request, patience);
+  if (answer.exit_code != kDone) {
+    std::cerr << "wardomctl: " << answer.error << "\n";
+    return answer.exit_code;
+  }
+  if (options.as_json)
+    std::cout << answer.result << "\n";
+  else
+    std::cout << print(answer.result, Paint(stdout_takes_colours()));
+  return kDone;
+}
+
+void add_json_flag(CLI::App& command, Options& options) {
+  command.add_flag("--json", options.as_json, "One JSON value on standard output, nothing else");
+}
+
+void add_views(CLI::App& app, Options& options, int& exit_code) {
+  auto* status =
+      app.add_subcommand("status", "The domain, its hosts and guests, and what is wrong");
+  add_json_flag(*status, options);
+  status->callback([&] { exit_code = show(options, {{"do", "status"}}, print_status); });
+
+  auto* why = app.add_subcommand("why", "The evidence behind the state of a host or guest");
+  add_json_flag(*why, options);
+  why->add_option("HOST|GUEST", options.subject, "Its name")->required();
+  why->callback([&] {
+    exit_code = show(options, {{"do", "why"}, {"about", options.subject}}, print_why);
+  });
+
+  auto* timeline = app.add_subcommand("timeline", "One recovery, step by step; default: the last");
+  add_json_flag(*timeline, options);
+  timeline->add_option("ID", options.subject, "The recovery's id");
+  timeline->callback([&] {
+    const auto id = options.subject.empty() ? json::value() : json::value(options.subject);
+    exit_code = show(options, {{"do", "timeline"}, {"id", id}}, print_timeline);
+  });
+}
+
+// What a change of a guest leads to: the daemon's own words, or a plain confirmation.
+int change_guest(const Options& options, const json::object& request, const char* done) {
+  const auto answer = ask(options.socket, request, kProtectPatience);
+  if (answer.exit_code != kDone) {
+    std::cerr << "wardomctl: " << answer.error << "\n";
+    return answer.exit_code;
+  }
+  if (options.as_json) {
+    std::cout << answer.result << "\n";
+    return kDone;
+  }
+  std::cout << "guest " << options.subject << " is " << done << "\n"
+            << print_plain(answer.result, Paint(stdout_takes_colours()));
+  return kDone;
+}
+
+void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
+  constexpr int kPriorityLimit = 1000;
+  auto* guest = app.add_subcommand("guest", "Protected guests");
+  guest->require_subcommand(1);
+
+  auto* all = guest->add_subcommand("list", "Every protected guest of the domain");
+  add_json_flag(*all, options);
+  all->callback([&] { exit_code = show(options, {{"do", "guest-list"}}, print_guests); });
+
+  const auto named = [&](const char* name, const char* help) {
+    auto* command = guest->add_subcommand(name, help);
+    add_json_flag(*command, options);
+    command->add_option("GUEST", options.subject, "The guest's name in libvirt")->required();
+    return command;
+  };
+  named("show", "All that is recorded about one guest")->callback([&] {
+    exit_code = show(options, {{"do", "guest-show"}, {"guest", options.subject}}, print_plain);
+  });
+  auto* protect = named("protect", "Let Wardom restart the guest when its host dies");
+  protect->add_option("--waive", options.waived,
+                      "Accept a host-local thing that the guest needs, by the name that the "
+                      "refusal gives it; may be repeated");
+  protect->add_option("--priority", options.priority, "Higher starts first")
+      ->check(CLI::Range(-kPriorityLimit, kPriorityLimit));
+  protect->callback([&] {
+    exit_code = change_guest(options,
+                             {{"do", "guest-protect"},
+                              {"guest", options.subject},
+                              {"waive", json::value_from(options.waived)},
+                              {"priority", options.priority}},
+                             "protected");
+  });
+  named("unprotect", "Leave the guest alone from now on")->callback([&] {
+    exit_code = change_guest(options, {{"do", "guest-unprotect"}, {"guest", options.subject}},
+                             "no longer protected");
+  });
+}
+
+void add_config_commands(CLI::App& app, Options& options, int& exit_code) {
+  auto* config = app.add_subcommand("config", "The configuration file");
+  config->require_subcommand(1);
+  auto* check = config->add_subcommand("check", "Report every fault of the file; needs no daemon");
+  add_json_flag(*check, options);
+  check->add_option("FILE", options.subject,
+                    "Default: /etc/wardom/wardom.toml with the key and password files it names");
+  check->callback([&] { exit_code = check_config_file(options.subject, options.as_json); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Shows and changes what Wardom does on this host", "wardomctl");
+  app.set_version_flag("--version", "wardomctl " WARDOM_VERSION);
+  app.require_subcommand(1);
+  Options options;
+  int exit_code = kDone;
+  app.add_option("--socket", options.socket, "Where wardomd listens")->capture_default_str();
+  add_views(app, options, exit_code);
+  add_guest_commands(app, options, exit_code);
+  add_config_commands(app, options, exit_code);
+#ifdef WARDOM_HAS_VOLUME_COMMANDS
+  add_volume_commands(app, exit_code);
+#endif
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  if (!std::cout.flush()) {
+    std::cerr << "wardomctl: standard output takes no more; the text above is not complete\n";
+    return kFailed;
+  }
+  return exit_code;
+}
