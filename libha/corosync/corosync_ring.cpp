@@ -120,6 +120,7 @@ class CorosyncRing::Impl : public std::enable_shared_from_this<CorosyncRing::Imp
   bool ended_{false};
   bool up_{false};
   std::deque<std::vector<std::uint8_t>> queue_;
+  std::size_t queued_bytes_{0};
   RingCounters counters_;
 };
 
@@ -189,10 +190,12 @@ bool CorosyncRing::Impl::send(std::vector<std::uint8_t> bytes) {
       ++counters_.refused_lost;
       return false;
     }
-    if (queue_.size() >= port::kMaxRingQueue) {
+    if (queue_.size() >= port::kMaxRingQueue ||
+        queued_bytes_ + bytes.size() > kMaxRingQueueBytes) {
       ++counters_.refused_full;
       return false;
     }
+    queued_bytes_ += bytes.size();
     queue_.push_back(std::move(bytes));
     if (queue_.size() > 1) return true;  // the thread has been woken for the first one
   }
@@ -293,6 +296,7 @@ void CorosyncRing::Impl::disconnect() {
     up_ = false;
     counters_.dropped_lost += queue_.size();
     queue_.clear();
+    queued_bytes_ = 0;
   }
   if (have_quorum_) quorum_finalize(quorum_);
   if (have_cpg_) cpg_finalize(cpg_);
@@ -347,6 +351,7 @@ bool CorosyncRing::Impl::send_waiting(std::string* reason) {
       return false;
     }
     lock.lock();
+    queued_bytes_ -= bytes.size();
     queue_.pop_front();
     ++counters_.sent;
   }

@@ -9,6 +9,7 @@
 // Promises, beyond the port's:
 //  * `lost` comes once when corosync dies and once for each new reason why it cannot be reached.
 //    The adapter tries again after kRingRetryMin, doubling to kRingRetryMax, for ever.
+//  * send() also returns false when kMaxRingQueueBytes wait.
 //  * While the ring is lost nothing is queued: send() returns false, and what waited is dropped.
 //  * A corosync whose nodeid is not this host's id, or that has no quorum provider, is treated as
 //    lost, and the reason says what to change.
@@ -34,6 +35,9 @@ inline constexpr std::chrono::milliseconds kRingRetryMax{2000};
 // How long the destructor waits for a thread that a stopped corosync may hold for ever.
 inline constexpr std::chrono::milliseconds kRingStopLimit{1000};
 
+// Bytes waiting to be sent, besides kMaxRingQueue: long messages must not fill the memory.
+inline constexpr std::size_t kMaxRingQueueBytes = 4 * 1024 * 1024;
+
 struct RingOptions {
   std::string domain;  // the group is "wardom.<domain>"; at most 100 bytes
   HostId self;         // must be corosync's nodeid
@@ -42,7 +46,7 @@ struct RingOptions {
 struct RingCounters {
   std::uint64_t sent{0};              // taken by the local corosync
   std::uint64_t received{0};
-  std::uint64_t refused_full{0};      // send(): the queue was full
+  std::uint64_t refused_full{0};      // send(): the queue was full, by count or bytes
   std::uint64_t refused_size{0};      // send(): longer than kMaxRingMessageBytes
   std::uint64_t refused_lost{0};      // send(): no ring
   std::uint64_t dropped_lost{0};      // queued when the ring was lost

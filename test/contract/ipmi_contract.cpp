@@ -53,7 +53,8 @@ class SimulatedBmc {
     folder_.write("bmc.emu", "mc_setbmc 0x20\n"
         "mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\n"
         "mc_enable 0x20\n");
-    folder_.write("lan.conf", "name \"bmc\"\nset_working_mc 0x20\n  startlan 1\n    addr 127.0.0.1 " +
+    folder_.write("lan.conf",
+        "name \"bmc\"\nset_working_mc 0x20\n  startlan 1\n    addr 127.0.0.1 " +
         std::to_string(port_) + "\n    priv_limit admin\n"
         "    allowed_auths_callback none md2 md5 straight\n"
         "    allowed_auths_user none md2 md5 straight\n"
