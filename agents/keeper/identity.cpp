@@ -1,0 +1,104 @@
+#include "agents/keeper/identity.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "libha/core/check.hpp"
+
+namespace wardom::keeper {
+namespace {
+
+constexpr const char* kFirstLine = "wardom incarnation 1";
+
+std::optional<Bits128> bits_in(const std::string& path) {
+  std::ifstream file(path);
+  std::string word;
+  if (!(file >> word)) return std::nullopt;
+  return parse_bits(word);
+}
+
+std::string kept_path(const std::string& run_dir) { return run_dir + "/incarnation"; }
+
+std::string cannot(const std::string& what, const std::string& path) {
+  return "cannot " + what + " " + path + ": " + std::strerror(errno);
+}
+
+}  // namespace
+
+Result<Identity> read_identity() {
+  Identity identity;
+  const auto boot = bits_in("/proc/sys/kernel/random/boot_id");
+  if (!boot) return failure("cannot read /proc/sys/kernel/random/boot_id; is /proc mounted?");
+  identity.boot_id = *boot;
+  identity.machine_id = bits_in("/etc/machine-id").value_or(Bits128{});
+  identity.dmi_uuid = bits_in("/sys/class/dmi/id/product_uuid").value_or(Bits128{});
+  return identity;
+}
+
+std::optional<KeptIncarnation> load_incarnation(const std::string& run_dir,
+                                                const Bits128& boot_id) {
+  std::ifstream file(kept_path(run_dir));
+  std::string first;
+  std::string boot, volume, id;
+  std::uint64_t number = 0;
+  std::uint16_t self = 0;
+  if (!std::getline(file, first) || first != kFirstLine) return std::nullopt;
+  if (!(file >> boot >> volume >> self >> number >> id)) return std::nullopt;
+  const auto boot_bits = parse_bits(boot);
+  const auto volume_bits = parse_bits(volume);
+  const auto id_bits = parse_bits(id);
+  if (!boot_bits || !volume_bits || !id_bits || *boot_bits != boot_id) return std::nullopt;
+  return KeptIncarnation{*boot_bits, *volume_bits, HostId{self}, {number, *id_bits}};
+}
+
+Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation& kept) {
+  std::ostringstream text;
+  text << kFirstLine << '\n'
+       << to_uuid(kept.boot_id) << '\n'
+       << to_uuid(kept.volume) << '\n'
+       << kept.self.value << ' ' << kept.incarnation.number << ' ' << to_hex(kept.incarnation.id)
+       << '\n';
+  const auto content = text.str();
+  const auto path = kept_path(run_dir);
+  const auto fresh = path + ".new";
+  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return failure(cannot("create", fresh));
+  const bool written =
+      ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size()) &&
+      ::fsync(fd) == 0;
+  ::close(fd);
+  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
+    return failure(cannot("write", path));
+  return success();
+}
+
+Bits128 random_bits() {
+  Bits128 bits;
+  WARDOM_CHECK(::getrandom(bits.bytes.data(), bits.bytes.size(), 0) ==
+               static_cast<ssize_t>(bits.bytes.size()));
+  return bits;
+}
+
+Result<void> claim_run_dir(const std::string& run_dir) {
+  if (::mkdir(run_dir.c_str(), 0755) != 0 && errno != EEXIST)
+    return failure(cannot("create", run_dir));
+  const auto path = run_dir + "/keeper.lock";
+  // The descriptor stays open on purpose: the kernel releases the lock with the process, that is,
+  // after its last I/O has ended.
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return failure(cannot("create", path));
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
+    return failure("another wardom-keeper uses " + run_dir +
+                   ", or a killed one still waits for the storage; there can be one at a time");
+  return success();
+}
+
+}  // namespace wardom::keeper

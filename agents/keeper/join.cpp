@@ -1,0 +1,177 @@
+#include "agents/keeper/join.hpp"
+
+#include <time.h>
+
+#include "agents/keeper/log.hpp"
+#include "libha/core/timing.hpp"
+#include "libha/wire/slot.hpp"
+
+namespace wardom::keeper {
+namespace {
+
+using wire::ExtentState;
+
+constexpr Duration kWatchEvery = std::chrono::milliseconds{250};
+
+Duration silence_of(const Geometry& g) {
+  Timing timing;
+  timing.feed_window = std::chrono::milliseconds{g.t_f_ms};
+  timing.watchdog = std::chrono::milliseconds{g.w_ms};
+  return lease_silence(timing);
+}
+
+JoinResult cannot_open(const disk::VolumeError& error) {
+  switch (error.trouble) {
+    // A superblock may be read while a formatter writes it, so damage can pass as well.
+    case disk::Trouble::unreachable:
+    case disk::Trouble::damaged: return JoinLater{error.message};
+    case disk::Trouble::not_formatted:
+    case disk::Trouble::unknown_version:
+    case disk::Trouble::wrong_cluster:
+    case disk::Trouble::wrong_uuid:
+    case disk::Trouble::too_small: break;
+  }
+  return JoinRefused{error.message};
+}
+
+// The newest valid content of the own slot, if any.
+struct SlotFound {
+  ExtentState state{ExtentState::unreadable};
+  Incarnation incarnation;
+  Sequence sequence;
+  Slot slot;
+};
+
+SlotFound newest(const disk::CellExtents& found) {
+  const auto choice = wire::choose(found.twins[0], found.twins[1]);
+  SlotFound out;
+  out.state = choice.state;
+  if (!choice.twin) return out;
+  const auto& extent = found.twins[choice.twin->value];
+  out.incarnation = extent.head.incarnation;
+  out.sequence = extent.head.sequence;
+  if (auto slot = wire::decode_slot(extent.payload))
+    out.slot = slot.value();
+  else
+    out.state = ExtentState::damaged;
+  return out;
+}
+
+// The same machine's earlier boot. Without a DMI UUID (containers, some boards) both are zero, and
+// the machine id alone decides.
+bool same_machine(const Slot& slot, const Identity& identity) {
+  return !identity.machine_id.is_zero() && slot.machine_id == identity.machine_id &&
+         slot.dmi_uuid == identity.dmi_uuid;
+}
+
+std::string duplicate(const Options& options, const SlotFound& found) {
+  return "slot " + std::to_string(options.self.value) + " is being written by another machine (\"" +
+         found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
+         ", incarnation " + to_text(found.incarnation) +
+         "); two hosts have the same id: give each its own in wardom.toml";
+}
+
+class Joiner {
+ public:
+  Joiner(const Options& options, const Identity& identity, const std::atomic<bool>& stop)
+      : options_(options), identity_(identity), stop_(stop) {}
+
+  JoinResult run() {
+    auto opened = disk::VolumeFile::open(options_.volume_path, disk::Access::read_write,
+                                         {options_.cluster, options_.volume_uuid});
+    if (!opened) return cannot_open(opened.error());
+    Joined joined;
+    joined.volume = std::make_shared<disk::VolumeFile>(std::move(opened).value());
+    volume_ = joined.volume;
+    for (const auto& warning : volume_->warnings()) log(Severity::warning, warning);
+    if (options_.self.value > volume_->geometry().hosts)
+      return JoinRefused{options_.volume_path + ": has slots for host ids up to " +
+                         std::to_string(volume_->geometry().hosts) + "; this host's id is " +
+                         std::to_string(options_.self.value) +
+                         " (volume format --hosts, or another id in wardom.toml)"};
+    joined.slot = read(Region::slot);
+    joined.decision = read(Region::decision);
+    joined.table = read(Region::table);
+    const auto found = newest(joined.slot);
+    // Without the slot's number the next incarnation cannot be numbered.
+    if (found.state != ExtentState::valid && found.state != ExtentState::empty)
+      return JoinLater{options_.volume_path + ": slot " + std::to_string(options_.self.value) +
+                       " at offset " + std::to_string(slot_offset()) + " is " +
+                       wire::to_text(found.state) +
+                       "; this host cannot join until it can be read (see `wardomctl volume "
+                       "check`)"};
+    return settle(std::move(joined), found);
+  }
+
+ private:
+  disk::CellExtents read(Region region) const {
+    return disk::read_extents(*volume_->io(), volume_->geometry().volume_uuid, volume_->layout(),
+                              {region, options_.self.value});
+  }
+  disk::Offset slot_offset() const {
+    return *volume_->layout().offset(wire::slot_cell(options_.self), wire::kTwinA);
+  }
+
+  JoinResult settle(Joined joined, const SlotFound& found) {
+    const auto kept = load_incarnation(options_.run_dir, identity_.boot_id);
+    const auto& uuid = volume_->geometry().volume_uuid;
+    if (kept && kept->volume == uuid && kept->self == options_.self) {
+      // Nobody but this boot has used the number that it drew, so anything else at or above it
+      // was written by another machine.
+      if (found.state == ExtentState::valid && found.incarnation != kept->incarnation &&
+          found.incarnation.number >= kept->incarnation.number)
+        return JoinRefused{duplicate(options_, found)};
+      joined.incarnation = kept->incarnation;
+      joined.how = "goes on as incarnation " + to_text(joined.incarnation);
+      return joined;
+    }
+    if (found.state == ExtentState::valid && found.slot.state != SlotState::left &&
+        !same_machine(found.slot, identity_)) {
+      if (auto ended = watch(found)) return *ended;
+      joined.slot = read(Region::slot);
+    }
+    joined.incarnation = {found.incarnation.number + 1, kept ? kept->incarnation.id
+                                                             : random_bits()};
+    joined.how = "joins as incarnation " + to_text(joined.incarnation);
+    const auto saved = save_incarnation(
+        options_.run_dir, {identity_.boot_id, uuid, options_.self, joined.incarnation});
+    if (!saved) return JoinRefused{saved.error().message};
+    return joined;
+  }
+
+  // nullopt: D of silence has passed.
+  std::optional<JoinResult> watch(const SlotFound& found) const {
+    const auto silence = silence_of(volume_->geometry());
+    log(Severity::notice,
+        "slot " + std::to_string(options_.self.value) + " was last used by another machine (\"" +
+            found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
+            "); waits for D = " + std::to_string(whole_ms(silence)) +
+            " ms of silence before taking it");
+    const auto since = disk::raw_now();
+    while (disk::raw_now() - since < silence) {
+      if (stop_) return JoinLater{"stopped"};
+      const timespec pause{0, static_cast<long>(kWatchEvery.count())};
+      ::nanosleep(&pause, nullptr);
+      const auto now = newest(read(Region::slot));
+      if (now.state != ExtentState::valid)
+        return JoinLater{"slot " + std::to_string(options_.self.value) + ": cannot be read (" +
+                         wire::to_text(now.state) + ") while waiting for silence"};
+      if (now.sequence != found.sequence || now.incarnation != found.incarnation)
+        return JoinRefused{duplicate(options_, now)};
+    }
+    return std::nullopt;
+  }
+
+  const Options& options_;
+  const Identity& identity_;
+  const std::atomic<bool>& stop_;
+  std::shared_ptr<disk::VolumeFile> volume_;
+};
+
+}  // namespace
+
+JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop) {
+  return Joiner(options, identity, stop).run();
+}
+
+}  // namespace wardom::keeper

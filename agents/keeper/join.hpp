@@ -1,0 +1,40 @@
+// Taking one's slot: what has to be true before the first heartbeat is written.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "agents/keeper/identity.hpp"
+#include "agents/keeper/options.hpp"
+#include "libha/disk/cell_reader.hpp"
+#include "libha/disk/volume_file.hpp"
+
+namespace wardom::keeper {
+
+// May pass by itself: try again later.
+struct JoinLater {
+  std::string why;
+};
+// A person has to do something first.
+struct JoinRefused {
+  std::string why;
+};
+struct Joined {
+  std::shared_ptr<disk::VolumeFile> volume;
+  Incarnation incarnation;
+  disk::CellExtents slot;      // as found
+  disk::CellExtents decision;
+  disk::CellExtents table;
+  std::string how;             // for the log
+};
+using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;
+
+// Opens and checks the volume, reads the own cells, and settles the incarnation: the kept one of
+// this boot, or a new one with the next number. A slot that another machine used last is first
+// watched for D of silence; one that moves belongs to another machine and is refused.
+// Blocks; gives up soon after `stop` is set.
+JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop);
+
+}  // namespace wardom::keeper

@@ -1,0 +1,356 @@
+#include "agents/keeper/keeper.hpp"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "libha/core/check.hpp"
+#include "libha/wire/slot.hpp"
+
+namespace wardom::keeper {
+
+using disk::raw_now;
+
+Keeper::Running::Running(const Joined& joined, HostId self, disk::Completions& completions)
+    : store(*joined.volume, self, joined.incarnation, completions,
+            std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4),
+      incarnation(joined.incarnation),
+      patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4) {
+  store.recover(wire::slot_cell(self), joined.slot);
+  store.recover(wire::decision_cell(self), joined.decision);
+  store.recover(wire::table_cell(self), joined.table);
+  next_beat = raw_now();
+  next_read_back = next_beat + patience;
+}
+
+Keeper::Keeper(Options options, Identity identity)
+    : options_(std::move(options)),
+      identity_(identity),
+      server_({[this](const wire::Hello& h) { return hello(h); },
+               [this](Session s, wire::DaemonMessage m) { take(s, std::move(m)); },
+               [this](Session) { view_ = {}; }}) {}
+
+int Keeper::run() {
+  open_signals();
+  if (auto ok = server_.listen(options_.socket); !ok) {
+    log(Severity::error, ok.error().message);
+    return 1;
+  }
+  next_join_ = raw_now();
+  while (!exit_code_) {
+    wait(next_deadline());
+    tick(raw_now());
+  }
+  stop_ = true;
+  server_.stop();
+  return *exit_code_;
+}
+
+void Keeper::open_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT}) sigaddset(&set, number);
+  // Before the first thread starts, so that all threads have them blocked.
+  WARDOM_CHECK(::pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
+  signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  WARDOM_CHECK(signals_ >= 0);
+}
+
+void Keeper::wait(Instant until) {
+  std::vector<pollfd> fds{{signals_, POLLIN, 0}, {completions_.fd(), POLLIN, 0}};
+  server_.add_to(fds);
+  const auto left = std::clamp(until - raw_now(), Duration::zero(), Duration{std::chrono::hours{1}});
+  const timespec timeout{static_cast<time_t>(left / std::chrono::seconds{1}),
+                         static_cast<long>((left % std::chrono::seconds{1}).count())};
+  if (::ppoll(fds.data(), fds.size(), &timeout, nullptr) <= 0) return;
+  if (fds[0].revents != 0) {
+    log(Severity::notice, "stopped by a signal; the slot stays as it is, guests are not touched");
+    exit_code_ = 0;
+  }
+  if (fds[1].revents != 0) completions_.run();
+  server_.handle(fds, raw_now());
+}
+
+Instant Keeper::next_deadline() const {
+  Instant next = Instant::never();
+  const auto consider = [&next](std::optional<Instant> at) {
+    if (at && *at < next) next = *at;
+  };
+  consider(server_.next_deadline());
+  for (const auto& read : open_reads_) consider(read.deadline);
+  if (running_) {
+    consider(running_->next_beat);
+    consider(running_->next_read_back);
+    consider(running_->store.next_deadline());
+  } else if (!joining_) {
+    consider(next_join_);
+  }
+  return next;
+}
+
+void Keeper::tick(Instant now) {
+  server_.tick(now);
+  expire_reads(now);
+  if (!running_) {
+    if (!joining_ && now >= next_join_) begin_join(now);
+    return;
+  }
+  running_->store.tick(now);
+  if (reopen_if_dead(now)) return;
+  if (now >= running_->next_beat) beat(now);
+  if (now >= running_->next_read_back) read_back(now);
+}
+
+void Keeper::fatal(const std::string& why) {
+  log(Severity::error, why);
+  if (!exit_code_) exit_code_ = 1;
+}
+
+// --- joining
+
+void Keeper::begin_join(Instant now) {
+  next_join_ = now + join_backoff_;
+  auto work = [this] {
+    auto result = std::make_shared<JoinResult>(join(options_, identity_, stop_));
+    completions_.post([this, result] { take(std::move(*result)); });
+  };
+  if (!joins_.submit(std::move(work))) return retry_join("no thread for joining the volume");
+  joining_ = true;
+}
+
+void Keeper::take(JoinResult result) {
+  joining_ = false;
+  if (const auto* refused = std::get_if<JoinRefused>(&result)) return fatal(refused->why);
+  if (const auto* later = std::get_if<JoinLater>(&result)) return retry_join(later->why);
+  const auto& joined = std::get<Joined>(result);
+  const auto& g = joined.volume->geometry();
+  running_ = std::make_unique<Running>(joined, options_.self, completions_);
+  join_backoff_ = kJoinBackoffMin;
+  join_trouble_.gone("the volume can be used again");
+  if (told_ && *told_ != ready()) server_.drop_daemon("the volume is another one now");
+  log(Severity::notice, "host " + std::to_string(options_.self.value) + " (" + options_.host_name +
+                            ") " + joined.how + " on volume " + to_uuid(g.volume_uuid) +
+                            " of cluster \"" + g.cluster + "\" at " + options_.volume_path);
+}
+
+void Keeper::retry_join(const std::string& why) {
+  not_running_why_ = why;
+  join_trouble_.present(why + "; tries again", raw_now());
+  next_join_ = raw_now() + join_backoff_;
+  join_backoff_ = std::min(join_backoff_ * 2, kJoinBackoffMax);
+}
+
+// --- the heartbeat
+
+void Keeper::beat(Instant now) {
+  Running& r = *running_;
+  // Keeps the rhythm; after a pause it starts a new one instead of catching up.
+  r.next_beat = r.next_beat + options_.disk_interval;
+  if (r.next_beat <= now) r.next_beat = now + options_.disk_interval;
+  const auto cell = wire::slot_cell(options_.self);
+  if (r.store.busy(cell)) return;
+  Slot slot;
+  slot.state = r.acknowledged == Sequence{} ? SlotState::joining : SlotState::up;
+  slot.boot_id = identity_.boot_id;
+  slot.machine_id = identity_.machine_id;
+  slot.dmi_uuid = identity_.dmi_uuid;
+  slot.t_f_ms = r.store.volume().geometry().t_f_ms;
+  slot.w_ms = 0;  // no watchdog is fed: no lease is published, and none can be said to expire
+  slot.daemon_progress = view_.progress;
+  slot.sees_mgmt = view_.sees_mgmt;
+  slot.sees_storage = view_.sees_storage;
+  slot.sees_disk = view_.sees_disk;
+  slot.load = view_.load;
+  slot.host_name = options_.host_name;
+  const auto submitted = raw_now();
+  slot.raw_ns = static_cast<std::uint64_t>(submitted.since_boot.count());
+  r.store.write(beats_, cell, wire::encode_slot(slot),
+                [this, submitted](const auto& outcome) { beaten(outcome, submitted); });
+}
+
+void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted) {
+  if (!running_) return;
+  Running& r = *running_;
+  if (!outcome.acknowledged) {
+    if (!r.failing_since) r.failing_since = submitted;
+    beat_trouble_.present("heartbeat not written: " + outcome.error, raw_now());
+    return;
+  }
+  r.failing_since.reset();
+  r.acknowledged = outcome.sequence;
+  beat_trouble_.gone("heartbeats are written again");
+  if (const auto session = server_.session())
+    server_.send(*session,
+                 wire::HeartbeatMessage{outcome.sequence,
+                                        static_cast<std::uint64_t>(submitted.since_boot.count())});
+}
+
+void Keeper::read_back(Instant now) {
+  Running& r = *running_;
+  r.next_read_back = now + r.patience;
+  if (r.read_back_in_flight || r.acknowledged == Sequence{}) return;
+  auto work = [this, io = r.store.volume().io(), uuid = r.store.volume().geometry().volume_uuid,
+               layout = r.store.volume().layout(), cell = wire::slot_cell(options_.self),
+               acknowledged = r.acknowledged] {
+    auto views = disk::read_cells(*io, uuid, layout, std::span(&cell, 1));
+    completions_.post([this, view = std::move(views.front()), acknowledged] {
+      judge_read_back(view, acknowledged);
+    });
+  };
+  r.read_back_in_flight = read_backs_.submit(std::move(work));
+}
+
+void Keeper::judge_read_back(const wire::CellView& view, Sequence acknowledged) {
+  if (!running_) return;
+  Running& r = *running_;
+  r.read_back_in_flight = false;
+  const auto slot = "slot " + std::to_string(options_.self.value);
+  switch (view.state) {
+    case wire::ExtentState::valid: break;
+    case wire::ExtentState::empty:
+    case wire::ExtentState::foreign:
+    case wire::ExtentState::unknown_version:
+      return fatal(options_.volume_path + ": " + slot + " is " + wire::to_text(view.state) +
+                   " although this host wrote it: the volume was formatted or replaced under a "
+                   "living cluster; stops writing");
+    case wire::ExtentState::torn:
+    case wire::ExtentState::damaged:
+    case wire::ExtentState::unreadable:
+      return read_back_trouble_.present(slot + " cannot be read back: " + view.error, raw_now());
+  }
+  if (view.incarnation != r.incarnation) {
+    const auto other = wire::decode_slot(view.payload);
+    return fatal(slot + " changed under its owner: incarnation " + to_text(view.incarnation) +
+                 " of \"" + (other ? other.value().host_name : "?") +
+                 "\" writes it too; two machines have host id " +
+                 std::to_string(options_.self.value) + ", or one image was cloned with its machine "
+                 "id: give each its own; stops writing");
+  }
+  if (view.sequence < acknowledged)
+    return read_back_trouble_.present(
+        slot + " reads back older (" + std::to_string(view.sequence.value) +
+            ") than its last acknowledged write (" + std::to_string(acknowledged.value) +
+            "): the storage loses writes or has been rolled back",
+        raw_now());
+  read_back_trouble_.gone(slot + " reads back as written");
+}
+
+bool Keeper::reopen_if_dead(Instant now) {
+  Running& r = *running_;
+  const bool dead = r.failing_since && now - *r.failing_since >= kReopenAfter;
+  if (!dead || r.store.in_flight() || r.read_back_in_flight || !open_reads_.empty()) return false;
+  log(Severity::notice, "opens the volume anew");
+  running_.reset();
+  not_running_why_ = "the volume is being opened anew";
+  next_join_ = now;
+  return true;
+}
+
+// --- the daemon
+
+wire::KeeperMessage Keeper::hello(const wire::Hello&) {
+  if (!running_) return wire::RefusedMessage{"no volume yet: " + not_running_why_};
+  view_ = {};
+  told_ = ready();
+  return *told_;
+}
+
+wire::ReadyMessage Keeper::ready() const {
+  return {options_.self, running_->incarnation, DaemonEpoch{},
+          running_->store.volume().geometry()};
+}
+
+void Keeper::take(Session session, wire::DaemonMessage message) {
+  if (auto* publish = std::get_if<wire::PublishRequest>(&message))
+    view_ = *publish;
+  else if (auto* read = std::get_if<wire::ReadRequest>(&message))
+    start_read(session, std::move(*read));
+  else if (auto* write = std::get_if<wire::WriteRequest>(&message))
+    start_write(session, std::move(*write));
+}
+
+namespace {
+
+std::vector<wire::CellView> unreadable(std::span<const Cell> cells, const std::string& why) {
+  std::vector<wire::CellView> views(cells.size());
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    views[i].cell = cells[i];
+    views[i].error = wire::to_text(cells[i]) + ": " + why;
+  }
+  return views;
+}
+
+// How many of the cells to read and answer in one step: as many single blocks as follow one
+// another, or one large cell, so that an answer always fits a frame.
+std::size_t step_of(std::span<const Cell> cells, const wire::Layout& layout) {
+  std::size_t count = 0;
+  while (count < cells.size() && layout.blocks(cells[count].region) == 1) ++count;
+  return std::max<std::size_t>(count, 1);
+}
+
+}  // namespace
+
+void Keeper::start_read(Session session, wire::ReadRequest request) {
+  const auto refuse = [&](const std::string& why) {
+    server_.send(session, wire::ReadAnswer{request.ticket, true, unreadable(request.cells, why)});
+  };
+  if (!running_) return refuse("no volume: " + not_running_why_);
+  if (request.cells.empty() || open_reads_.size() >= kMaxReads)
+    return refuse("too many reads at a time");
+  const auto number = ++last_read_;
+  auto work = [this, number, io = running_->store.volume().io(), cells = request.cells,
+               uuid = running_->store.volume().geometry().volume_uuid,
+               layout = running_->store.volume().layout()] {
+    std::span<const Cell> left(cells);
+    while (!left.empty()) {
+      const auto step = step_of(left, layout);
+      auto views = disk::read_cells(*io, uuid, layout, left.first(step));
+      completions_.post([this, number, views = std::move(views)]() mutable {
+        take_read(number, std::move(views));
+      });
+      left = left.subspan(step);
+    }
+  };
+  if (!reads_.submit(std::move(work))) return refuse("all I/O threads are stuck or busy");
+  open_reads_.push_back({session, std::move(request), 0, raw_now() + running_->patience, number});
+}
+
+void Keeper::take_read(std::uint64_t number, std::vector<wire::CellView> cells) {
+  const auto found = std::find_if(open_reads_.begin(), open_reads_.end(),
+                                  [&](const Read& read) { return read.number == number; });
+  if (found == open_reads_.end()) return;  // was given up
+  found->answered += cells.size();
+  const bool last = found->answered == found->request.cells.size();
+  server_.send(found->session, wire::ReadAnswer{found->request.ticket, last, std::move(cells)});
+  if (last) open_reads_.erase(found);
+}
+
+void Keeper::expire_reads(Instant now) {
+  std::erase_if(open_reads_, [&](const Read& read) {
+    if (now < read.deadline) return false;
+    const auto left = std::span(read.request.cells).subspan(read.answered);
+    server_.send(read.session, wire::ReadAnswer{read.request.ticket, true,
+                                                unreadable(left, "the read does not end")});
+    return true;
+  });
+}
+
+void Keeper::start_write(Session session, wire::WriteRequest request) {
+  auto answer = [this, session, ticket = request.ticket,
+                 cell = request.cell](const disk::CellStore::Outcome& outcome) {
+    server_.send(session, wire::WriteAnswer{ticket, cell, outcome.acknowledged, outcome.sequence,
+                                            outcome.error});
+  };
+  const bool own = request.cell == wire::decision_cell(options_.self) ||
+                   request.cell == wire::table_cell(options_.self);
+  if (!running_) return answer({false, {}, "no volume: " + not_running_why_});
+  if (!own)
+    return answer({false, {}, wire::to_text(request.cell) + ": not this host's to write"});
+  running_->store.write(writes_, request.cell, std::move(request.payload), std::move(answer));
+}
+
+}  // namespace wardom::keeper

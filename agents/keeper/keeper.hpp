@@ -1,0 +1,103 @@
+// The keeper: one loop that beats, reads back, serves the daemon and never waits for the volume.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <optional>
+
+#include "agents/keeper/daemon_server.hpp"
+#include "agents/keeper/join.hpp"
+#include "agents/keeper/log.hpp"
+#include "libha/disk/cell_store.hpp"
+#include "libha/disk/lane.hpp"
+
+namespace wardom::keeper {
+
+inline constexpr Duration kJoinBackoffMin = std::chrono::milliseconds{250};
+inline constexpr Duration kJoinBackoffMax = std::chrono::seconds{10};
+// Heartbeats that fail for so long, with nothing in flight: open the volume anew (a FUSE or NFS
+// mount that went away and came back leaves dead descriptors behind).
+inline constexpr Duration kReopenAfter = std::chrono::seconds{5};
+inline constexpr std::size_t kMaxReads = 64;  // of the daemon, at a time
+
+class Keeper {
+ public:
+  Keeper(Options options, Identity identity);
+  // Until SIGTERM or SIGINT (0), or until the heartbeat may not be kept (1).
+  int run();
+
+ private:
+  // Everything that exists only while the slot is ours.
+  struct Running {
+    Running(const Joined& joined, HostId self, disk::Completions& completions);
+    disk::CellStore store;
+    Incarnation incarnation;
+    Duration patience;          // T_F/4: for one I/O, and between two read-backs
+    Instant next_beat;
+    Instant next_read_back;
+    bool read_back_in_flight{false};
+    Sequence acknowledged;      // newest heartbeat
+    std::optional<Instant> failing_since;
+  };
+  struct Read {
+    Session session;
+    wire::ReadRequest request;
+    std::size_t answered{0};
+    Instant deadline;
+    std::uint64_t number{0};
+  };
+
+  void open_signals();
+  void wait(Instant until);
+  Instant next_deadline() const;
+  void tick(Instant now);
+  void fatal(const std::string& why);
+
+  void begin_join(Instant now);
+  void take(JoinResult result);
+  void retry_join(const std::string& why);
+
+  void beat(Instant now);
+  void beaten(const disk::CellStore::Outcome& outcome, Instant submitted);
+  void read_back(Instant now);
+  void judge_read_back(const wire::CellView& view, Sequence acknowledged);
+  bool reopen_if_dead(Instant now);
+
+  wire::ReadyMessage ready() const;
+  wire::KeeperMessage hello(const wire::Hello& hello);
+  void take(Session session, wire::DaemonMessage message);
+  void start_read(Session session, wire::ReadRequest request);
+  void take_read(std::uint64_t number, std::vector<wire::CellView> cells);
+  void expire_reads(Instant now);
+  void start_write(Session session, wire::WriteRequest request);
+
+  Options options_;
+  Identity identity_;
+  disk::Completions completions_;
+  // Two heartbeat threads, one per twin, so that a stuck write leaves the other. The daemon's two
+  // cells have four extents, and so four threads.
+  disk::Lane beats_{"heartbeat", 2, 4};
+  disk::Lane read_backs_{"read-back", 1, 2};
+  disk::Lane writes_{"write", 4, 64};
+  disk::Lane reads_{"read", 3, kMaxReads};
+  disk::Lane joins_{"join", 1, 2};
+  DaemonServer server_;
+  int signals_{-1};
+  std::optional<int> exit_code_;
+
+  std::atomic<bool> stop_{false};  // read by the joining thread
+  bool joining_{false};
+  std::string not_running_why_{"joining the volume"};
+  Instant next_join_;
+  Duration join_backoff_{kJoinBackoffMin};
+  std::unique_ptr<Running> running_;
+  std::optional<wire::ReadyMessage> told_;  // what the connected daemon believes
+
+  wire::PublishRequest view_;  // of the connected daemon; all zero without one
+  std::list<Read> open_reads_;
+  std::uint64_t last_read_{0};
+  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_;
+};
+
+}  // namespace wardom::keeper

@@ -1,0 +1,32 @@
+#include <malloc.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "agents/keeper/keeper.hpp"
+
+int main(int argc, char** argv) {
+  using namespace wardom::keeper;
+  // One arena for all threads: they allocate little, and each arena of its own costs memory.
+  mallopt(M_ARENA_MAX, 1);
+  auto parsed = parse_options(argc, argv);
+  if (!parsed) {
+    log(Severity::error, parsed.error().message);
+    return 2;
+  }
+  if (const auto* answer = std::get_if<Answer>(&parsed.value())) {
+    std::fputs(answer->text.c_str(), stdout);
+    return 0;
+  }
+  const auto& options = std::get<Options>(parsed.value());
+  const auto identity = read_identity();
+  const auto claimed = claim_run_dir(options.run_dir);
+  if (!identity || !claimed) {
+    log(Severity::error, !identity ? identity.error().message : claimed.error().message);
+    return 1;
+  }
+  // Never destroyed: a thread that is stuck in the storage may use it until the very end, and must
+  // not be waited for.
+  auto* const keeper = new Keeper(options, identity.value());
+  std::_Exit(keeper->run());
+}

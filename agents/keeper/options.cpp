@@ -1,0 +1,86 @@
+#include "agents/keeper/options.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+#include "libha/config/config.hpp"
+
+#ifndef WARDOM_VERSION
+#error "the build passes WARDOM_VERSION"
+#endif
+
+namespace wardom::keeper {
+namespace {
+
+constexpr const char* kHelp =
+    "wardom-keeper: keeps this host's disk heartbeat and does all I/O on the state volume\n"
+    "\n"
+    "  --config FILE   the cluster's configuration (default /etc/wardom/wardom.toml)\n"
+    "  --host NAME     this host's name in it (default: as `uname -n` says)\n"
+    "  --socket PATH   where wardomd connects (default RUN-DIR/keeper.sock)\n"
+    "  --run-dir DIR   what has to outlive the keeper, but not a boot (default /run/wardom)\n"
+    "  --version, --help\n"
+    "\n"
+    "Stopping the keeper leaves guests running. Exit: 0 stopped, 1 cannot keep the heartbeat,\n"
+    "2 wrong usage or configuration.\n";
+
+struct Arguments {
+  std::string config{kDefaultConfigFile};
+  std::string host;
+  std::string socket;
+  std::string run_dir{"/run/wardom"};
+};
+
+std::string own_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
+  return name.data();
+}
+
+Result<Options> configured(const Arguments& arguments) {
+  auto config = load_config(arguments.config);
+  if (!config) return failure(config.error().message);
+  const auto& c = config.value();
+  Options options;
+  options.host_name = arguments.host.empty() ? own_name() : arguments.host;
+  const auto* host = c.find_host(options.host_name);
+  if (host == nullptr)
+    return failure(arguments.config + ": no [[host]] has the name \"" + options.host_name +
+                   "\"; add it, or say --host NAME");
+  options.self = host->id;
+  options.volume_path = c.volume.path.string();
+  options.volume_uuid = c.volume.uuid;
+  options.cluster = c.cluster.name;
+  options.disk_interval = c.timing.disk_interval;
+  options.run_dir = arguments.run_dir;
+  options.socket =
+      arguments.socket.empty() ? arguments.run_dir + "/keeper.sock" : arguments.socket;
+  return options;
+}
+
+}  // namespace
+
+Result<std::variant<Options, Answer>> parse_options(int argc, char** argv) {
+  Arguments arguments;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--help" || word == "-h") return Answer{kHelp};
+    if (word == "--version") return Answer{"wardom-keeper " WARDOM_VERSION "\n"};
+    std::string* into = word == "--config"    ? &arguments.config
+                        : word == "--host"    ? &arguments.host
+                        : word == "--socket"  ? &arguments.socket
+                        : word == "--run-dir" ? &arguments.run_dir
+                                              : nullptr;
+    if (into == nullptr)
+      return failure("unknown argument \"" + std::string(word) + "\"; see --help");
+    if (i + 1 == argc) return failure(std::string(word) + " needs a value; see --help");
+    *into = argv[++i];
+  }
+  auto options = configured(arguments);
+  if (!options) return failure(options.error().message);
+  return std::move(options).value();
+}
+
+}  // namespace wardom::keeper

@@ -1,0 +1,32 @@
+// What wardom-keeper is told: by its command line and by the few keys of wardom.toml that it needs.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "libha/core/ids.hpp"
+#include "libha/core/result.hpp"
+#include "libha/core/time.hpp"
+
+namespace wardom::keeper {
+
+struct Options {
+  std::string volume_path;
+  std::optional<Bits128> volume_uuid;
+  std::string cluster;
+  std::string host_name;
+  HostId self;
+  Duration disk_interval{};
+  std::string run_dir{"/run/wardom"};
+  std::string socket;
+};
+
+// The command line asked for a text (--help, --version) instead of a run.
+struct Answer {
+  std::string text;
+};
+
+Result<std::variant<Options, Answer>> parse_options(int argc, char** argv);
+
+}  // namespace wardom::keeper
