@@ -73,7 +73,8 @@ std::vector<TimingFault> check(const Timing& t) {
   check_ranges(t, faults);
   // One lost datagram, or two, must never make a suspect.
   faults.require(3 * t.beat_interval <= t.suspect_after, "timing.suspect_after",
-                 "is " + to_text(t.suspect_after) + ", less than 3 × beat_interval; give at least " +
+                 "is " + to_text(t.suspect_after) +
+                     ", less than 3 × beat_interval; give at least " +
                      to_text(3 * t.beat_interval) + " or lower `timing.beat_interval`");
   // Suspicion must come while the suspect still counts itself as healthy: at T_F/2 its own ladder
   // refuses new starts, and its peers should know of the trouble before that.

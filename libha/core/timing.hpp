@@ -33,8 +33,8 @@ inline constexpr Duration kBmcTimeoutMax = std::chrono::seconds{10};
 
 struct Timing {
   Profile profile{Profile::normal};
-  Duration feed_window{std::chrono::seconds{20}};      // T_F: a heartbeat write extends life so long
-  Duration watchdog{std::chrono::seconds{10}};         // W: from the last feed to the reset, at worst
+  Duration feed_window{std::chrono::seconds{20}};  // T_F: a heartbeat write extends life so long
+  Duration watchdog{std::chrono::seconds{10}};     // W: from the last feed to the reset, at worst
   Duration beat_interval{std::chrono::milliseconds{100}};  // between two beats on one link
   Duration suspect_after{std::chrono::milliseconds{400}};  // silence on both links makes a suspect
   Duration disk_interval{std::chrono::milliseconds{250}};  // between two disk heartbeats
