@@ -13,6 +13,7 @@
 #include "libha/libvirt/call_pool.hpp"
 #include "libha/libvirt/guest_calls.hpp"
 #include "libha/libvirt/limits.hpp"
+#include "libha/libvirt/quiet_signals.hpp"
 #include "libha/libvirt/session.hpp"
 #include "libha/libvirt/states.hpp"
 
@@ -30,6 +31,7 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
       : options_(std::move(options)), events_(std::move(events)) {}
 
   void begin() {
+    const QuietSignals quiet;
     start_event_loop();
     pool_ = std::make_unique<CallPool>(kWorkers, kStackBytes, kMaxWaitingCalls);
     connector_ = std::thread([this] { keep_connected(); });

@@ -9,3 +9,13 @@ target_compile_definitions(contract-qemu-hook PRIVATE
                            WARDOM_HOOK="$<TARGET_FILE:wardom-qemu-hook>")
 add_dependencies(contract-qemu-hook wardom-qemu-hook)
 add_test(NAME contract-qemu-hook COMMAND contract-qemu-hook)
+
+add_executable(contract-libvirt-daemon libvirt_daemon.cpp)
+target_link_libraries(contract-libvirt-daemon PRIVATE wardom_libvirt wardom_guestxml
+                      Catch2::Catch2 Threads::Threads)
+target_compile_definitions(contract-libvirt-daemon PRIVATE
+                           WARDOM_HOOK="$<TARGET_FILE:wardom-qemu-hook>")
+add_dependencies(contract-libvirt-daemon wardom-qemu-hook)
+add_test(NAME contract-libvirt-daemon COMMAND contract-libvirt-daemon)
+set_tests_properties(contract-libvirt-daemon PROPERTIES LABELS contract TIMEOUT 120
+                     SKIP_REGULAR_EXPRESSION "SKIPPED:")

@@ -40,6 +40,13 @@ class Recorder {
   std::optional<port::GuestState> changed(GuestId guest, port::RunState state) {
     return take(changed_, [&](auto& s) { return s.guest == guest && s.state == state; });
   }
+  // As changed() with shut_off, but not the one that only says that the guest is defined now.
+  std::optional<port::GuestState> stopped(GuestId guest) {
+    return take(changed_, [&](auto& s) {
+      return s.guest == guest && s.state == port::RunState::shut_off &&
+             s.cause != port::StopCause::none;
+    });
+  }
   std::optional<port::GuestDefined> defined(
       GuestId guest, const std::function<bool(const port::GuestDefined&)>& fits) {
     return take(defined_, [&](auto& d) { return d.guest == guest && fits(d); });

@@ -91,7 +91,7 @@ inline void life_of_a_guest(port::Hypervisor& hypervisor, Recorder& record, Gues
   done = answer(record, ticket);
   CHECK(done.ok);
   CHECK(done.state == RunState::shut_off);
-  const auto off = record.changed(guest, RunState::shut_off);
+  const auto off = record.stopped(guest);
   REQUIRE(off.has_value());
   CHECK(off->cause == port::StopCause::destroyed);
 
