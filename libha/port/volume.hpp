@@ -31,6 +31,9 @@ struct CellRead {
   HostId writer;
   Incarnation incarnation;
   Sequence sequence;
+  // The other twin is torn, damaged, foreign or unreadable, and may have been newer than this one:
+  // where that matters, a `valid` cell with this flag counts as unknown.
+  bool twin_damaged{false};
   std::vector<std::uint8_t> payload;
   std::string error;  // for people, empty when valid
 };
