@@ -33,6 +33,7 @@ power_cut() (
     # a host without power sends nothing.
     printf 'link set dev %s-mgmt down\nlink set dev %s-storage down\n' "$host" "$host" |
         ip -n "$fabric" -force -batch -
+    note "cables down"
     if read -r pid namespace < "$dir/pid" &&
         [ "$(readlink "/proc/$pid/ns/pid")" = "$namespace" ]; then
         kill -9 "$pid"

@@ -28,8 +28,11 @@ def create(lab: Lab) -> None:
     run.command(["ip", "netns", "add", lab.fabric])
     run.command(run.in_netns(lab.fabric, ["sh", "-c", NO_IPV6]))
     lines = ["link set lo up"]
-    for link in LINKS:
-        lines.append(f"link add name {link} type bridge {BRIDGE_OPTIONS}")
+    for number, link in enumerate(LINKS):
+        # A bridge without an address of its own takes one of its ports', and changes it when that
+        # host goes: then nobody would reach the storage server any more.
+        lines.append(f"link add name {link} address 02:77:00:01:{number:02x}:00 type bridge "
+                     f"{BRIDGE_OPTIONS}")
         lines.append(f"link set dev {link} up")
     lines.append(f"address add {STORAGE_SERVER}/24 dev storage")
     lines += [f"address add {host.bmc}/24 dev mgmt" for host in lab.hosts if lab.bmc]
