@@ -46,8 +46,8 @@ struct RingEvents {
 
 class Ring {
  public:
-  // Queues a message for all members, the sender included. false: the queue is full, the message
-  // is dropped and counted.
+  // Queues a message for all members, the sender included. false: the queue is full or
+  // the ring is lost; the message is dropped and counted.
   virtual bool send(std::vector<std::uint8_t> bytes) = 0;
 
  protected:
