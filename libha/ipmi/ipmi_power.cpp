@@ -20,8 +20,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// FreeIPMI keeps packets of 1 KiB on the stack; the resolver takes the most, well below this.
-constexpr std::size_t kThreadStackBytes = 256 * 1024;
+// FreeIPMI puts several buffers of IPMI_MAX_PAYLOAD_LENGTH (64 KiB) on the stack at a time
+// (assemble_ipmi_rmcpplus_pkt): 256 KiB overflow under a sanitizer. Virtual, so more costs nothing.
+constexpr std::size_t kThreadStackBytes = 1024 * 1024;
 // A signal that arrives just before the thread enters poll(2) has no effect, so it is repeated.
 constexpr milliseconds kInterruptAgain{20};
 constexpr milliseconds kCloseLimit{500};

@@ -70,6 +70,7 @@ class Client {
     REQUIRE(adapter != nullptr);
   }
   Client(const Ring& ring, int host) : Client(ring, host, host) {}
+  ~Client() { adapter.reset(); }  // its thread fills what is below
   bool keep_messages{true};
 
   template <class Look>
@@ -308,8 +309,9 @@ TEST_CASE("cost of the ring", "[.][measure]") {
   std::sort(took.begin(), took.end());
   std::cout << "self-delivery: median " << took[kMessages / 2] << " ms, worst " << took.back()
             << " ms; own CPU with the waiting "
-            << (sandbox::cpu_us_of_this_process() - cpu) / kMessages << " us each\nresident, 300 messages later: +" << sandbox::resident_kib() - before
-            << " KiB\n";
+            << (sandbox::cpu_us_of_this_process() - cpu) / kMessages
+            << " us each\nresident, 300 messages later: +"
+            << sandbox::resident_kib() - before << " KiB\n";
   for (std::size_t i = 1; i <= 200; ++i) {
     client.adapter->send(Bytes(60 * 1024, 7));
     eventually([&] { return client.adapter->counters().received >= kMessages + i; }, 1s);

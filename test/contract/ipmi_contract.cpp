@@ -392,4 +392,10 @@ TEST_CASE("cost of a status reading", "[.][measure]") {
   std::cout << "ask(): median " << took[kReadings / 2] << " ms, worst " << took.back()
             << " ms; own CPU " << (sandbox::cpu_us_of_this_process() - before) / kReadings
             << " us each; resident " << sandbox::resident_kib() << " KiB\n";
+  const long one = sandbox::resident_kib();
+  std::vector<BmcAccess> many;
+  for (std::uint16_t id = 1; id <= 10; ++id) many.push_back(bmc.access(HostId{id}));
+  Rig ten(many);
+  for (std::uint16_t id = 1; id <= 10; ++id) ten.until_known(HostId{id});
+  std::cout << "ten sessions more: +" << sandbox::resident_kib() - one << " KiB resident\n";
 }

@@ -62,6 +62,8 @@ std::uint16_t free_port() { return Bare("127.0.0.1").port(); }
 // An adapter and what it has received.
 class Listener {
  public:
+  Listener() = default;
+  ~Listener() { adapter.reset(); }  // its thread fills what is below
   port::BeatEvents events() {
     return {[this](port::Datagram d) {
       const std::lock_guard lock(mutex_);
