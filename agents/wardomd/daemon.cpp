@@ -1,0 +1,278 @@
+#include "agents/wardomd/daemon.hpp"
+
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <random>
+
+#include "agents/wardomd/journal.hpp"
+#include "agents/wardomd/load.hpp"
+#include "agents/wardomd/requests.hpp"
+#include "libha/corosync/corosync_ring.hpp"
+#include "libha/keeper_client/keeper_client.hpp"
+#include "libha/ipmi/ipmi_power.hpp"
+#include "libha/libvirt/hypervisor.hpp"
+#include "libha/net/udp_beats.hpp"
+
+namespace wardom::daemon {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+constexpr std::chrono::seconds kLoadInterval{1};
+
+core::Now read_clocks() {
+  const auto nanoseconds = [](clockid_t clock) {
+    timespec time{};
+    ::clock_gettime(clock, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  return {{nanoseconds(CLOCK_MONOTONIC_RAW)}, {whole_ms(nanoseconds(CLOCK_REALTIME))}};
+}
+
+std::uint64_t draw() {
+  std::random_device device;
+  std::uint64_t value = 0;
+  while (value == 0) value = (std::uint64_t{device()} << 32) | device();
+  return value;
+}
+
+Result<IpmiOptions> bmcs_of(const Config& config, const HostConfig& self) {
+  IpmiOptions options;
+  options.session_timeout =
+      std::chrono::duration_cast<std::chrono::milliseconds>(config.timing.bmc_timeout);
+  options.retransmission = std::min(options.retransmission, options.session_timeout / 5);
+  for (const auto* host : config.members(self.domain)) {
+    if (!host->bmc || host->id == self.id) continue;
+    auto password = load_password(host->bmc->password_file);
+    if (!password) return failure("BMC of " + host->name + ": " + password.error().message);
+    BmcAccess access;
+    access.host = host->id;
+    access.address = host->bmc->address.find(':') == std::string::npos
+                         ? host->bmc->address + ":" + std::to_string(host->bmc->port)
+                         : "[" + host->bmc->address + "]:" + std::to_string(host->bmc->port);
+    access.user = host->bmc->user;
+    access.password = std::move(password).value();
+    access.cipher_suites = {static_cast<std::uint8_t>(host->bmc->cipher_suite)};
+    access.privilege = host->bmc->privilege;
+    access.workarounds = host->bmc->workarounds;
+    options.bmcs.push_back(std::move(access));
+  }
+  return options;
+}
+
+core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
+  core::MemberSettings settings;
+  settings.self = self.id;
+  for (const auto* host : config.members(self.domain)) {
+    settings.members.push_back(host->id);
+    if (host->bmc && host->id != self.id) settings.with_bmc.push_back(host->id);
+  }
+  settings.timing = config.timing;
+  settings.config_digest = config_digest(config, self.domain);
+  settings.memory_reserve_mib = config.placement.memory_reserve_mib;
+  settings.seed = draw();
+  return settings;
+}
+
+BeatOptions links_of(const Config& config, const HostConfig& self) {
+  BeatOptions options;
+  options.port = config.beats.port;
+  options.own = {self.mgmt, self.storage};
+  for (const auto* host : config.members(self.domain))
+    if (host->id != self.id) options.peers.push_back({host->id, {host->mgmt, host->storage}});
+  return options;
+}
+
+}  // namespace
+
+class Daemon::Impl {
+ public:
+  explicit Impl(DaemonOptions options)
+      : options_(std::move(options)),
+        self_(*options_.config.find_host(options_.host)),
+        inbox_([this] { wake(); }),
+        timer_(io_),
+        load_timer_(io_),
+        signals_(io_, SIGTERM, SIGINT) {}
+
+  Result<void> start();
+  void run();
+
+ private:
+  // An adapter's event goes into the inbox as it is.
+  template <class Event>
+  std::function<void(Event)> arrives() {
+    return [this](Event event) { inbox_.put(std::move(event)); };
+  }
+  void wake() {
+    asio::post(io_, [this] { turn(); });
+  }
+  void turn();
+  void sample_load();
+  void write_protected(const std::vector<GuestId>& guests);
+  Result<void> open_adapters();
+  void make_loop(const ClusterKey& key);
+  Sight sight() { return {options_.config, self_, *loop_, geometry_}; }
+
+  DaemonOptions options_;
+  const HostConfig& self_;
+  asio::io_context io_{1};
+  runtime::Inbox inbox_;
+  asio::steady_timer timer_;
+  asio::steady_timer load_timer_;
+  asio::signal_set signals_;
+  Journal journal_;
+  LoadSampler sampler_;
+  Geometry geometry_;
+  std::unique_ptr<keeper_client::KeeperClient> volume_;
+  std::unique_ptr<UdpBeats> beats_;
+  std::unique_ptr<IpmiPower> power_;
+  std::unique_ptr<CorosyncRing> ring_;
+  std::unique_ptr<libvirt::LibvirtHypervisor> hypervisor_;
+  std::unique_ptr<runtime::Loop> loop_;
+  std::unique_ptr<Requests> requests_;
+  std::unique_ptr<control::ControlServer> control_;
+};
+
+Result<void> Daemon::Impl::open_adapters() {
+  auto bmcs = bmcs_of(options_.config, self_);
+  if (!bmcs) return bmcs.error();
+  auto power = IpmiPower::create(std::move(bmcs).value(), {arrives<port::PowerReading>(),
+                                                           arrives<port::PowerOffSent>()});
+  if (!power) return power.error();
+  power_ = std::move(power).value();
+  auto beats = UdpBeats::create(links_of(options_.config, self_), {arrives<port::Datagram>()});
+  if (!beats) return beats.error();
+  beats_ = std::move(beats).value();
+  const auto* domain = options_.config.find_domain(self_.domain);
+  auto ring = CorosyncRing::create({domain->name, self_.id},
+                                   {arrives<port::RingMembers>(), arrives<port::RingQuorum>(),
+                                    arrives<port::RingMessage>(), arrives<port::RingLost>()});
+  if (!ring) return ring.error();
+  ring_ = std::move(ring).value();
+  libvirt::HypervisorOptions libvirt_options;
+  libvirt_options.uri = options_.libvirt_uri;
+  hypervisor_ = std::make_unique<libvirt::LibvirtHypervisor>(
+      std::move(libvirt_options),
+      port::HypervisorEvents{arrives<port::HypervisorUp>(), arrives<port::HypervisorDown>(),
+                             arrives<port::GuestChanged>(), arrives<port::GuestDefined>(),
+                             arrives<port::ActDone>()});
+  volume_ = std::make_unique<keeper_client::KeeperClient>(
+      options_.keeper_socket,
+      port::VolumeEvents{[this](port::VolumeReady ready) {
+                           asio::post(io_, [this, geometry = ready.geometry] {
+                             geometry_ = geometry;
+                           });
+                           inbox_.put(std::move(ready));
+                         },
+                         arrives<port::ReadDone>(), arrives<port::WriteDone>(),
+                         arrives<port::HeartbeatDone>(), arrives<port::VolumeLost>()});
+  return success();
+}
+
+void Daemon::Impl::make_loop(const ClusterKey& key) {
+  runtime::LoopEvents events;
+  events.note = [this](const core::Note& note, WallTime) {
+    journal_.write(note, Names(options_.config, loop_->member()));
+  };
+  events.reply = [this](const core::Reply& reply) { requests_->on_reply(reply); };
+  events.described = [this](const port::ActDone& done) { requests_->on_described(done); };
+  events.protected_ = [this](const std::vector<GuestId>& guests) { write_protected(guests); };
+  loop_ = std::make_unique<runtime::Loop>(
+      runtime::LoopOptions{settings_of(options_.config, self_), wire::Key(key), draw()},
+      runtime::Clock{read_clocks},
+      runtime::Ports{*volume_, *beats_, *power_, *ring_, *hypervisor_}, std::move(events));
+  requests_ = std::make_unique<Requests>([this] { return sight(); }, *hypervisor_,
+                                         [this](core::Input input) {
+                                           inbox_.put(std::move(input));
+                                         });
+}
+
+Result<void> Daemon::Impl::start() {
+  auto key = load_key(options_.config.cluster.key_file);
+  if (!key) return key.error();
+  if (auto opened = open_adapters(); !opened) return opened.error();
+  make_loop(key.value());
+  auto control = control::ControlServer::create(
+      io_, options_.control_socket, [this](const auto& request, control::Answer answer) {
+        requests_->handle(request, std::move(answer));
+      });
+  if (!control) return control.error();
+  control_ = std::move(control).value();
+  return success();
+}
+
+void Daemon::Impl::turn() {
+  loop_->turn(inbox_.take_all());
+  const auto wait = loop_->deadline() - read_clocks().at;
+  timer_.expires_after(std::max(wait, Duration::zero()));
+  timer_.async_wait([this](error_code cancelled) {
+    if (!cancelled) turn();
+  });
+}
+
+void Daemon::Impl::sample_load() {
+  inbox_.put(core::Input{sampler_.sample()});
+  load_timer_.expires_after(kLoadInterval);
+  load_timer_.async_wait([this](error_code cancelled) {
+    if (!cancelled) sample_load();
+  });
+}
+
+// Replaced as a whole, so that the hook never reads half a list.
+void Daemon::Impl::write_protected(const std::vector<GuestId>& guests) {
+  const std::string fresh = options_.protected_list + ".new";
+  std::ofstream out(fresh, std::ios::trunc);
+  for (const auto& guest : guests) out << to_uuid(guest) << '\n';
+  out.close();
+  if (!out || std::rename(fresh.c_str(), options_.protected_list.c_str()) != 0)
+    journal_.write(core::Severity::error,
+                   options_.protected_list + ": cannot be written; while wardomd is down the " +
+                       "libvirt hook knows protected guests only by the mark in their XML");
+}
+
+void Daemon::Impl::run() {
+  signals_.async_wait([this](error_code cancelled, int) {
+    if (!cancelled) io_.stop();
+  });
+  journal_.write(core::Severity::notice,
+                 "wardomd " WARDOM_VERSION " on " + self_.name + ", domain " +
+                     options_.config.find_domain(self_.domain)->name);
+  sample_load();
+  turn();
+  io_.run();
+  journal_.write(core::Severity::notice, "wardomd stops; guests and heartbeat go on");
+}
+
+Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Daemon::~Daemon() = default;
+
+Result<std::unique_ptr<Daemon>> Daemon::create(DaemonOptions options) {
+  const auto* self = options.config.find_host(options.host);
+  if (self == nullptr)
+    return failure("wardom.toml names no host \"" + options.host +
+                   "\"; add it, or give the own name with --host");
+  const auto members = options.config.members(self->domain).size();
+  if (members > kMaxMembersNow)
+    return failure("domain \"" + options.config.find_domain(self->domain)->name + "\" has " +
+                   std::to_string(members) + " hosts; this release takes at most " +
+                   std::to_string(kMaxMembersNow) +
+                   ", because the domain lock that larger domains need is not there yet; split " +
+                   "the domain");
+  auto impl = std::make_unique<Impl>(std::move(options));
+  auto started = impl->start();
+  if (!started) return started.error();
+  return std::unique_ptr<Daemon>(new Daemon(std::move(impl)));
+}
+
+void Daemon::run() { impl_->run(); }
+
+}  // namespace wardom::daemon

@@ -1,0 +1,38 @@
+// wardomd put together: adapters, loop, control socket, on one io_context.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "libha/config/config.hpp"
+#include "libha/core/result.hpp"
+
+namespace wardom::daemon {
+
+struct DaemonOptions {
+  Config config;
+  std::string host;           // own name in the configuration
+  std::string keeper_socket;  // wardom-keeper's
+  std::string control_socket;
+  std::string protected_list;  // the hook's fallback: one UUID per line
+  std::string libvirt_uri;
+};
+
+// Members of a domain that this release takes; more need the domain lock.
+inline constexpr std::size_t kMaxMembersNow = 3;
+
+class Daemon {
+ public:
+  // Error: what is wrong with the configuration, the key or a socket, and what to do.
+  static Result<std::unique_ptr<Daemon>> create(DaemonOptions options);
+  ~Daemon();
+  // Until SIGTERM or SIGINT. Guests, heartbeat and claims stay as they are.
+  void run();
+
+ private:
+  class Impl;
+  explicit Daemon(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace wardom::daemon

@@ -1,0 +1,177 @@
+#include "agents/wardomd/requests.hpp"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "libha/guestxml/guest_xml.hpp"
+
+namespace wardom::daemon {
+namespace {
+
+namespace json = boost::json;
+using control::reply_error;
+using control::reply_with;
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kRefused = 3;
+constexpr std::size_t kMaxPending = 256;
+constexpr std::size_t kMaxWaives = 64;
+constexpr std::int64_t kMaxPriority = 1000;
+
+std::string text_of(const json::object& request, const char* key) {
+  const auto* value = request.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+json::value of(Result<json::value> view) {
+  return view ? reply_with(std::move(view).value()) : reply_error(kFailed, view.error().message);
+}
+
+std::string list_text(const std::vector<guestxml::LocalThing>& things) {
+  std::string text;
+  for (const auto& thing : things)
+    text += "\n  " + thing.name + "  (" + std::string(guestxml::to_text(thing.kind)) + ", at " +
+            thing.where + "): " + thing.why;
+  return text;
+}
+
+}  // namespace
+
+// Tickets of operators' requests never meet those of the core, which count from 1.
+Ticket Requests::ticket() { return Ticket{(std::uint64_t{1} << 63) | ++last_}; }
+
+void Requests::handle(const json::object& request, control::Answer answer) {
+  const auto what = text_of(request, "do");
+  if (what == "status") return answer(reply_with(status(sight_())));
+  if (what == "why") return answer(of(why(sight_(), text_of(request, "about"))));
+  if (what == "timeline") {
+    const auto id = text_of(request, "id");
+    return answer(of(timeline(sight_(), id.empty() ? std::nullopt : std::optional(id))));
+  }
+  if (what == "guest-list") return answer(reply_with(guest_list(sight_())));
+  if (what == "guest-show") return answer(of(guest_show(sight_(), text_of(request, "guest"))));
+  if (what == "may-start") return may_start(request, answer);
+  if (what == "guest-protect") return protect(request, std::move(answer));
+  if (what == "guest-unprotect") return unprotect(request, std::move(answer));
+  answer(reply_error(kUsage, "unknown request \"" + what + "\"; is wardomctl of another release?"));
+}
+
+void Requests::may_start(const json::object& request, const control::Answer& answer) {
+  const auto bits = parse_bits(text_of(request, "guest"));
+  if (!bits)
+    return answer(json::object{{"ok", false}, {"error", "may-start: `guest` is not a UUID"}});
+  const auto sight = sight_();
+  const auto name = text_of(request, "name");
+  const auto allowed = sight.loop.member().may_start(GuestId{*bits}, name);
+  const bool arrives = text_of(request, "op") == "migrate";
+  if (allowed.allowed && !(arrives && allowed.known))
+    return answer(json::object{{"ok", true}, {"known", allowed.known}});
+  const Names names(sight.config, sight.loop.member());
+  const std::string reason =
+      allowed.allowed ? name + " is protected, and nothing has assigned its migration to this host"
+                      : allowed.reason;
+  answer(json::object{{"ok", false}, {"error", "wardom: " + names.in_text(reason)}});
+}
+
+void Requests::protect(const json::object& request, control::Answer answer) {
+  Protecting protecting{answer, {}, 0};
+  const auto guest = text_of(request, "guest");
+  if (guest.empty()) return answer(reply_error(kUsage, "guest protect: no guest is named"));
+  if (const auto* waive = request.if_contains("waive"); waive != nullptr && waive->is_array())
+    for (const auto& thing : waive->get_array())
+      if (thing.is_string() && protecting.waive.size() < kMaxWaives)
+        protecting.waive.emplace_back(thing.get_string());
+  if (const auto* priority = request.if_contains("priority"); priority != nullptr) {
+    const auto* number = priority->if_int64();
+    if (number == nullptr || *number < -kMaxPriority || *number > kMaxPriority)
+      return answer(reply_error(kUsage, "guest protect: priority is a number from -1000 to 1000"));
+    protecting.priority = static_cast<std::int32_t>(*number);
+  }
+  if (describing_.size() + submitted_.size() >= kMaxPending)
+    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+  const auto asked = ticket();
+  describing_.emplace(asked, std::move(protecting));
+  hypervisor_.describe(asked, guest);
+}
+
+void Requests::on_described(const port::ActDone& done) {
+  const auto found = describing_.find(done.ticket);
+  if (found == describing_.end()) return;
+  auto protecting = std::move(found->second);
+  describing_.erase(found);
+  if (!done.ok) {
+    protecting.answer(reply_error(kFailed, "libvirt on this host: " + done.error));
+    return;
+  }
+  submit_protection(done, std::move(protecting));
+}
+
+// Everything host-local that the XML names must be shared, copied along or waived by name.
+void Requests::submit_protection(const port::ActDone& done, Protecting protecting) {
+  const auto sight = sight_();
+  std::vector<std::string> shared;
+  for (const auto& path : sight.config.guests.shared_paths) shared.push_back(path.string());
+  auto things = guestxml::host_local_things(done.xml, shared);
+  if (!things)
+    return protecting.answer(reply_error(kFailed, done.name + ": " + things.error().message));
+  std::vector<std::string> waived;
+  std::vector<guestxml::LocalThing> blocking;
+  for (auto& thing : things.value()) {
+    if (thing.severity != guestxml::Severity::blocking) continue;
+    const auto& list = protecting.waive;
+    if (std::find(list.begin(), list.end(), thing.name) != list.end())
+      waived.push_back(thing.name);
+    else
+      blocking.push_back(std::move(thing));
+  }
+  if (!blocking.empty())
+    return protecting.answer(reply_error(
+        kRefused, done.name + " names things of this host, and would not run elsewhere, or with " +
+                      "other data:" + list_text(blocking) +
+                      "\nput each on shared storage (and under guests.shared_paths), or accept it "
+                      "with --waive NAME"));
+  core::Protect protect;
+  protect.request = ticket();
+  auto& entry = protect.entry;
+  entry.guest = done.guest;
+  entry.name = done.name;
+  entry.priority = protecting.priority;
+  entry.memory_kib = done.memory_kib;
+  entry.vcpus = done.vcpus;
+  entry.waived = std::move(waived);
+  entry.xml = done.xml;
+  const bool off = done.state == port::RunState::shut_off || done.state == port::RunState::absent;
+  entry.wanted = off ? Wanted::stopped : Wanted::running;
+  submitted_.emplace(protect.request, std::move(protecting.answer));
+  submit_(protect);
+}
+
+void Requests::unprotect(const json::object& request, control::Answer answer) {
+  const auto guest = text_of(request, "guest");
+  const auto sight = sight_();
+  for (const auto& view : sight.loop.member().guests()) {
+    if (view.entry.name != guest && to_uuid(view.entry.guest) != guest) continue;
+    if (submitted_.size() >= kMaxPending)
+      return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+    core::Unprotect unprotect{ticket(), view.entry.guest};
+    submitted_.emplace(unprotect.request, std::move(answer));
+    submit_(unprotect);
+    return;
+  }
+  answer(reply_error(kFailed, "no protected guest is called \"" + guest +
+                                  "\"; `wardomctl guest list`"));
+}
+
+void Requests::on_reply(const core::Reply& reply) {
+  const auto found = submitted_.find(reply.request);
+  if (found == submitted_.end()) return;
+  const auto answer = std::move(found->second);
+  submitted_.erase(found);
+  if (reply.ok) return answer(reply_with(json::object{{"done", true}}));
+  const auto sight = sight_();
+  answer(reply_error(reply.exit_code,
+                     Names(sight.config, sight.loop.member()).in_text(reply.error)));
+}
+
+}  // namespace wardom::daemon

@@ -1,0 +1,304 @@
+#include "agents/wardomd/views.hpp"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cctype>
+
+#include "libha/core/guest_life.hpp"
+
+namespace wardom::daemon {
+namespace {
+
+namespace json = boost::json;
+
+double seconds(std::uint32_t ms) { return ms / 1000.0; }
+
+json::value power_word(const core::HostView& view, bool self) {
+  if (self) return "on";
+  if (!view.power_known || view.power == core::Power::unknown) return nullptr;
+  return view.power == core::Power::on ? "on" : "off";
+}
+
+// "dead, by power-off: …" -> "power-off"
+std::string proof_in(const std::string& verdict) {
+  constexpr std::string_view kLead = "dead, by ";
+  if (!verdict.starts_with(kLead)) return "none";
+  return verdict.substr(kLead.size(), verdict.find(':') - kLead.size());
+}
+
+// One word for people: as libvirt says for own guests, as the tables say for others'.
+std::string guest_state(const core::GuestView& view, bool own) {
+  const auto& entry = view.entry;
+  if (entry.phase == GuestPhase::refused) return "refused";
+  if (view.owner == kNoHost) return "lost";
+  if (entry.phase != GuestPhase::holding) return core::to_text(entry.phase);
+  if (own) {
+    switch (view.running) {
+      case core::Running::yes: return "running";
+      case core::Running::no: return "stopped";
+      case core::Running::paused: return "paused";
+      case core::Running::io_error: return "paused-ioerror";
+      case core::Running::unknown: return "unknown";
+    }
+  }
+  return entry.wanted == Wanted::running ? "running" : "stopped";
+}
+
+json::object guest_object(const Sight& sight, const Names& names, const core::GuestView& view) {
+  const auto& entry = view.entry;
+  return {{"name", entry.name},
+          {"uuid", to_uuid(entry.guest)},
+          {"owner", names.host(view.owner)},
+          {"state", guest_state(view, view.owner == sight.self.id)},
+          {"generation", entry.generation.value},
+          {"priority", entry.priority},
+          {"wanted", entry.wanted == Wanted::running ? "running" : "stopped"}};
+}
+
+json::array chain_of(const Names& names, const std::deque<runtime::Fact>& facts) {
+  json::array chain;
+  for (const auto& fact : facts)
+    chain.push_back(json::object{
+        {"at_ms", fact.at.ms}, {"source", fact.source}, {"what", names.in_text(fact.what)}});
+  return chain;
+}
+
+json::array hosts_of(const Sight& sight, const Names& names, Instant now) {
+  json::array hosts;
+  for (const auto& view : sight.loop.member().hosts(now)) {
+    const bool self = view.host == sight.self.id;
+    json::value last_seen = nullptr;
+    if (view.since_life) last_seen = whole_ms(*view.since_life);
+    json::value incarnation = nullptr;
+    if (!view.incarnation.is_none()) incarnation = to_text(view.incarnation);
+    hosts.push_back(json::object{{"name", names.host(view.host)},
+                                 {"id", view.host.value},
+                                 {"state", core::to_text(view.judged.state)},
+                                 {"because", names.in_text(view.judged.because)},
+                                 {"incarnation", incarnation},
+                                 {"links", json::object{{"mgmt", view.mgmt ? "up" : "down"},
+                                                        {"storage", view.storage ? "up" : "down"}}},
+                                 {"disk", view.disk ? "ok" : "silent"},
+                                 {"power", power_word(view, self)},
+                                 {"last_seen_ms", last_seen}});
+  }
+  return hosts;
+}
+
+json::object refusals_of(const runtime::Refusals& refusals) {
+  json::object beats;
+  for (std::size_t i = 0; i < refusals.beats.size(); ++i)
+    beats[wire::to_text(static_cast<wire::BeatError>(i))] = refusals.beats[i];
+  return {{"beats", beats},
+          {"ring_messages", refusals.ring_messages},
+          {"cells", refusals.cells}};
+}
+
+// The guests of a recovery, from its steps: where each came from and went to, and how long it was
+// down.
+json::array recovered(const Names& names, const runtime::Recovery& recovery) {
+  struct Row {
+    HostId to;
+    std::optional<std::int64_t> down_ms;
+    std::string result{"assigned"};
+  };
+  std::vector<std::pair<GuestId, Row>> rows;
+  const auto first = recovery.first_sign();
+  for (const auto& step : recovery.steps) {
+    if (step.guest.is_zero()) continue;
+    auto found = std::find_if(rows.begin(), rows.end(),
+                              [&](const auto& row) { return row.first == step.guest; });
+    if (found == rows.end()) found = rows.insert(rows.end(), {step.guest, {}});
+    auto& row = found->second;
+    if (step.step == "assigned") row = {step.host, std::nullopt, "assigned"};
+    if (step.step == "starting") row.result = "starting";
+    if (step.step == "unplaced") row = {kNoHost, std::nullopt, "unplaced"};
+    if (step.step == "refused" && row.result != "running") row.result = "refused";
+    if (step.step == "running") row = {step.host, step.at.ms - first.ms, "running"};
+  }
+  json::array guests;
+  for (const auto& [guest, row] : rows) {
+    json::value down = nullptr;
+    if (row.down_ms) down = *row.down_ms;
+    guests.push_back(json::object{{"name", names.guest(guest)},
+                                  {"from", names.host(recovery.victim())},
+                                  {"to", names.host(row.to)},
+                                  {"down_ms", down},
+                                  {"result", row.result}});
+  }
+  return guests;
+}
+
+}  // namespace
+
+json::value Names::host(HostId id) const {
+  const auto* host = config_.find_host(id);
+  return host == nullptr ? json::value(nullptr) : json::value(host->name);
+}
+
+std::string Names::host_text(HostId id) const {
+  const auto* host = config_.find_host(id);
+  return host == nullptr ? "-" : host->name;
+}
+
+std::string Names::guest(const GuestId& id) const {
+  for (const auto& view : member_.guests())
+    if (view.entry.guest == id) return view.entry.name;
+  return to_uuid(id);
+}
+
+std::string Names::in_text(const std::string& text) const {
+  std::string out;
+  constexpr std::string_view kWord = "host ";
+  for (std::size_t at = 0; at < text.size();) {
+    const bool word = text.compare(at, kWord.size(), kWord) == 0 &&
+                      (at == 0 || std::isalnum(static_cast<unsigned char>(text[at - 1])) == 0);
+    std::size_t end = at + kWord.size();
+    unsigned id = 0;
+    while (word && end < text.size() && std::isdigit(static_cast<unsigned char>(text[end])) != 0 &&
+           id <= kMaxHostId)
+      id = id * 10 + static_cast<unsigned>(text[end++] - '0');
+    const auto* host = word ? config_.find_host(HostId{static_cast<std::uint16_t>(id)}) : nullptr;
+    if (host != nullptr) {
+      out += host->name;
+      at = end;
+    } else {
+      out += text[at++];
+    }
+  }
+  return out;
+}
+
+json::value status(const Sight& sight) {
+  const auto now = sight.loop.now();
+  const auto& member = sight.loop.member();
+  const Names names(sight.config, member);
+  const auto lock = member.lock(now.at);
+  json::array guests;
+  for (const auto& view : member.guests()) guests.push_back(guest_object(sight, names, view));
+  json::array problems;
+  for (const auto& problem : member.problems(now.at))
+    problems.push_back(json::object{{"what", names.in_text(problem.what)},
+                                    {"where", names.in_text(problem.where)},
+                                    {"do", problem.remedy}});
+  const auto* domain = sight.config.find_domain(sight.self.domain);
+  return json::object{
+      {"domain", domain->name},
+      {"self", sight.self.name},
+      {"now_ms", now.wall.ms},
+      {"decider", names.host(lock.decider)},
+      {"lock_version", member.version().value},
+      {"armed", true},
+      {"profile",
+       json::object{
+           {"t_f_s", seconds(sight.geometry.t_f_ms)},
+           {"w_s", seconds(sight.geometry.w_ms)},
+           {"d_s", static_cast<double>(whole_ms(lease_silence(sight.config.timing))) / 1000.0},
+           {"l_late_s", seconds(sight.geometry.l_late_ms)}}},
+      {"hosts", hosts_of(sight, names, now.at)},
+      {"guests", guests},
+      {"problems", problems},
+      {"refused", refusals_of(sight.loop.refusals())}};
+}
+
+Result<json::value> why(const Sight& sight, const std::string& about) {
+  const auto now = sight.loop.now();
+  const auto& member = sight.loop.member();
+  const Names names(sight.config, member);
+  for (const auto& view : member.hosts(now.at)) {
+    if (names.host_text(view.host) != about) continue;
+    auto chain = chain_of(names, sight.loop.book().about(view.host));
+    chain.push_back(json::object{{"at_ms", now.wall.ms},
+                                 {"source", "judge"},
+                                 {"what", "now: " + names.in_text(view.judged.because)}});
+    return json::value(json::object{{"about", about},
+                                    {"kind", "host"},
+                                    {"state", core::to_text(view.judged.state)},
+                                    {"chain", chain}});
+  }
+  for (const auto& view : member.guests()) {
+    const auto& entry = view.entry;
+    if (entry.name != about && to_uuid(entry.guest) != about) continue;
+    auto chain = chain_of(names, sight.loop.book().about(entry.guest));
+    std::string text = std::string("now: ") + core::to_text(entry.phase) + ", generation " +
+                       std::to_string(entry.generation.value) + ", by incarnation " +
+                       to_text(entry.holder);
+    if (!entry.reason.empty()) text += ": " + entry.reason;
+    chain.push_back(
+        json::object{{"at_ms", now.wall.ms}, {"source", "volume"}, {"what", text}});
+    return json::value(json::object{{"about", about},
+                                    {"kind", "guest"},
+                                    {"state", guest_state(view, view.owner == sight.self.id)},
+                                    {"chain", chain}});
+  }
+  return failure("no host or protected guest is called \"" + about +
+                 "\"; `wardomctl status` lists them");
+}
+
+Result<json::value> timeline(const Sight& sight, const std::optional<std::string>& id) {
+  const auto& book = sight.loop.book();
+  const Names names(sight.config, sight.loop.member());
+  const runtime::Recovery* recovery = book.last();
+  if (id) {
+    recovery = nullptr;
+    for (const auto* one : book.all())
+      if (to_hex(one->id).starts_with(*id)) recovery = one;
+  }
+  if (recovery == nullptr)
+    return failure(id ? "no recovery with id " + *id + " is on record here"
+                      : "no recovery is on record here");
+  const auto first = recovery->first_sign();
+  json::array steps;
+  std::string proof = "none";
+  for (const auto& step : recovery->steps) {
+    if (step.step == "verdict") proof = proof_in(step.text);
+    std::string detail = names.in_text(step.text);
+    steps.push_back(json::object{{"t_ms", step.at.ms - first.ms},
+                                 {"on", names.host(step.teller)},
+                                 {"what", step.step},
+                                 {"detail", detail}});
+  }
+  return json::value(json::object{{"id", to_hex(recovery->id)},
+                                  {"host", names.host(recovery->victim())},
+                                  {"proof", proof},
+                                  {"first_sign", first.ms},
+                                  {"finished", recovery->finished},
+                                  {"steps", steps},
+                                  {"guests", recovered(names, *recovery)}});
+}
+
+json::value guest_list(const Sight& sight) {
+  const Names names(sight.config, sight.loop.member());
+  json::array guests;
+  for (const auto& view : sight.loop.member().guests()) {
+    auto guest = guest_object(sight, names, view);
+    guest["memory_mib"] = view.entry.memory_kib / 1024;
+    guest["vcpus"] = view.entry.vcpus;
+    guest["reason"] = names.in_text(view.entry.reason);
+    guests.push_back(std::move(guest));
+  }
+  return guests;
+}
+
+Result<json::value> guest_show(const Sight& sight, const std::string& guest) {
+  const Names names(sight.config, sight.loop.member());
+  for (const auto& view : sight.loop.member().guests()) {
+    const auto& entry = view.entry;
+    if (entry.name != guest && to_uuid(entry.guest) != guest) continue;
+    auto shown = guest_object(sight, names, view);
+    shown["phase"] = core::to_text(entry.phase);
+    shown["holder"] = to_text(entry.holder);
+    shown["since_ms"] = entry.since.ms;
+    shown["memory_mib"] = entry.memory_kib / 1024;
+    shown["vcpus"] = entry.vcpus;
+    shown["reason"] = names.in_text(entry.reason);
+    json::array waived;
+    for (const auto& thing : entry.waived) waived.emplace_back(thing);
+    shown["waived"] = waived;
+    shown["xml"] = entry.xml;
+    return json::value(shown);
+  }
+  return failure("no protected guest is called \"" + guest + "\"; `wardomctl guest list`");
+}
+
+}  // namespace wardom::daemon

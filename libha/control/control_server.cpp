@@ -1,0 +1,142 @@
+#include "libha/control/control_server.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/streambuf.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/json.hpp>
+#include <chrono>
+#include <set>
+
+namespace wardom::control {
+namespace {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+using Protocol = asio::local::stream_protocol;
+using boost::system::error_code;
+
+}  // namespace
+
+class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(asio::io_context& io, std::string path, Handler handler)
+      : io_(io), path_(std::move(path)), handler_(std::move(handler)), acceptor_(io) {}
+
+  Result<void> listen() {
+    error_code ignored;
+    Protocol::socket probe(io_);
+    error_code connected;
+    probe.connect(Protocol::endpoint(path_), connected);
+    if (!connected)
+      return failure(path_ + ": another wardomd answers there; stop it first");
+    ::unlink(path_.c_str());
+    error_code failed;
+    acceptor_.open(Protocol(), failed);
+    const mode_t old = ::umask(0177);  // the socket is born 0600
+    if (!failed) acceptor_.bind(Protocol::endpoint(path_), failed);
+    ::umask(old);
+    if (!failed) acceptor_.listen(asio::socket_base::max_listen_connections, failed);
+    if (failed) return failure(path_ + ": cannot listen there: " + failed.message());
+    accept();
+    return success();
+  }
+
+  void stop() {
+    stopped_ = true;
+    error_code ignored;
+    acceptor_.close(ignored);
+    ::unlink(path_.c_str());
+  }
+
+ private:
+  struct Session : std::enable_shared_from_this<Session> {
+    Session(asio::io_context& io, Protocol::socket s)
+        : socket(std::move(s)), buffer(kMaxRequestBytes), timer(io) {}
+    Protocol::socket socket;
+    asio::streambuf buffer;
+    asio::steady_timer timer;
+    std::string out;
+    bool answered{false};
+  };
+
+  void accept() {
+    acceptor_.async_accept([self = shared_from_this()](error_code failed, Protocol::socket socket) {
+      if (self->stopped_) return;
+      if (!failed && self->open_ < kMaxConnections) self->serve(std::move(socket));
+      self->accept();
+    });
+  }
+
+  void serve(Protocol::socket socket) {
+    ++open_;
+    auto session = std::shared_ptr<Session>(new Session(io_, std::move(socket)),
+                                            [self = shared_from_this()](Session* ended) {
+                                              --self->open_;
+                                              delete ended;
+                                            });
+    session->timer.expires_after(std::chrono::seconds(kRequestPatienceSeconds));
+    session->timer.async_wait([weak = std::weak_ptr(session)](error_code cancelled) {
+      const auto held = weak.lock();
+      error_code ignored;
+      if (!cancelled && held) held->socket.close(ignored);
+    });
+    asio::async_read_until(session->socket, session->buffer, '\n',
+                           [self = shared_from_this(), session](error_code failed, std::size_t n) {
+                             if (!failed) self->handle(session, n);
+                           });
+  }
+
+  void handle(const std::shared_ptr<Session>& session, std::size_t bytes) {
+    const auto data = session->buffer.data();
+    const std::string line(asio::buffers_begin(data),
+                           asio::buffers_begin(data) + static_cast<std::ptrdiff_t>(bytes));
+    error_code failed;
+    const auto request = json::parse(line, failed);
+    const auto answer = [self = shared_from_this(), session](json::value value) {
+      self->send(session, value);
+    };
+    if (failed || !request.is_object())
+      return answer(reply_error(2, "the request is not a JSON object on one line"));
+    handler_(request.get_object(), answer);
+  }
+
+  static void send(const std::shared_ptr<Session>& session, const json::value& value) {
+    if (std::exchange(session->answered, true)) return;
+    session->out = json::serialize(value) + "\n";
+    asio::async_write(session->socket, asio::buffer(session->out),
+                      [session](error_code, std::size_t) { session->timer.cancel(); });
+  }
+
+  asio::io_context& io_;
+  std::string path_;
+  Handler handler_;
+  Protocol::acceptor acceptor_;
+  std::size_t open_{0};
+  bool stopped_{false};
+};
+
+ControlServer::ControlServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ControlServer::~ControlServer() { impl_->stop(); }
+
+Result<std::unique_ptr<ControlServer>> ControlServer::create(asio::io_context& io,
+                                                             std::string path, Handler handler) {
+  auto impl = std::make_shared<Impl>(io, std::move(path), std::move(handler));
+  auto listening = impl->listen();
+  if (!listening) return listening.error();
+  return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
+}
+
+json::value reply_with(json::value result) {
+  return json::object{{"ok", true}, {"result", std::move(result)}};
+}
+
+json::value reply_error(int exit_code, std::string error) {
+  return json::object{{"ok", false}, {"exit", exit_code}, {"error", std::move(error)}};
+}
+
+}  // namespace wardom::control

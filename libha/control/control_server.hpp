@@ -1,0 +1,44 @@
+// The local control socket: one JSON object on one line comes in, one JSON value on one line goes
+// out, then the connection ends. Operators' tools and the libvirt hook ask here.
+//
+// The socket is 0600, so that only root (or the daemon's own user) can ask. Runs on the io_context
+// of its creator; a request's handler is called there and may answer later.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/json/object.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "libha/core/result.hpp"
+
+namespace wardom::control {
+
+inline constexpr std::size_t kMaxRequestBytes = 64 * 1024;
+inline constexpr std::size_t kMaxConnections = 64;
+inline constexpr int kRequestPatienceSeconds = 60;  // from connection to the end of the answer
+
+// Called once per request. An answer after the client has gone is dropped.
+using Answer = std::function<void(boost::json::value)>;
+using Handler = std::function<void(const boost::json::object& request, Answer answer)>;
+
+class ControlServer {
+ public:
+  // Error: the socket cannot be made there; or a living process answers on it already.
+  static Result<std::unique_ptr<ControlServer>> create(boost::asio::io_context& io,
+                                                       std::string path, Handler handler);
+  // Closes and removes the socket.
+  ~ControlServer();
+
+ private:
+  class Impl;
+  explicit ControlServer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+// {"ok":true,"result":…} and {"ok":false,"exit":…,"error":…}
+boost::json::value reply_with(boost::json::value result);
+boost::json::value reply_error(int exit_code, std::string error);
+
+}  // namespace wardom::control

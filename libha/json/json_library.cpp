@@ -1,0 +1,2 @@
+// Boost.JSON is used as headers only; its definitions stand here, once.
+#include <boost/json/src.hpp>
