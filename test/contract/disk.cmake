@@ -1,0 +1,5 @@
+add_executable(contract_disk disk_main.cpp disk_store.cpp disk_volume.cpp)
+target_include_directories(contract_disk PRIVATE ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(contract_disk PRIVATE wardom_disk)
+add_test(NAME contract.disk COMMAND contract_disk)
+set_tests_properties(contract.disk PROPERTIES TIMEOUT 60)

@@ -1,0 +1,265 @@
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "disk_fixture.hpp"
+#include "libha/disk/survey.hpp"
+#include "libha/wire/crc32c.hpp"
+
+using namespace wardom;
+using namespace wardom::fixture;
+using disk::Access;
+using disk::Trouble;
+using disk::VolumeFile;
+
+namespace {
+
+// Overwrites bytes behind the program's back, as a broken storage would.
+void scribble(const std::string& path, off_t at, std::size_t bytes, char with = 'x') {
+  const int fd = ::open(path.c_str(), O_WRONLY);
+  REQUIRE(fd >= 0);
+  const std::string text(bytes, with);
+  REQUIRE(::pwrite(fd, text.data(), text.size(), at) == static_cast<ssize_t>(bytes));
+  REQUIRE(::fsync(fd) == 0);
+  ::close(fd);
+}
+
+Trouble trouble_of(const std::string& path, const disk::Wanted& wanted = {}) {
+  auto volume = VolumeFile::open(path, Access::read_only, wanted);
+  REQUIRE_FALSE(volume.has_value());
+  INFO(volume.error().message);
+  CHECK(volume.error().message.find(path) != std::string::npos);
+  return volume.error().trouble;
+}
+
+// The tests that every kind of storage must pass.
+void check_contract(const std::string& path) {
+  REQUIRE(disk::format_volume(path, geometry()).has_value());
+  auto volume = VolumeFile::open(path, Access::read_write, {"test", geometry().volume_uuid});
+  REQUIRE(volume.has_value());
+  CHECK(volume.value().geometry() == geometry());
+  CHECK(volume.value().warnings().empty());
+
+  disk::Completions completions;
+  disk::Lane lane("test", 2, 16);
+  const HostId self{3};
+  disk::CellStore store(volume.value(), self, {5, geometry().volume_uuid}, completions,
+                        std::chrono::seconds{10});
+  const auto cell = wire::table_cell(self);
+  store.recover(cell, disk::read_extents(*volume.value().io(), geometry().volume_uuid,
+                                         volume.value().layout(), cell));
+  // Large and small in turn, so that both twins hold remains of longer writes.
+  for (std::uint64_t i = 1; i <= 6; ++i) {
+    const wire::Bytes payload(i % 2 == 0 ? 100 : 20'000 + i, static_cast<std::uint8_t>(i));
+    bool done = false;
+    store.write(lane, cell, payload, [&](const disk::CellStore::Outcome& outcome) {
+      REQUIRE(outcome.acknowledged);
+      REQUIRE(outcome.sequence == Sequence{i});
+      done = true;
+    });
+    run_until(completions, [&] { return done; });
+    const auto views = disk::read_cells(*volume.value().io(), geometry().volume_uuid,
+                                        volume.value().layout(), std::span(&cell, 1));
+    REQUIRE(views[0].state == wire::ExtentState::valid);
+    REQUIRE(views[0].payload == payload);
+    REQUIRE(views[0].sequence == Sequence{i});
+    REQUIRE(views[0].writer == self);
+    REQUIRE_FALSE(views[0].twin_damaged);
+  }
+  const auto outside = volume.value().io()->size();
+  disk::Buffer block(wire::kBlockBytes);
+  CHECK_FALSE(volume.value().io()->read(outside, block.bytes()).has_value());
+}
+
+}  // namespace
+
+TEST_CASE("disk_contract_holds_on_a_file") {
+  const TemporaryDirectory directory;
+  check_contract(directory.file("volume"));
+}
+
+TEST_CASE("disk_contract_holds_on_a_loop_device") {
+  if (::geteuid() != 0) {
+    WARN("needs root for a loop device: left out");
+    return;
+  }
+  const TemporaryDirectory directory;
+  const auto file = directory.file("volume");
+  const auto device_file = directory.file("device");
+  const auto attach = "truncate -s 16M '" + file + "' && losetup --find --show --direct-io=on '" +
+                      file + "' > '" + device_file + "'";
+  if (std::system(attach.c_str()) != 0) {
+    WARN("no loop device can be had here: left out");
+    return;
+  }
+  std::string device(64, '\0');
+  const int fd = ::open(device_file.c_str(), O_RDONLY);
+  device.resize(static_cast<std::size_t>(::read(fd, device.data(), device.size())) - 1);
+  ::close(fd);
+  check_contract(device);
+  CHECK(std::system(("losetup -d " + device).c_str()) == 0);
+}
+
+TEST_CASE("open_refuses_what_is_no_volume") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  CHECK(trouble_of(path) == Trouble::unreachable);  // does not exist
+  REQUIRE(::truncate(path.c_str(), 0) != 0);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT, 0600);
+  REQUIRE(::ftruncate(fd, 8 << 20) == 0);
+  ::close(fd);
+  CHECK(trouble_of(path) == Trouble::not_formatted);
+  CHECK(trouble_of("/dev/null") == Trouble::unreachable);
+  CHECK(trouble_of("/proc/self/status") == Trouble::unreachable);  // no direct I/O
+}
+
+TEST_CASE("open_refuses_another_cluster_uuid_or_a_cut_volume") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  REQUIRE(disk::format_volume(path, geometry()));
+  CHECK(trouble_of(path, {"other", std::nullopt}) == Trouble::wrong_cluster);
+  auto uuid = geometry().volume_uuid;
+  uuid.bytes[0] = 99;
+  CHECK(trouble_of(path, {"test", uuid}) == Trouble::wrong_uuid);
+  REQUIRE(::truncate(path.c_str(), 1 << 20) == 0);
+  CHECK(trouble_of(path) == Trouble::too_small);
+}
+
+TEST_CASE("open_survives_the_loss_of_superblocks_and_says_so") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  REQUIRE(disk::format_volume(path, geometry()));
+  for (std::size_t lost = 0; lost < 2; ++lost) {
+    scribble(path, static_cast<off_t>(wire::kSuperblockOffsets[lost]) + 100, 8);
+    auto volume = VolumeFile::open(path, Access::read_only, {});
+    REQUIRE(volume.has_value());
+    CHECK(volume.value().warnings().size() == lost + 1);
+    CHECK(disk::check_volume(volume.value()).damages.size() == lost + 1);
+  }
+  scribble(path, static_cast<off_t>(wire::kSuperblockOffsets[2]) + 100, 8);
+  CHECK(trouble_of(path) == Trouble::damaged);
+}
+
+TEST_CASE("open_refuses_superblocks_that_contradict_each_other") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  auto other = geometry();
+  other.volume_uuid.bytes[3] = 200;
+  const auto second = directory.file("other");
+  REQUIRE(disk::format_volume(path, geometry()));
+  REQUIRE(disk::format_volume(second, other));
+  const auto copy = [&](std::size_t number) {
+    const auto at = static_cast<off_t>(wire::kSuperblockOffsets[number]);
+    std::string block(wire::kBlockBytes, '\0');
+    int fd = ::open(second.c_str(), O_RDONLY);
+    REQUIRE(::pread(fd, block.data(), block.size(), at) == 4096);
+    ::close(fd);
+    fd = ::open(path.c_str(), O_WRONLY);
+    REQUIRE(::pwrite(fd, block.data(), block.size(), at) == 4096);
+    ::fsync(fd);
+    ::close(fd);
+  };
+  copy(1);
+  auto volume = VolumeFile::open(path, Access::read_only, {});
+  REQUIRE(volume.has_value());  // two against one
+  CHECK(volume.value().geometry() == geometry());
+  CHECK(volume.value().warnings().size() == 1);
+  scribble(path, 0, 4096, '\0');
+  CHECK(trouble_of(path) == Trouble::damaged);  // one against one
+}
+
+TEST_CASE("open_refuses_an_unknown_format_version") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  REQUIRE(disk::format_volume(path, geometry()));
+  for (auto at : wire::kSuperblockOffsets) {
+    std::string block(wire::kBlockBytes, '\0');
+    int fd = ::open(path.c_str(), O_RDWR);
+    REQUIRE(::pread(fd, block.data(), block.size(), static_cast<off_t>(at)) == 4096);
+    block[8] = 7;
+    const auto* raw = reinterpret_cast<const std::uint8_t*>(block.data());
+    wire::Writer crc;
+    crc.u32(wire::crc32c({raw, wire::kHeadBytes - 4}));
+    std::copy(crc.view().begin(), crc.view().end(), block.begin() + wire::kHeadBytes - 4);
+    REQUIRE(::pwrite(fd, block.data(), block.size(), static_cast<off_t>(at)) == 4096);
+    ::fsync(fd);
+    ::close(fd);
+  }
+  CHECK(trouble_of(path) == Trouble::unknown_version);
+}
+
+TEST_CASE("inspect_says_what_would_be_lost") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  CHECK(disk::inspect(path).value().empty);  // does not exist: will be made
+  REQUIRE(disk::format_volume(path, geometry()));
+  const auto found = disk::inspect(path).value();
+  CHECK_FALSE(found.empty);
+  CHECK(found.wardom == geometry());
+  CHECK(found.used_slots.empty());
+  scribble(path, 0, 1 << 20, '\0');
+  CHECK(disk::inspect(path).value().empty);
+  scribble(path, 5000, 1);
+  CHECK_FALSE(disk::inspect(path).value().empty);
+  scribble(path, 0, 1 << 20, '\0');
+  scribble(path, 510, 1, '\x55');
+  scribble(path, 511, 1, '\xaa');
+  CHECK_FALSE(disk::inspect(path).value().empty);
+}
+
+TEST_CASE("format_leaves_nothing_of_an_earlier_format") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  check_contract(path);
+  REQUIRE(disk::format_volume(path, geometry()));  // even under the same uuid
+  const auto volume = VolumeFile::open(path, Access::read_only, {});
+  REQUIRE(volume.has_value());
+  const auto found = disk::survey(volume.value());
+  CHECK(found.slots.empty());
+  CHECK(found.tables.empty());
+}
+
+TEST_CASE("read_cells_batches_neighbours_and_keeps_the_order") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  REQUIRE(disk::format_volume(path, geometry()));
+  auto real = disk::open_direct(path, Access::read_only);
+  auto io = std::make_shared<FaultyIo>(std::shared_ptr<disk::BlockIo>(std::move(real).value()));
+  const wire::Layout layout(geometry());
+  const std::vector<Cell> cells{{Region::slot, 7}, {Region::slot, 1}, {Region::slot, 9},
+                                {Region::slot, 2}, {Region::superblock, 0}};
+  const auto views = disk::read_cells(*io, geometry().volume_uuid, layout, cells);
+  CHECK(io->reads == 1);
+  for (std::size_t i = 0; i < cells.size(); ++i) CHECK(views[i].cell == cells[i]);
+  CHECK(views[0].state == wire::ExtentState::empty);
+  CHECK(views[2].state == wire::ExtentState::unreadable);  // no host 9
+  CHECK(views[4].state == wire::ExtentState::unreadable);  // not a pair
+  io->fail_reads = true;
+  const auto failed = disk::read_cells(*io, geometry().volume_uuid, layout, cells);
+  CHECK(failed[0].state == wire::ExtentState::unreadable);
+  CHECK(failed[0].error.find("injected") != std::string::npos);
+}
+
+TEST_CASE("check_finds_every_damaged_extent") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  check_contract(path);  // leaves table 3 in use, A and B
+  const wire::Layout layout(geometry());
+  const auto a = *layout.offset(wire::table_cell(HostId{3}), wire::kTwinA);
+  const auto slot = *layout.offset(wire::slot_cell(HostId{8}), wire::kTwinB);
+  const auto volume = VolumeFile::open(path, Access::read_only, {});
+  auto report = disk::check_volume(volume.value());
+  REQUIRE(report.damages.size() == 2);  // well written, but no tables
+  CHECK(report.damages[0].what.find("malformed") == 0);
+  scribble(path, static_cast<off_t>(a) + 700, 3);
+  scribble(path, static_cast<off_t>(slot) + 4095, 1);  // beyond what any decoder reads
+  report = disk::check_volume(volume.value());
+  REQUIRE(report.damages.size() == 2);
+  CHECK(report.damages[0].offset == a);
+  CHECK(report.damages[0].what == "torn");
+  scribble(path, static_cast<off_t>(slot) + 3, 1);
+  report = disk::check_volume(volume.value());
+  REQUIRE(report.damages.size() == 3);
+  CHECK(report.damages[0].offset == slot);
+  CHECK(report.damages[0].what == "damaged");
+}
