@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -82,10 +83,11 @@ class IpmiPower::Impl {
   Impl(IpmiOptions options, port::PowerEvents events);
   ~Impl();
   void submit(Ticket ticket, HostId host, Want want);
+  std::uint64_t sessions_opened(HostId host) const;
 
  private:
   // A BMC, its session and its thread. Fields below `shared` belong to mutex_, the others to the
-  // worker's own thread.
+  // worker's own thread; `access` never changes.
   struct Worker {
     Impl* owner{nullptr};
     BmcAccess access;
@@ -96,6 +98,7 @@ class IpmiPower::Impl {
     milliseconds hold_for{kPowerHoldMin};
     Clock::time_point held_until;
     std::string held_because;
+    std::atomic<std::uint64_t> opened{0};
     // shared
     pthread_t thread{};
     std::condition_variable wake;
@@ -211,6 +214,12 @@ void IpmiPower::Impl::submit(Ticket ticket, HostId host, Want want) {
   supervise_.notify_one();
 }
 
+std::uint64_t IpmiPower::Impl::sessions_opened(HostId host) const {
+  for (const auto& worker : workers_)
+    if (worker->access.host == host) return worker->opened;
+  return 0;
+}
+
 void IpmiPower::Impl::run(Worker& worker) {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
@@ -298,6 +307,7 @@ bool IpmiPower::Impl::open_session(Worker& worker, Clock::time_point until, std:
     worker.session = BmcSession::open(worker.access, times, &failure);
   }
   if (worker.session) {
+    ++worker.opened;
     worker.reopen_after = kPowerReopenMin;
     worker.hold_for = kPowerHoldMin;
     worker.tend_at = Clock::now() + options_.keep_alive;
@@ -428,6 +438,9 @@ IpmiPower::~IpmiPower() = default;
 void IpmiPower::ask(Ticket ticket, HostId host) { impl_->submit(ticket, host, Want::read); }
 void IpmiPower::power_off(Ticket ticket, HostId host) {
   impl_->submit(ticket, host, Want::power_down);
+}
+std::uint64_t IpmiPower::sessions_opened(HostId host) const {
+  return impl_->sessions_opened(host);
 }
 
 }  // namespace wardom

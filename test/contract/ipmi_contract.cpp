@@ -283,10 +283,13 @@ TEST_CASE("a session that idles longer than its time-out still answers at once",
   SimulatedBmc bmc;
   Rig rig(bmc.access());
   rig.until_known();
-  // FreeIPMI alone would fail here: it counts idle time as silence of the BMC.
+  const auto opened = rig.power->sessions_opened(kHost);
+  REQUIRE(opened >= 1);
+  // FreeIPMI alone would give the session up: it counts idle time as silence of the BMC.
   std::this_thread::sleep_for(kSession + kSession / 2);
   CHECK(rig.ask().state == PowerState::on);
   CHECK(rig.took < kSession / 2);
+  CHECK(rig.power->sessions_opened(kHost) == opened);
 }
 
 TEST_CASE("a wrong password is unknown, named, and not tried again at once", "[ipmi]") {
