@@ -16,3 +16,9 @@ add_test(NAME tree.layers COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/scrip
 add_test(NAME tree.layers_can_fail COMMAND Python3::Interpreter
          ${CMAKE_CURRENT_SOURCE_DIR}/tree_layers.py ${CMAKE_SOURCE_DIR})
 set_tests_properties(tree.layers tree.layers_can_fail PROPERTIES LABELS "unit;fast" TIMEOUT 60)
+
+# What is installed as an example must be good.
+add_test(NAME unit.config_example
+         COMMAND wardomctl config check ${CMAKE_SOURCE_DIR}/packaging/wardom.toml.example)
+set_tests_properties(unit.config_example PROPERTIES LABELS "unit;fast" TIMEOUT 10
+                     PASS_REGULAR_EXPRESSION "good; cluster lab, 1 domain, 3 hosts")
