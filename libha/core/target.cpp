@@ -290,6 +290,7 @@ void Target::on_written(const CellWritten& written, Turn& turn) {
                "host table not acknowledged: " + written.error});
     return;
   }
+  board_.want_table(evidence_.self());  // the board shows what stands on the volume
   for (auto at = protects_.begin(); at != protects_.end();) {
     const auto* own = entry(at->first);
     const bool held = own != nullptr && own->phase == GuestPhase::holding && mine(*own) &&
