@@ -8,9 +8,9 @@ Every BIOS tick (55 ms) it adds one to a counter and writes sector 1 of its disk
 
 The counter says that the guest lives; a new boot number is a restart; two boot numbers taking turns
 are two running copies of one guest. The sector drives the ATA ports itself, because the BIOS would
-spin while the storage stalls: here the processor halts between ticks and while a write is under way.
+spin while the storage stalls: here the processor halts between ticks and while it waits for a write.
 
-The code stands here already assembled, one instruction a line, so that no assembler is needed.
+The code stands here already assembled, one instruction a line, so that nobody needs an assembler.
 `@name` defines a label; `>name` is an 8-bit jump distance to it; `=name` is its 16-bit address.
 """
 

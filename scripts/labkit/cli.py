@@ -1,4 +1,7 @@
-"""The command line: parse, take the lock where something changes, call, print."""
+"""The command line: parse, take the lock where something changes, call, print.
+
+Tests call the lab hundreds of times: what only few commands need is imported where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import (bmc, down, errors, fabric, flight, host as hosts, layout, recorder, services, state,
-               storage, supervisor, up, views)
+from . import (bmc, errors, fabric, flight, host as hosts, layout, recorder, run, services, state,
+               storage, views)
 from .layout import Lab
 
 SERVICES = ("corosync", "libvirtd", "keeper", "wardomd", "pacemaker", "volume")
@@ -57,7 +60,7 @@ def parser() -> Parser:
     link = add("link", "one cable of a host", "host")
     link.add_argument("link", choices=layout.LINKS)
     link.add_argument("action", choices=("up", "down"))
-    link.add_argument("--one-way", choices=("in", "out"), help="block only what the host gets/sends")
+    link.add_argument("--one-way", choices=("in", "out"), help="block only what it gets or sends")
     add("split", "block both links between groups of hosts, for example n1,n2|n3", "groups")
     store = add("storage", "all shared storage at once: pause, resume, error on, error off")
     store.add_argument("action", choices=("pause", "resume", "error"))
@@ -93,6 +96,7 @@ def say(arguments: argparse.Namespace, value: object, text: str) -> int:
 
 
 def do_up(arguments: argparse.Namespace) -> int:
+    from . import up
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
                   arguments.hosts, arguments.domains, arguments.guests)
     began = time.monotonic()
@@ -109,6 +113,7 @@ def do_up(arguments: argparse.Namespace) -> int:
 
 
 def do_down(arguments: argparse.Namespace) -> int:
+    from . import down
     with state.locked(arguments.name):
         ended = down.down(arguments.name)
     return say(arguments, ended, f"lab {arguments.name} is down"
@@ -120,7 +125,7 @@ def do_exec(lab: Lab, arguments: argparse.Namespace) -> int:
         raise errors.usage("no command to run", "exec", "lab exec HOST CMD…")
     argv = arguments.argv[1:] if arguments.argv[0] == "--" else arguments.argv
     command = hosts.enter_command(lab, lab.host(arguments.host), argv)
-    environment = {**up.run.CLEAN_ENV, "TERM": os.environ.get("TERM", "dumb")}
+    environment = {**run.CLEAN_ENV, "TERM": os.environ.get("TERM", "dumb")}
     sys.stdout.flush()
     os.execvpe(command[0], command, environment)
 
@@ -248,9 +253,10 @@ CHANGING_FABRIC: dict[str, Command] = {"link": do_link, "split": do_split, "heal
 def internal(lab: Lab, arguments: argparse.Namespace) -> int:
     """What hosts, BMC hooks and the recorder run; not for people."""
     if arguments.command == "_init":
-        up.run_init(lab, arguments.host)
+        from . import boot
+        boot.main(lab, lab.host(arguments.host))
     elif arguments.command == "_boot":
-        up.run_boot(lab, arguments.host)
+        hosts.boot(lab, lab.host(arguments.host))
     elif arguments.command == "_record":
         recorder.record(lab)
     return errors.DONE
@@ -259,6 +265,7 @@ def internal(lab: Lab, arguments: argparse.Namespace) -> int:
 def dispatch(arguments: argparse.Namespace) -> int:
     layout.check_name(arguments.name)
     if arguments.command == "_supervise":
+        from . import supervisor
         supervisor.main()
     if os.geteuid() != 0:
         raise errors.refused("the lab makes namespaces and mounts", "this user", "run it as root")

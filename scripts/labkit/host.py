@@ -112,7 +112,7 @@ def enter_command(lab: Lab, host: Host, argv: list[str]) -> list[str]:
         raise errors.refused("it is hung, a command would run as if it were not",
                              f"host {host.name}", f"`lab resume {host.name}` first")
     return ["nsenter", f"--target={pid}", "--mount", "--pid", "--uts", "--ipc", "--net",
-            "--root", "--wd=/", "--", *argv]
+            "--root", "--wd", "--", *argv]
 
 
 def execute(lab: Lab, host: Host, argv: list[str], *, limit_s: float = run.COMMAND_LIMIT_S,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
-from xml.sax.saxutils import quoteattr
+from html import escape
 
 from . import errors, host as hosts, run, services
 from .configs import GUEST_XML_DIR
@@ -22,8 +22,8 @@ SETTLE_LIMIT_S = 60
 
 
 def nvpairs(owner: str, pairs: dict[str, object]) -> str:
-    return "".join(f"<nvpair id={quoteattr(f'{owner}-{name}')} name={quoteattr(name)} "
-                   f"value={quoteattr(str(value))}/>" for name, value in pairs.items())
+    return "".join(f'<nvpair id="{owner}-{name}" name="{name}" value="{escape(str(value))}"/>'
+                   for name, value in pairs.items())
 
 
 def operations(owner: str, ops: list[tuple[str, str, str]]) -> str:

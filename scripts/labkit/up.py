@@ -6,10 +6,10 @@ import concurrent.futures
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from . import (bmc, boot, down, errors, fabric, flight, host as hosts, layout, recorder, run,
+from . import (bmc, down, errors, fabric, flight, host as hosts, layout, recorder, run,
                services, stack_stock, stack_wardom, storage)
 from .configs import GUEST_XML_DIR
 from .layout import Host, Lab
@@ -89,13 +89,15 @@ def base_ready(lab: Lab, host: Host) -> None:
         bmc.wait_ready(lab, host)
 
 
-def start_guests(lab: Lab, host: Host, extra: Sequence[str] = ()) -> None:
-    """Define and start a host's own guests, all in one virsh."""
+def start_guests(lab: Lab, host: Host) -> None:
+    """Define and start a host's own guests, all in one virsh.
+
+    A host without guests asks for QEMU's capabilities instead: libvirt examines QEMU at its first
+    use and keeps the result, and that second must not count as part of a recovery.
+    """
     names = [name for name in lab.guests if lab.home_of(name) == host]
-    if not names:
-        return
     words = [f"define {GUEST_XML_DIR}/{name}.xml; start {name}" for name in names]
-    hosts.execute(lab, host, ["virsh", "--quiet", "; ".join([*words, *extra])],
+    hosts.execute(lab, host, ["virsh", "--quiet", "; ".join(words or ["domcapabilities"])],
                   limit_s=GUEST_LIMIT_S + len(names))
 
 
@@ -125,14 +127,6 @@ STACKS: dict[str, Callable[[Lab, Progress], None]] = {
     "wardom": stack_wardom.start,
     "stock": stack_stock.start,
 }
-
-
-def run_init(lab: Lab, name: str) -> None:
-    boot.main(lab, lab.host(name))
-
-
-def run_boot(lab: Lab, name: str) -> None:
-    hosts.boot(lab, lab.host(name))
 
 
 def default_wardom_bin() -> str:
