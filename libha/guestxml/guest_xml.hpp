@@ -80,7 +80,7 @@ Result<std::vector<LocalThing>> host_local_things(std::string_view xml,
                                                   std::span<const std::string> shared_paths);
 
 // 64 bits that stay the same while the definition means the same: attribute order, white space
-// between elements, comments, quoting and Wardom's own mark do not count. XXH3, so it may be stored.
+// between elements, comments, quoting and Wardom's own mark do not count. XXH3: it may be stored.
 Result<std::uint64_t> definition_hash(std::string_view xml);
 
 // The XML with the mark inserted or replaced, or removed; everything else is kept.

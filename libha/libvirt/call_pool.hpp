@@ -1,7 +1,7 @@
 // A bounded pool of threads with small stacks. Jobs of one key run in the order in which they were
 // given, one at a time; jobs of different keys run in parallel. So a guest whose calls hang holds
-// one thread and no more. One further thread takes urgent jobs only, so that they find a way when all
-// the others hang; where an urgent job waits behind another of its key, it keeps its place.
+// one thread and no more. One further thread takes urgent jobs only, so that they find a way when
+// all the others hang; where an urgent job waits behind another of its key, it keeps its place.
 #pragma once
 
 #include <pthread.h>

@@ -32,7 +32,7 @@ struct Definition {
 // The persistent definition as it stands; empty XML when there is none.
 Definition read_definition(virConnectPtr conn, GuestId guest);
 
-// Name, state, persistence and autostart; nullopt when the guest vanished or libvirt did not answer.
+// Name, state, persistence and autostart; nullopt: the guest vanished, or libvirt did not answer.
 std::optional<port::GuestState> read_guest(virDomainPtr guest);
 
 }  // namespace wardom::libvirt

@@ -75,6 +75,7 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
   void apply_definition(const Early& event);
   void emit(GuestState& state);
   void on_closed(std::uint64_t number, std::string reason);
+  void on_file(const std::string& name);
   void refresh(const GuestId& guest);
 
   std::shared_ptr<Session> current() {
@@ -161,7 +162,7 @@ Result<std::shared_ptr<Session>> LibvirtHypervisor::Impl::connect(std::uint64_t 
     early_.clear();
     lifecycle_.forget();
   }
-  auto session = Session::open(options_.uri, session_events(number));
+  auto session = Session::open(options_.uri, options_.definitions_dir, session_events(number));
   if (session.has_error()) return session;
   const auto guests = session.value()->list();
   if (guests.has_error()) return failure(guests.error().message);
@@ -198,6 +199,9 @@ SessionEvents LibvirtHypervisor::Impl::session_events(std::uint64_t number) {
   };
   events.definition_touched = [weak](const GuestId& guest) {
     if (const auto self = weak.lock()) self->refresh(guest);
+  };
+  events.file_touched = [weak](const std::string& name) {
+    if (const auto self = weak.lock()) self->on_file(name);
   };
   events.closed = [weak, number](std::string reason) {
     if (const auto self = weak.lock()) self->on_closed(number, std::move(reason));
@@ -278,6 +282,17 @@ void LibvirtHypervisor::Impl::apply_definition(const Early& event) {
   if (gone) known_.erase(at);
 }
 
+// A file of a guest that is not known yet belongs to a DEFINED event.
+void LibvirtHypervisor::Impl::on_file(const std::string& name) {
+  std::optional<GuestId> guest;
+  {
+    const std::lock_guard lock(emit_mutex_);
+    for (const auto& [id, state] : known_)
+      if (state.name == name) guest = id;
+  }
+  if (guest) refresh(*guest);
+}
+
 // Reads the definition in the pool, where it keeps its place among the calls about this guest.
 void LibvirtHypervisor::Impl::refresh(const GuestId& guest) {
   {
@@ -296,8 +311,11 @@ void LibvirtHypervisor::Impl::refresh(const GuestId& guest) {
     if (!definition.known) return;
     {
       const std::lock_guard lock(emit_mutex_);
-      if (const auto at = known_.find(guest); at != known_.end())
+      const auto at = known_.find(guest);
+      if (at != known_.end() && at->second.autostart != definition.autostart) {
         at->second.autostart = definition.autostart;
+        emit(at->second);
+      }
     }
     events_.defined(definition.now);
   });

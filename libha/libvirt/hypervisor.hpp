@@ -17,8 +17,11 @@
 //    start that waits is not made. The kill's own answer comes behind the start's.
 //  * A start that could not begin within `start_within` is answered with an error: late starts are
 //    a danger.
-//  * Changes of autostart alone, and of the definition by some `--config` commands, raise no
-//    libvirt event.
+//  * Changes of autostart, and of a definition by `--config` commands, raise no libvirt event; they
+//    are noticed by libvirtd's files in `definitions_dir`. Where that is another place, or libvirtd
+//    is on another machine, or the folder appears only after the connection (a host's very first
+//    guest), they are not noticed.
+//  * `defined` may come without a change: compare by guestxml::definition_hash.
 #pragma once
 
 #include <chrono>
@@ -31,6 +34,7 @@ namespace wardom::libvirt {
 
 struct HypervisorOptions {
   std::string uri{"qemu:///system"};
+  std::string definitions_dir{"/etc/libvirt/qemu"};  // empty: not watched
   std::chrono::milliseconds start_within{std::chrono::seconds(10)};
 };
 

@@ -68,7 +68,9 @@ void start_event_loop() {
   });
 }
 
-Result<std::shared_ptr<Session>> Session::open(const std::string& uri, SessionEvents events) {
+Result<std::shared_ptr<Session>> Session::open(const std::string& uri,
+                                                const std::string& definitions_dir,
+                                                SessionEvents events) {
   std::shared_ptr<Session> session(new Session);
   session->events_ = std::make_shared<const SessionEvents>(std::move(events));
   for (Connect* connection : {&session->watcher_, &session->calls_}) {
@@ -78,6 +80,10 @@ Result<std::shared_ptr<Session>> Session::open(const std::string& uri, SessionEv
   }
   if (!session->subscribe())
     return failure("cannot subscribe to the events of " + uri + ": " + last_fault().text);
+  if (!definitions_dir.empty())
+    session->files_ = std::make_unique<DefinitionWatch>(
+        definitions_dir,
+        [held = session->events_](const std::string& name) { held->file_touched(name); });
   return session;
 }
 

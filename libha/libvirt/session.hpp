@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libha/core/result.hpp"
+#include "libha/libvirt/definition_watch.hpp"
 #include "libha/libvirt/handles.hpp"
 #include "libha/port/hypervisor.hpp"
 
@@ -16,6 +17,7 @@ namespace wardom::libvirt {
 struct SessionEvents {
   std::function<void(const GuestId&, const std::string& name, int event, int detail)> lifecycle;
   std::function<void(const GuestId&)> definition_touched;
+  std::function<void(const std::string& name)> file_touched;
   std::function<void(std::string reason)> closed;
 };
 
@@ -26,7 +28,9 @@ void start_event_loop();
 class Session {
  public:
   // Blocks as long as libvirtd takes. Events may come before this returns.
-  static Result<std::shared_ptr<Session>> open(const std::string& uri, SessionEvents events);
+  static Result<std::shared_ptr<Session>> open(const std::string& uri,
+                                               const std::string& definitions_dir,
+                                               SessionEvents events);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -41,6 +45,7 @@ class Session {
 
   std::shared_ptr<const SessionEvents> events_;
   std::vector<int> subscriptions_;
+  std::unique_ptr<DefinitionWatch> files_;
   Connect watcher_;  // events and listing
   Connect calls_;
 };

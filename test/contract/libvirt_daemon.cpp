@@ -175,6 +175,16 @@ TEST_CASE_METHOD(Fixture, "daemon_tells_of_changes_by_others") {
   host::write("/run/g.xml", named(guest.xml, "<memory unit='MiB'>16", "<memory unit='MiB'>32"));
   REQUIRE(host::virsh({"define", "/run/g.xml"}));
   CHECK(record.defined(guest.id, [](auto& d) { return d.memory_kib == 32768; }).has_value());
+  // libvirt raises no event for these.
+  REQUIRE(host::virsh({"setmaxmem", guest.name, "48M", "--config"}));
+  CHECK(record.defined(guest.id, [](auto& d) { return d.memory_kib == 49152; }).has_value());
+  for (const bool on : {true, false, true}) {
+    const std::vector<std::string> off = {"autostart", "--disable", guest.name};
+    REQUIRE(host::virsh(on ? std::vector<std::string>{"autostart", guest.name} : off));
+    const auto changed = record.changed(guest.id, RunState::shut_off);
+    REQUIRE(changed.has_value());
+    CHECK(changed->autostart == on);
+  }
   REQUIRE(host::virsh({"undefine", guest.name}));
   CHECK(record.defined(guest.id, [](auto& d) { return d.xml.empty(); }).has_value());
   CHECK(record.changed(guest.id, RunState::absent).has_value());

@@ -16,7 +16,7 @@ const std::string kXml =
 
 struct Fixture {
   Recorder record;
-  LibvirtHypervisor hypervisor{{"test:///default"}, record.events()};
+  LibvirtHypervisor hypervisor{{"test:///default", ""}, record.events()};
 };
 }  // namespace
 
@@ -46,7 +46,7 @@ TEST_CASE_METHOD(Fixture, "test_driver_keeps_order") {
 
 TEST_CASE("no_libvirtd_is_told_once_and_calls_fail_at_once") {
   Recorder record;
-  LibvirtHypervisor hypervisor{{"qemu+unix:///system?socket=/nonexistent/libvirt-sock"},
+  LibvirtHypervisor hypervisor{{"qemu+unix:///system?socket=/nonexistent/libvirt-sock", ""},
                                record.events()};
   const auto down = record.down();
   REQUIRE(down.has_value());
@@ -62,7 +62,7 @@ TEST_CASE("no_libvirtd_is_told_once_and_calls_fail_at_once") {
 
 TEST_CASE("a_late_start_is_not_made") {
   Recorder record;
-  LibvirtHypervisor hypervisor{{"test:///default", std::chrono::milliseconds(-1)},
+  LibvirtHypervisor hypervisor{{"test:///default", "", std::chrono::milliseconds(-1)},
                                record.events()};
   REQUIRE(record.up().has_value());
   hypervisor.start(Ticket{1}, kGuest, kXml);
@@ -79,7 +79,7 @@ TEST_CASE("a_late_start_is_not_made") {
 TEST_CASE("what_waits_at_the_end_is_answered") {
   Recorder record;
   {
-    LibvirtHypervisor hypervisor{{"test:///default"}, record.events()};
+    LibvirtHypervisor hypervisor{{"test:///default", ""}, record.events()};
     REQUIRE(record.up().has_value());
     for (std::uint64_t t = 1; t <= 50; ++t) hypervisor.describe(Ticket{t}, "test");
   }
