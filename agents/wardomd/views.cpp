@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cctype>
+#include <tuple>
 
 #include "libha/core/guest_life.hpp"
 
@@ -61,6 +62,15 @@ json::array chain_of(const Names& names, const std::deque<runtime::Fact>& facts)
     chain.push_back(json::object{
         {"at_ms", fact.at.ms}, {"source", fact.source}, {"what", names.in_text(fact.what)}});
   return chain;
+}
+
+// In the order of their names: ids mean nothing to people.
+std::vector<core::GuestView> guests_by_name(const Sight& sight) {
+  auto views = sight.loop.member().guests();
+  std::sort(views.begin(), views.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.entry.name, a.entry.guest) < std::tie(b.entry.name, b.entry.guest);
+  });
+  return views;
 }
 
 json::array hosts_of(const Sight& sight, const Names& names, Instant now) {
@@ -175,7 +185,8 @@ json::value status(const Sight& sight) {
   const Names names(sight.config, member);
   const auto lock = member.lock(now.at);
   json::array guests;
-  for (const auto& view : member.guests()) guests.push_back(guest_object(sight, names, view));
+  for (const auto& view : guests_by_name(sight))
+    guests.push_back(guest_object(sight, names, view));
   json::array problems;
   for (const auto& problem : member.problems(now.at))
     problems.push_back(json::object{{"what", names.in_text(problem.what)},
@@ -270,7 +281,7 @@ Result<json::value> timeline(const Sight& sight, const std::optional<std::string
 json::value guest_list(const Sight& sight) {
   const Names names(sight.config, sight.loop.member());
   json::array guests;
-  for (const auto& view : sight.loop.member().guests()) {
+  for (const auto& view : guests_by_name(sight)) {
     auto guest = guest_object(sight, names, view);
     guest["memory_mib"] = view.entry.memory_kib / 1024;
     guest["vcpus"] = view.entry.vcpus;
