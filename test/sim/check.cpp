@@ -1,0 +1,96 @@
+// What must hold, whatever happens. Only the truth is looked at: machines, QEMUs, the storage.
+#include <algorithm>
+
+#include "libha/core/guest_life.hpp"
+#include "libha/wire/decision.hpp"
+#include "libha/wire/table.hpp"
+#include "test/sim/world.hpp"
+
+namespace wardom::sim {
+
+bool Domain::verdict_seen(HostId host, const Incarnation& incarnation) const {
+  return std::any_of(verdicts.begin(), verdicts.end(), [&](const auto& verdict) {
+    return verdict.first == host && (verdict.second == incarnation ||
+                                     verdict.second.number > incarnation.number);
+  });
+}
+
+void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload) {
+  for (auto byte : payload) hash = (hash ^ byte) * 1099511628211ULL;
+  if (cell.region == Region::table) {
+    const auto table = wire::decode_table(payload);
+    if (!table) return fail(129, "a table that cannot be read was written");
+    for (const auto& entry : table.value().guests) {
+      if (entry.holder != host.incarnation || entry.phase != GuestPhase::holding) continue;
+      const auto [found, fresh] = holders.try_emplace({entry.guest, entry.generation}, host.id);
+      if (!fresh && found->second != host.id)
+        return fail(129, "TokenMonotone: generation " + std::to_string(entry.generation.value) +
+                             " of " + truth(entry.guest)->name + " is held by two hosts");
+      auto& top = held[entry.guest];
+      if (fresh && entry.generation < top)
+        return fail(129, "TokenMonotone: an older generation of " + truth(entry.guest)->name +
+                             " is held anew");
+      top = std::max(top, entry.generation);
+    }
+    return;
+  }
+  const auto decision = wire::decode_decision(payload);
+  if (!decision) return fail(129, "a decision that cannot be read was written");
+  for (const auto& verdict : decision.value().verdicts) {
+    if (!verdicts.insert({verdict.host, verdict.incarnation}).second) continue;
+    ++marks["verdicts"];
+    const auto& victim = *hosts[verdict.host.value - 1u];
+    if (victim.powered && victim.incarnation == verdict.incarnation && victim.joined)
+      return fail(129, "DeadMeansStopped: host " + std::to_string(verdict.host.value) +
+                           " lives, and a verdict says that it is dead");
+    if (!host.last_read_done || clock.now() - *host.last_read_done > options.timing.feed_window)
+      return fail(129, "NoBlindVerdict: the decider had not read the volume for long");
+  }
+  // VerdictStable: what was once said still stands somewhere.
+  for (const auto& [victim, incarnation] : verdicts) {
+    bool stands = false;
+    for (const auto& one : hosts) {
+      const auto* newest = store.cell({Region::decision, one->id.value}).newest();
+      if (newest == nullptr) continue;
+      const auto other = wire::decode_decision(newest->payload);
+      for (const auto& verdict : other.value().verdicts)
+        if (verdict.host == victim && verdict.incarnation.number >= incarnation.number)
+          stands = true;
+    }
+    if (!stands)
+      return fail(129, "VerdictStable: the verdict on incarnation " + to_text(incarnation) +
+                           " of host " + std::to_string(victim.value) + " is gone");
+  }
+}
+
+// After the faults have ended. Empty: every protected guest is where it should be.
+std::string Domain::unsettled_guests() {
+  std::map<GuestId, std::pair<Generation, std::string>> owner;
+  for (const auto& host : hosts) {
+    const auto* newest = store.cell({Region::table, host->id.value}).newest();
+    if (newest == nullptr) continue;
+    const auto table = wire::decode_table(newest->payload);
+    for (const auto& entry : table.value().guests) {
+      const bool live = host->powered && entry.holder == host->incarnation && host->joined;
+      const auto name = truth(entry.guest)->name;
+      if (live && (entry.phase == GuestPhase::claimed || entry.phase == GuestPhase::starting))
+        return name + " is still claimed by host " + std::to_string(host->id.value);
+      auto& top = owner[entry.guest];
+      if (entry.generation < top.first) continue;
+      const bool proved = verdict_seen(host->id, entry.holder);
+      const bool must = live || proved || entry.phase == GuestPhase::refused;
+      top = {entry.generation, must ? core::to_text(entry.phase) : std::string("unproved")};
+    }
+  }
+  for (const auto& guest : guests) {
+    const auto found = owner.find(guest.id);
+    if (!guest.is_protected || !guest.wanted || found == owner.end()) continue;
+    if (found->second.second == "unproved" || found->second.second == "yielded") continue;
+    if (runner(guest.id) == nullptr)
+      return guest.name + " runs nowhere; its newest record is " + found->second.second +
+             ", generation " + std::to_string(found->second.first.value);
+  }
+  return {};
+}
+
+}  // namespace wardom::sim

@@ -1,0 +1,225 @@
+#include "test/sim/faults.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace wardom::sim {
+namespace {
+
+constexpr const char* kNames[] = {
+    "power-cut", "pull", "reset", "hang", "daemon-kill", "daemon-hang", "keeper-kill",
+    "libvirt-restart", "libvirt-away", "corosync-down", "cut-all", "cut-out", "cut-in", "cut-mgmt",
+    "cut-storage", "cut-pair", "lossy", "storage-stall", "storage-slow", "volume-outage",
+    "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
+    "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
+    "cell-damaged"};
+static_assert(std::size(kNames) == kFaultKinds);
+
+// Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
+Duration draw_length(Stream& draw, const Timing& t) {
+  if (draw.chance(500)) return draw.between(ms(20), ms(12000));
+  const Duration edges[] = {t.suspect_after, disk_silent_after(t), t.disk_interval, t.power_poll,
+                            t.feed_window / 2, t.feed_window / 4, ms(2200)};
+  return edges[draw.below(std::size(edges))] + draw.between(ms(0), ms(200)) - ms(100);
+}
+
+void set_cut(Domain& d, std::size_t a, std::size_t b, Link link, bool on) {
+  d.cut[a][b][static_cast<std::size_t>(link)] = on;
+}
+
+void cut_links(Domain& d, const Fault& fault, bool on) {
+  for (std::size_t other = 0; other < d.hosts.size(); ++other) {
+    if (other == fault.host) continue;
+    const bool pair = fault.kind == FaultKind::cut_pair;
+    if (pair && other != fault.other) continue;
+    for (Link link : {Link::mgmt, Link::storage}) {
+      if (fault.kind == FaultKind::cut_mgmt && link != Link::mgmt) continue;
+      if (fault.kind == FaultKind::cut_storage && link != Link::storage) continue;
+      if (fault.kind != FaultKind::cut_in) set_cut(d, fault.host, other, link, on);
+      if (fault.kind != FaultKind::cut_out) set_cut(d, other, fault.host, link, on);
+    }
+  }
+}
+
+void strike_machine(Domain& d, Host& h, const Fault& fault) {
+  switch (fault.kind) {
+    case FaultKind::power_cut:
+    case FaultKind::pull:
+      d.power_off(h, fault.kind == FaultKind::pull);
+      // About half of the dead stay dead.
+      if (fault.lasts > ms(4000)) {
+        d.clock.in(fault.lasts, [&d, &h] {
+          h.bmc.powered = true;
+          d.power_on(h, d.machine.between(ms(300), ms(8000)));
+        });
+      }
+      return;
+    case FaultKind::reset:
+      if (!h.powered) return;
+      d.power_off(h, false);
+      return d.power_on(h, fault.lasts);
+    case FaultKind::hang:
+      d.freeze(h);
+      return d.clock.in(fault.lasts, [&d, &h] { d.thaw(h); });
+    case FaultKind::daemon_kill:
+      d.kill_daemon(h);
+      return d.on_host(h, fault.lasts / 4, [&d, &h] {
+        if (h.joined) d.start_daemon(h);
+      });
+    case FaultKind::daemon_hang:
+      d.hang_daemon(h, true);
+      return d.clock.in(fault.lasts, [&d, &h] { d.hang_daemon(h, false); });
+    case FaultKind::keeper_kill:
+      d.kill_keeper(h);
+      return d.on_host(h, fault.lasts / 4, [&d, &h] {
+        if (h.joined) d.start_keeper(h);
+      });
+    case FaultKind::libvirt_restart: return d.restart_libvirt(h, ms(100) + fault.lasts / 10);
+    case FaultKind::libvirt_away: return d.restart_libvirt(h, fault.lasts);
+    case FaultKind::corosync_down:
+      h.corosync_up = false;
+      h.ring_formed = false;
+      h.ring.clear();
+      h.ring_pending.clear();
+      d.to_daemon(h, us(50), port::RingLost{"corosync is gone"});
+      return d.clock.in(fault.lasts, [&h] { h.corosync_up = true; });
+    default: return;
+  }
+}
+
+void strike_bmc(Domain& d, Host& h, const Fault& fault) {
+  auto& bmc = h.bmc;
+  switch (fault.kind) {
+    case FaultKind::bmc_unreachable:
+      bmc.reachable = false;
+      return d.clock.in(fault.lasts, [&bmc] { bmc.reachable = true; });
+    case FaultKind::bmc_slow:
+      bmc.latency = fault.lasts / 8;
+      bmc.off_delay = fault.lasts;
+      return d.clock.in(2 * fault.lasts, [&bmc] {
+        bmc.latency = ms(5);
+        bmc.off_delay = ms(200);
+      });
+    case FaultKind::bmc_deaf:
+      bmc.deaf = true;
+      return d.clock.in(fault.lasts, [&bmc] { bmc.deaf = false; });
+    case FaultKind::bmc_lie: bmc.lies_off = true; return;
+    case FaultKind::bmc_glitch: bmc.false_offs = 1; return;
+    default: return;
+  }
+}
+
+void strike_storage(Domain& d, Host& h, const Fault& fault) {
+  switch (fault.kind) {
+    case FaultKind::storage_stall:
+      d.set_storage(h, false);
+      return d.clock.in(fault.lasts, [&d, &h] { d.set_storage(h, true); });
+    case FaultKind::storage_slow:
+      h.storage_slow = fault.lasts / 20;
+      return d.clock.in(2 * fault.lasts, [&h] { h.storage_slow = Duration{0}; });
+    case FaultKind::volume_outage:
+      for (auto& one : d.hosts) d.set_storage(*one, false);
+      return d.clock.in(fault.lasts, [&d] {
+        for (auto& one : d.hosts) d.set_storage(*one, true);
+      });
+    case FaultKind::cell_damaged: {
+      const Cell cell{fault.other % 2 == 0 ? Region::table : Region::decision, h.id.value};
+      d.store.change(cell).damaged = true;
+      return d.clock.in(fault.lasts, [&d, cell] { d.store.change(cell).damaged = false; });
+    }
+    default: return;
+  }
+}
+
+void strike_guests(Domain& d, Host& h, const Fault& fault) {
+  auto& guest = d.guests[fault.other % d.guests.size()];
+  switch (fault.kind) {
+    case FaultKind::start_fails:
+      h.start_failures = 700;
+      return d.clock.in(2 * fault.lasts, [&h] { h.start_failures = 0; });
+    case FaultKind::start_open:
+      h.start_open = 700;
+      return d.clock.in(2 * fault.lasts, [&h] { h.start_open = 0; });
+    case FaultKind::start_slow:
+      h.start_slow = fault.lasts;
+      return d.clock.in(2 * fault.lasts, [&h] { h.start_slow = Duration{0}; });
+    case FaultKind::admin_start:
+      for (int i = 0; i < 5; ++i)
+        d.clock.in(i * fault.lasts / 5, [&d, &h, &guest] { d.admin_start(h, guest); });
+      return;
+    case FaultKind::admin_shutdown: return d.admin_shutdown(guest);
+    case FaultKind::redefine: return d.redefine(guest);
+    case FaultKind::unprotect:
+      if (auto* runs = d.runner(guest.id)) d.unprotect(*runs, guest);
+      return;
+    case FaultKind::protect:
+      if (auto* runs = d.runner(guest.id)) d.protect(*runs, guest);
+      return;
+    default: return;
+  }
+}
+
+}  // namespace
+
+const char* to_text(FaultKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
+
+std::vector<Fault> draw_faults(const Options& options, Time from, Time until) {
+  Stream draw(options.seed, 100);
+  const auto count = 1 + draw.below(7);
+  const bool burst = draw.chance(500);
+  const auto victim = draw.below(options.hosts);
+  const auto centre = draw.between(from, until);
+  // Most runs have something die; without a death little else matters.
+  const bool death = draw.chance(800);
+  std::vector<Fault> faults;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Stream one(options.seed, 200 + i);
+    Fault fault;
+    fault.kind = static_cast<FaultKind>(one.below(kFaultKinds));
+    if (i == 0 && death) fault.kind = static_cast<FaultKind>(one.below(4));
+    fault.host = one.below(options.hosts);
+    fault.other = one.below(options.hosts);
+    fault.lasts = draw_length(one, options.timing);
+    fault.at = one.between(from, until);
+    if (burst) {
+      fault.at = centre + one.between(ms(0), one.chance(500) ? ms(1500) : ms(6000));
+      if (one.chance(700)) fault.host = victim;
+    }
+    faults.push_back(fault);
+  }
+  // A lie that begins just as every path is lost cannot be told from a power cut: outside the
+  // promise. So a lie comes alone on its host, and early enough to be seen beside life.
+  for (auto& fault : faults) {
+    if (fault.kind != FaultKind::bmc_lie) continue;
+    bool alone = true;
+    for (const auto& other : faults)
+      alone = alone && (&other == &fault || other.kind > FaultKind::volume_outage);
+    if (!alone) fault.kind = FaultKind::bmc_glitch;
+  }
+  std::sort(faults.begin(), faults.end(),
+            [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  return faults;
+}
+
+void strike(Domain& d, const Fault& fault) {
+  auto& h = *d.hosts[fault.host];
+  d.trace(std::string("!! ") + to_text(fault.kind) + " host " + std::to_string(h.id.value) +
+          " other " + std::to_string(fault.other + 1) + " for " + wardom::to_text(fault.lasts));
+  if (fault.kind >= FaultKind::cut_all && fault.kind <= FaultKind::cut_pair) {
+    cut_links(d, fault, true);
+    d.clock.in(fault.lasts, [&d, fault] { cut_links(d, fault, false); });
+    return;
+  }
+  if (fault.kind == FaultKind::lossy) {
+    for (std::size_t other = 0; other < d.hosts.size(); ++other)
+      for (std::size_t l = 0; l < kLinks; ++l)
+        d.loss[fault.host][other][l] = d.loss[other][fault.host][l] = 400;
+    return;
+  }
+  strike_machine(d, h, fault);
+  strike_bmc(d, h, fault);
+  strike_storage(d, h, fault);
+  strike_guests(d, h, fault);
+}
+
+}  // namespace wardom::sim

@@ -1,0 +1,209 @@
+// Beats, BMCs, the ring and libvirt, as one simulated host's loop meets them.
+#include <algorithm>
+
+#include "test/sim/world.hpp"
+
+namespace wardom::sim {
+
+// ---- port::Beats --------------------------------------------------------------------------------
+
+void Hands::send(HostId to, Link link, std::span<const std::uint8_t> bytes) {
+  auto& d = domain;
+  const std::size_t from = host.index;
+  const std::size_t target = to.value - 1u;
+  if (!d.link(from, target, link)) return;
+  const auto path = static_cast<std::size_t>(link);
+  if (d.net.chance(1 + d.loss[from][target][path])) return;
+  // Mostly quick; now and then a datagram is overtaken by many others.
+  auto delay = d.net.between(us(50), us(600));
+  if (d.net.chance(5)) delay += d.net.between(ms(1), ms(400));
+  auto& peer = *d.hosts[target];
+  if (peer.frozen && d.net.chance(900)) return;  // few fit into a frozen host's buffers
+  d.to_daemon(peer, delay, port::Datagram{link, {bytes.begin(), bytes.end()}});
+}
+
+// ---- port::Power --------------------------------------------------------------------------------
+
+void Hands::ask(Ticket ticket, HostId to) {
+  auto& d = domain;
+  auto& h = host;
+  auto& peer = *d.hosts[to.value - 1u];
+  if (!peer.bmc.powered || !peer.bmc.reachable)
+    return d.to_daemon(h, d.options.timing.bmc_timeout,
+                       port::PowerReading{ticket, to, port::PowerState::unknown, "no answer"});
+  const auto life = h.daemon_life;
+  d.on_host(h, peer.bmc.latency / 2, [&d, &h, &peer, ticket, to, life] {
+    if (h.daemon_life != life) return;
+    auto state = peer.powered ? port::PowerState::on : port::PowerState::off;
+    if (peer.bmc.lies_off) state = port::PowerState::off;
+    if (peer.bmc.false_offs > 0) {
+      --peer.bmc.false_offs;
+      state = port::PowerState::off;
+    }
+    d.to_daemon(h, peer.bmc.latency / 2, port::PowerReading{ticket, to, state, ""});
+  });
+}
+
+void Hands::power_off(Ticket ticket, HostId to) {
+  auto& d = domain;
+  auto& h = host;
+  auto& peer = *d.hosts[to.value - 1u];
+  ++d.marks["power-off ordered"];
+  d.trace("host " + std::to_string(h.id.value) + " orders host " + std::to_string(to.value) +
+          " off");
+  if (!peer.bmc.powered || !peer.bmc.reachable)
+    return d.to_daemon(h, d.options.timing.bmc_timeout,
+                       port::PowerOffSent{ticket, to, false, "no answer"});
+  d.to_daemon(h, peer.bmc.latency, port::PowerOffSent{ticket, to, true, ""});
+  if (peer.bmc.deaf) return;
+  d.clock.in(peer.bmc.latency + peer.bmc.off_delay, [&d, &peer] {
+    if (peer.bmc.powered) d.power_off(peer, false);
+  });
+}
+
+// ---- port::Ring ---------------------------------------------------------------------------------
+
+bool Hands::send(std::vector<std::uint8_t> bytes) {
+  auto& d = domain;
+  if (!host.corosync_up) return false;
+  if (!host.ring_formed || host.ring != host.ring_pending) {  // totem re-forms
+    if (host.ring_held.size() >= port::kMaxRingQueue) return false;
+    host.ring_held.push_back(std::move(bytes));
+    return true;
+  }
+  for (auto at : host.ring) {
+    auto& peer = *d.hosts[at];
+    if (peer.ring == host.ring && peer.corosync_up)
+      d.to_daemon(peer, d.net.between(us(300), ms(3)), port::RingMessage{host.id, bytes});
+  }
+  return true;
+}
+
+// ---- port::Hypervisor ---------------------------------------------------------------------------
+
+namespace {
+
+struct Answer {
+  Domain& d;
+  Host& h;
+  std::uint64_t daemon;
+  std::uint64_t libvirt;
+  Ticket ticket;
+  port::Act act;
+  GuestId guest;
+  bool same() const { return h.daemon_life == daemon && h.libvirt_life == libvirt; }
+  void give(bool ok, bool settled, const std::string& error) const {
+    if (h.daemon_life != daemon) return;
+    port::ActDone done;
+    done.ticket = ticket;
+    done.act = act;
+    done.guest = guest;
+    done.ok = ok;
+    done.settled = settled;
+    done.error = error;
+    done.state = settled && h.libvirt_up ? d.state_of(h, guest).state : port::RunState::unknown;
+    d.to_daemon(h, us(80), done);
+  }
+};
+
+// When a call about the guest may begin: after the earlier ones, this daemon's or another's.
+Duration turn_of(Domain& d, Host& h, GuestId guest, Duration takes) {
+  auto& until = h.busy_until[guest];
+  until = std::max(until, d.clock.now());
+  const auto wait = until - d.clock.now();
+  until += takes;
+  return wait + takes;
+}
+
+}  // namespace
+
+void Hands::start(Ticket ticket, GuestId guest, std::string xml) {
+  auto& d = domain;
+  auto& h = host;
+  const Answer answer{d, h, h.daemon_life, h.libvirt_life, ticket, port::Act::start, guest};
+  if (!h.libvirt_up) {
+    port::ActDone done;
+    done.ticket = ticket;
+    done.act = port::Act::start;
+    done.guest = guest;
+    done.error = "libvirtd is away; nothing was done";
+    return d.to_daemon(h, us(50), done);
+  }
+  const auto takes = d.virt.between(ms(20), ms(600)) + h.start_slow;
+  const auto begin = turn_of(d, h, guest, Duration{0});
+  const auto end = turn_of(d, h, guest, takes);
+  const bool fails = d.virt.chance(static_cast<std::uint64_t>(h.start_failures));
+  const bool open = d.virt.chance(static_cast<std::uint64_t>(h.start_open));
+  auto allowed = std::make_shared<bool>(false);
+  d.on_host(h, begin, [&h, guest, allowed, &d] {  // libvirt asks its hook
+    *allowed = h.loop && !h.daemon_hung &&
+               h.loop->member().may_start(guest, d.truth(guest)->name).allowed;
+    if (h.loop && !h.daemon_hung && !*allowed) ++d.marks["hook refused an ordered start"];
+  });
+  const auto version = Domain::version_of(xml);
+  d.on_host(h, end, [&d, &h, answer, guest, version, fails, open, allowed] {
+    // A libvirtd that was restarted in the middle may have left the QEMU running, or not.
+    const bool cut_short = h.libvirt_life != answer.libvirt;
+    const bool runs_already = h.qemus.contains(guest);
+    if (*allowed && !fails && !runs_already && (!cut_short || d.virt.chance(500))) {
+      h.definitions[guest] = version;
+      d.run_qemu(h, guest, version, "its target");
+      if (h.libvirt_up && !cut_short)
+        d.to_daemon(h, us(60), port::GuestChanged{d.state_of(h, guest)});
+    } else if (!cut_short && !runs_already) {
+      h.definitions[guest] = version;
+    }
+    if (cut_short || open) return answer.give(false, false, "the connection broke");
+    if (runs_already) return answer.give(false, true, "the guest is active here already");
+    if (!*allowed) return answer.give(false, true, "the hook refused it");
+    answer.give(!fails, true, fails ? "cannot open the disk" : "");
+  });
+}
+
+void Hands::kill(Ticket ticket, GuestId guest) {
+  auto& d = domain;
+  auto& h = host;
+  const Answer answer{d, h, h.daemon_life, h.libvirt_life, ticket, port::Act::kill, guest};
+  if (!h.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
+  d.on_host(h, turn_of(d, h, guest, d.virt.between(ms(5), ms(100))), [&d, &h, answer, guest] {
+    if (h.libvirt_life != answer.libvirt) return answer.give(false, false, "connection broke");
+    ++d.marks["guest killed by order"];
+    d.stop_qemu(h, guest, port::StopCause::destroyed);
+    answer.give(true, true, "");
+  });
+}
+
+void Hands::undefine(Ticket ticket, GuestId guest) {
+  auto& d = domain;
+  auto& h = host;
+  const Answer answer{d, h, h.daemon_life, h.libvirt_life, ticket, port::Act::undefine, guest};
+  if (!h.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
+  d.on_host(h, turn_of(d, h, guest, ms(5)), [&d, &h, answer, guest] {
+    if (h.libvirt_life != answer.libvirt) return answer.give(false, false, "connection broke");
+    h.definitions.erase(guest);
+    d.to_daemon(h, us(60), port::GuestDefined{guest, d.truth(guest)->name, "", 0, 0});
+    answer.give(true, true, "");
+  });
+}
+
+void Hands::define(Ticket ticket, GuestId guest, std::string xml) {
+  const Answer answer{domain,            host,  host.daemon_life, host.libvirt_life, ticket,
+                      port::Act::define, guest};
+  if (!host.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
+  host.definitions[guest] = Domain::version_of(xml);
+  answer.give(true, true, "");
+}
+
+void Hands::describe(Ticket, std::string) {}
+
+void Hands::mark(Ticket ticket, GuestId guest, Generation) {
+  Answer{domain, host, host.daemon_life, host.libvirt_life, ticket, port::Act::mark, guest}.give(
+      host.libvirt_up, true, host.libvirt_up ? "" : "libvirtd is away; nothing was done");
+}
+
+void Hands::unmark(Ticket ticket, GuestId guest) {
+  Answer{domain, host, host.daemon_life, host.libvirt_life, ticket, port::Act::unmark, guest}.give(
+      host.libvirt_up, true, "");
+}
+
+}  // namespace wardom::sim

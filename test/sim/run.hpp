@@ -1,0 +1,21 @@
+// One run: build up, faults, heal, liveness.
+#pragma once
+
+#include "test/sim/faults.hpp"
+#include "test/sim/world.hpp"
+
+namespace wardom::sim {
+
+struct Outcome {
+  std::optional<Violation> violation;
+  std::uint64_t hash{0};
+  std::uint64_t turns{0};
+  Time ran{0};
+  std::map<std::string, std::uint64_t> marks;
+  std::vector<Fault> faults;
+};
+
+Options options_of(std::uint64_t seed);
+Outcome run(const Options& options);
+
+}  // namespace wardom::sim

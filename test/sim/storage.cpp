@@ -1,0 +1,246 @@
+// The keeper and the storage path of each simulated host.
+#include "libha/wire/slot.hpp"
+#include "test/sim/world.hpp"
+
+namespace wardom::sim {
+namespace {
+
+// A volume in good health answers within milliseconds.
+constexpr Duration kIoMin = us(150);
+constexpr Duration kIoMax = ms(4);
+
+}  // namespace
+
+void Domain::start_keeper(Host& host) {
+  if (host.keeper_up || !host.powered) return;
+  // The run directory's lock is held until the last I/O of the predecessor has ended.
+  for (const auto& [region, care] : host.cares)
+    if (care.in_flight[0] + care.in_flight[1] > 0)
+      return on_host(host, ms(20), [this, &host] { start_keeper(host); });
+  if (!host.storage_ok) return on_host(host, ms(250), [this, &host] { start_keeper(host); });
+  ++host.keeper_life;
+  host.keeper_up = true;
+  host.cares.clear();
+  for (Region region : {Region::slot, Region::decision, Region::table}) {
+    auto& care = host.cares[region];
+    const auto& cell = store.cell({region, host.id.value});
+    for (int twin = 0; twin < 2; ++twin)
+      if (cell.twins[twin].written && cell.twins[twin].sequence > care.last_used) {
+        care.last_used = cell.twins[twin].sequence;
+        care.newest_twin = twin;
+      }
+  }
+  if (!host.joined) {
+    const auto* newest = store.cell({Region::slot, host.id.value}).newest();
+    host.incarnation.number = newest == nullptr ? 1 : newest->incarnation.number + 1;
+    for (auto& byte : host.incarnation.id.bytes) byte = static_cast<std::uint8_t>(ids.next());
+    host.joined = true;
+  }
+  trace("keeper " + std::to_string(host.id.value) + " runs, incarnation " +
+        to_text(host.incarnation));
+  heartbeat(host);
+  greet(host);
+}
+
+void Domain::kill_keeper(Host& host) {
+  if (!host.keeper_up) return;
+  trace("keeper " + std::to_string(host.id.value) + " is killed");
+  host.keeper_up = false;
+  ++host.keeper_life;
+  // What is open is answered, as not acknowledged, before the daemon hears of the loss.
+  for (auto& [region, care] : host.cares) {
+    care.awaited = 0;
+    for (auto& job : std::exchange(care.waiting, {})) job.done(false, {});
+  }
+  if (host.volume_told) to_daemon(host, us(100), port::VolumeLost{"the keeper is gone"});
+  host.volume_told = false;
+}
+
+// A new daemon is greeted once nothing of its predecessor is in flight.
+void Domain::greet(Host& host) {
+  if (!host.loop || !host.keeper_up || host.volume_told) return;
+  const auto life = host.daemon_life;
+  const auto keeper = host.keeper_life;
+  on_host(host, disk.between(ms(1), ms(60)), [this, &host, life, keeper] {
+    if (host.daemon_life != life || host.keeper_life != keeper || host.volume_told) return;
+    for (Region region : {Region::decision, Region::table}) {
+      const auto& care = host.cares[region];
+      if (!options.keeper_greets_at_once && (care.awaited != 0 || !care.waiting.empty()))
+        return greet(host);
+    }
+    host.volume_told = true;
+    port::VolumeReady ready;
+    ready.self = host.id;
+    ready.incarnation = host.incarnation;
+    ready.geometry.hosts = 8;
+    ready.geometry.domains = 1;
+    ready.geometry.decision_blocks = 128;
+    ready.geometry.table_blocks = 64;
+    ready.geometry.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
+    ready.geometry.l_late_ms = 10000;
+    to_daemon(host, us(50), ready);
+  });
+}
+
+void Domain::heartbeat(Host& host) {
+  const auto life = host.keeper_life;
+  on_host(host, options.timing.disk_interval, [this, &host, life] {
+    if (host.keeper_life == life) heartbeat(host);
+  });
+  if (host.cares[Region::slot].awaited != 0) return;
+  Slot slot;
+  slot.state = SlotState::up;
+  slot.boot_id.bytes[0] = static_cast<std::uint8_t>(host.life);
+  slot.machine_id.bytes[0] = static_cast<std::uint8_t>(host.id.value);
+  slot.dmi_uuid.bytes[1] = static_cast<std::uint8_t>(host.id.value);
+  const auto submitted = local(host, clock.now());
+  slot.raw_ns = static_cast<std::uint64_t>(submitted.count());
+  slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
+  slot.daemon_progress = host.view.progress;
+  slot.sees_mgmt = host.view.sees_mgmt;
+  slot.sees_storage = host.view.sees_storage;
+  slot.sees_disk = host.view.sees_disk;
+  slot.load = host.view.load;
+  write_cell(host, Region::slot, wire::encode_slot(slot),
+             [this, &host, submitted](bool ok, Sequence sequence) {
+               if (ok && host.volume_told)
+                 to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
+             });
+}
+
+void Domain::write_cell(Host& host, Region region, std::vector<std::uint8_t> payload,
+                        std::function<void(bool, Sequence)> done) {
+  auto& care = host.cares[region];
+  Care::Job job{std::move(payload), std::move(done)};
+  if (care.awaited != 0) {
+    care.waiting.push_back(std::move(job));
+    return;
+  }
+  submit(host, region, std::move(job));
+}
+
+void Domain::submit(Host& host, Region region, Care::Job job) {
+  auto& care = host.cares[region];
+  int twin = 1 - care.newest_twin;
+  if (care.in_flight[twin] > 0) twin = care.newest_twin;
+  if (care.in_flight[twin] > 0) return job.done(false, {});  // both quarantined
+  const auto number = care.awaited = ++care.numbers;
+  care.last_used = care.last_used.next();
+  const auto sequence = care.last_used;
+  ++care.in_flight[twin];
+  care.waiting.push_front({{}, std::move(job.done)});  // its answer waits in front
+  const Cell cell{region, host.id.value};
+  const auto life = host.life;
+  const auto keeper = host.keeper_life;
+  const bool ack_lost = disk.chance(1);
+  auto landing = [this, &host, cell, twin, sequence, life, keeper, number, region, ack_lost,
+                  incarnation = host.incarnation, payload = std::move(job.payload)] {
+    if (host.life != life) return;  // nothing lands after the power is off
+    const auto arrive = [=, this, &host] {
+      if (host.life != life) return;
+      land(host, cell, twin, sequence, incarnation, payload);
+      auto& c = host.cares[region];
+      --c.in_flight[twin];
+      if (host.keeper_life == keeper) c.newest_twin = twin;
+      if (ack_lost) return;
+      on_host(host, disk.between(us(50), ms(1)) + host.storage_slow / 4, [=, this, &host] {
+        if (host.keeper_life == keeper) finish_write(host, region, number, true, sequence);
+      });
+    };
+    if (host.storage_ok)
+      arrive();
+    else
+      host.stalled.push_back(arrive);
+  };
+  // The storage does not ask whether the host still thinks.
+  clock.in(disk.between(kIoMin, kIoMax) + host.storage_slow, std::move(landing));
+  on_host(host, options.timing.feed_window / 4, [this, &host, region, number, keeper] {
+    if (host.keeper_life == keeper) finish_write(host, region, number, false, {});
+  });
+}
+
+void Domain::finish_write(Host& host, Region region, std::uint64_t number, bool ok,
+                          Sequence sequence) {
+  auto& care = host.cares[region];
+  if (care.awaited != number) return;
+  care.awaited = 0;
+  auto done = std::move(care.waiting.front().done);
+  care.waiting.pop_front();
+  done(ok, sequence);
+  while (care.awaited == 0 && !care.waiting.empty()) {
+    auto next = std::move(care.waiting.front());
+    care.waiting.pop_front();
+    submit(host, region, std::move(next));
+  }
+}
+
+void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
+                  const std::vector<std::uint8_t>& payload) {
+  auto& state = store.change(cell);
+  const auto* before = state.newest();
+  const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
+  state.twins[twin] = {true, host.id, incarnation, sequence, payload};
+  const auto* after = state.newest();
+  if (cell.index != host.id.value) fail(129, "SingleWriter: another host's cell was written");
+  if (after->sequence < highest) fail(129, "a cell's sequence fell");
+  if (cell.region != Region::slot && after == &state.twins[twin]) check_landed(host, cell, payload);
+}
+
+void Domain::set_storage(Host& host, bool ok) {
+  if (host.storage_ok == ok) return;
+  trace("storage of host " + std::to_string(host.id.value) + (ok ? " is back" : " stalls"));
+  host.storage_ok = ok;
+  if (!ok) return;
+  for (auto& io : std::exchange(host.stalled, {})) clock.in(disk.between(us(10), ms(300)), io);
+}
+
+// ---- port::Volume -------------------------------------------------------------------------------
+
+void Hands::read(Ticket ticket, std::vector<Cell> cells) {
+  auto& d = domain;
+  auto& h = host;
+  const auto life = h.daemon_life;
+  const auto answer = [&d, &h, ticket, cells, life](bool good,
+                                                    std::vector<port::CellRead> early) {
+    if (h.daemon_life != life) return;
+    port::ReadDone done{ticket, {}};
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      port::CellRead one;
+      one.cell = cells[i];
+      one.error = "no answer";
+      if (good) one = i < early.size() ? early[i] : d.store.read(cells[i]);
+      done.cells.push_back(std::move(one));
+    }
+    if (good) h.last_read_done = d.clock.now();
+    d.to_daemon(h, us(50), std::move(done));
+  };
+  if (!h.keeper_up || !h.volume_told) return d.on_host(h, us(50), [answer] { answer(false, {}); });
+  const auto latency = d.disk.between(kIoMin, kIoMax) + h.storage_slow;
+  const bool stuck = !h.storage_ok;
+  const auto early = d.disk.below(cells.size() + 1);  // so many cells are read at once
+  d.clock.in(us(20), [&d, &h, cells, early, latency, answer, stuck] {
+    std::vector<port::CellRead> seen;
+    for (std::size_t i = 0; i < early; ++i) seen.push_back(d.store.read(cells[i]));
+    const auto patience = d.options.timing.feed_window / 4;
+    d.on_host(h, stuck ? patience : latency, [&d, &h, seen, answer, stuck, patience] {
+      if (h.storage_ok && h.keeper_up && !stuck) return answer(true, seen);
+      d.on_host(h, stuck ? us(1) : patience, [answer] { answer(false, {}); });
+    });
+  });
+}
+
+void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
+  auto& d = domain;
+  auto& h = host;
+  const auto life = h.daemon_life;
+  const auto answer = [&d, &h, ticket, cell, life](bool ok, Sequence sequence) {
+    if (h.daemon_life != life) return;
+    d.to_daemon(h, us(30), port::WriteDone{ticket, cell, ok, sequence, ok ? "" : "no answer"});
+  };
+  if (!h.keeper_up || !h.volume_told) return answer(false, {});
+  d.write_cell(h, cell.region, std::move(payload), answer);
+}
+
+void Hands::publish(const port::SelfView& view) { host.view = view; }
+
+}  // namespace wardom::sim

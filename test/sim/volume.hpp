@@ -1,0 +1,60 @@
+// The state volume as the storage holds it: cells of two twins, writes that land when they land.
+#pragma once
+
+#include <array>
+#include <map>
+#include <vector>
+
+#include "libha/core/records.hpp"
+#include "libha/port/volume.hpp"
+
+namespace wardom::sim {
+
+struct Twin {
+  bool written{false};
+  HostId writer;
+  Incarnation incarnation;
+  Sequence sequence;
+  std::vector<std::uint8_t> payload;
+};
+
+struct CellState {
+  std::array<Twin, 2> twins;
+  bool damaged{false};  // reads find no twin that passes its CRC
+  const Twin* newest() const {
+    const Twin* best = nullptr;
+    for (const auto& twin : twins)
+      if (twin.written && (best == nullptr || twin.sequence > best->sequence)) best = &twin;
+    return best;
+  }
+};
+
+class Store {
+ public:
+  const CellState& cell(const Cell& cell) { return cells_[cell]; }
+  CellState& change(const Cell& cell) { return cells_[cell]; }
+  port::CellRead read(const Cell& cell) {
+    port::CellRead read;
+    read.cell = cell;
+    const auto& state = cells_[cell];
+    const Twin* newest = state.newest();
+    if (state.damaged) {
+      read.status = port::CellStatus::damaged;
+      read.error = "no twin passes its CRC";
+    } else if (newest == nullptr) {
+      read.status = port::CellStatus::empty;
+    } else {
+      read.status = port::CellStatus::valid;
+      read.writer = newest->writer;
+      read.incarnation = newest->incarnation;
+      read.sequence = newest->sequence;
+      read.payload = newest->payload;
+    }
+    return read;
+  }
+
+ private:
+  std::map<Cell, CellState> cells_;
+};
+
+}  // namespace wardom::sim

@@ -1,0 +1,480 @@
+#include "test/sim/world.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace wardom::sim {
+namespace {
+
+constexpr std::uint64_t kSecret = 7;
+
+std::array<std::uint8_t, 32> secret() {
+  std::array<std::uint8_t, 32> bytes{};
+  bytes.fill(kSecret);
+  return bytes;
+}
+
+}  // namespace
+
+Domain::Domain(Options o)
+    : options(std::move(o)),
+      net(options.seed, 1),
+      disk(options.seed, 2),
+      machine(options.seed, 3),
+      virt(options.seed, 4),
+      ids(options.seed, 5) {
+  for (std::size_t i = 0; i < options.hosts; ++i) {
+    auto host = std::make_unique<Host>();
+    host->id = HostId{static_cast<std::uint16_t>(i + 1)};
+    host->index = i;
+    host->clock_ppm = static_cast<std::int64_t>(machine.below(20001)) - 10000;
+    hosts.push_back(std::move(host));
+  }
+  for (std::size_t i = 0; i < options.guests; ++i) {
+    GuestTruth guest;
+    guest.id.bytes.fill(static_cast<std::uint8_t>(0xa0 + i));
+    guest.name = "g" + std::to_string(i);
+    guests.push_back(guest);
+  }
+  clock.in(ms(50), [this] { ring_tick(); });
+}
+
+Domain::~Domain() = default;
+
+void Domain::trace(const std::string& text) const {
+  if (!options.trace) return;
+  std::printf("%10.4f %s\n", static_cast<double>(clock.now().count()) / 1e9, text.c_str());
+}
+
+void Domain::fail(int code, const std::string& what) {
+  if (violation) return;
+  char at[32];
+  std::snprintf(at, sizeof at, "at %.4f s: ", static_cast<double>(clock.now().count()) / 1e9);
+  violation = Violation{code, at + what};
+  trace("VIOLATION " + what);
+}
+
+Duration Domain::local(const Host& host, Time at) const {
+  const auto up = (at - host.booted).count();
+  return Duration{up + up / 1000000 * host.clock_ppm};
+}
+
+Time Domain::when(const Host& host, Instant at) const {
+  if (at == Instant::never()) return Time::max();
+  const auto up = at.since_boot.count();
+  return host.booted + Duration{up - up / 1000000 * host.clock_ppm} + us(20);
+}
+
+// ---- machine ------------------------------------------------------------------------------------
+
+void Domain::on_host(Host& host, Duration delay, std::function<void()> what) {
+  clock.in(delay, [this, &host, life = host.life, what = std::move(what)]() mutable {
+    if (host.life != life || !host.powered) return;
+    if (!host.frozen) return what();
+    host.deferred.push_back(std::move(what));
+  });
+}
+
+void Domain::power_on(Host& host, Duration boot_time) {
+  if (host.powered || !host.bmc.powered) return;
+  trace("host " + std::to_string(host.id.value) + " is powered on");
+  host.powered = true;
+  host.frozen = false;
+  ++host.life;
+  host.booted = clock.now();
+  host.joined = false;
+  on_host(host, boot_time, [this, &host] { boot(host); });
+}
+
+void Domain::power_off(Host& host, bool pull) {
+  if (pull) host.bmc.powered = false;
+  if (!host.powered) return;
+  trace("host " + std::to_string(host.id.value) + (pull ? " is pulled" : " is powered off"));
+  host.powered = false;
+  host.frozen = false;
+  ++host.life;
+  ++host.keeper_life;
+  ++host.daemon_life;
+  ++host.libvirt_life;
+  host.deferred.clear();
+  host.stalled.clear();
+  host.qemus.clear();
+  host.loop.reset();
+  host.inbox.clear();
+  host.keeper_up = host.volume_told = host.joined = host.daemon_hung = host.ring_formed = false;
+  host.ring.clear();
+  host.ring_held.clear();
+  host.cares.clear();
+  host.busy_until.clear();
+  host.turn_at = Time::max();
+}
+
+void Domain::boot(Host& host) {
+  host.corosync_up = host.libvirt_up = true;
+  start_keeper(host);
+  on_host(host, machine.between(ms(50), ms(500)), [this, &host] { start_daemon(host); });
+}
+
+void Domain::freeze(Host& host) {
+  if (!host.powered || host.frozen) return;
+  trace("host " + std::to_string(host.id.value) + " hangs");
+  host.frozen = true;
+}
+
+void Domain::thaw(Host& host) {
+  if (!host.frozen) return;
+  trace("host " + std::to_string(host.id.value) + " goes on");
+  host.frozen = false;
+  for (auto& what : std::exchange(host.deferred, {}))
+    on_host(host, machine.between(us(0), ms(5)), std::move(what));
+}
+
+// ---- the daemon ---------------------------------------------------------------------------------
+
+void Domain::start_daemon(Host& host) {
+  if (host.loop || !host.powered) return;
+  trace("daemon " + std::to_string(host.id.value) + " starts");
+  ++host.daemon_life;
+  host.daemon_hung = host.volume_told = false;
+  host.inbox.clear();
+  host.daemons_told.clear();
+  host.hands = std::make_unique<Hands>(*this, host);
+  core::MemberSettings member;
+  member.self = host.id;
+  for (const auto& one : hosts) {
+    member.members.push_back(one->id);
+    if (one->id != host.id) member.with_bmc.push_back(one->id);
+  }
+  member.timing = options.timing;
+  member.config_digest = 42;
+  member.memory_reserve_mib = 64;
+  member.seed = ids.next();
+  runtime::LoopEvents events;
+  events.note = [this, &host](const core::Note& note, WallTime) {
+    if (options.trace)
+      trace("  [" + std::to_string(host.id.value) + "] " + note.source +
+            (note.host == kNoHost ? "" : " host " + std::to_string(note.host.value)) +
+            (note.guest.is_zero() ? "" : " guest " + truth(note.guest)->name) + ": " + note.text);
+  };
+  events.reply = [this, &host](const core::Reply& reply) {
+    const auto found = host.replies.find(reply.request.value);
+    if (found == host.replies.end()) return fail(129, "a reply to nobody");
+    auto* guest = truth(found->second.first);
+    trace("  [" + std::to_string(host.id.value) + "] reply about " + guest->name + ": " +
+          (reply.ok ? "ok" : reply.error));
+    if (reply.ok) guest->is_protected = found->second.second;
+    host.replies.erase(found);
+  };
+  events.described = [](const port::ActDone&) {};
+  events.protected_ = [](const std::vector<GuestId>&) {};
+  host.loop = std::make_unique<runtime::Loop>(
+      runtime::LoopOptions{member, wire::Key(secret()), ids.next() | 1},
+      runtime::Clock{[this, &host] {
+        host.last_now = std::max(local(host, clock.now()), host.last_now + Duration{1});
+        return core::Now{{host.last_now},
+                         {1700000000000 + whole_ms(clock.now()) + 3 * host.id.value}};
+      }},
+      runtime::Ports{*host.hands, *host.hands, *host.hands, *host.hands, *host.hands},
+      std::move(events));
+  host.last_now = Duration{0};
+  greet(host);
+  if (host.libvirt_up) {
+    const auto life = host.libvirt_life;
+    on_host(host, machine.between(ms(5), ms(200)), [this, &host, life] {
+      if (!host.libvirt_up || host.libvirt_life != life) return;
+      port::HypervisorUp up;
+      for (const auto& guest : guests)
+        if (host.definitions.contains(guest.id) || host.qemus.contains(guest.id))
+          up.guests.push_back(state_of(host, guest.id));
+      to_daemon(host, us(50), up);
+    });
+  }
+  to_daemon(host, ms(1), core::Input{Load{
+                             static_cast<std::uint32_t>(machine.below(900)), 8, 65536, 60000}});
+  tell_ring(host);
+  wake(host);
+}
+
+void Domain::kill_daemon(Host& host) {
+  if (!host.loop) return;
+  trace("daemon " + std::to_string(host.id.value) + " is killed");
+  ++host.daemon_life;
+  host.loop.reset();
+  host.inbox.clear();
+  host.volume_told = host.daemon_hung = false;
+  host.view = {};
+  host.turn_at = Time::max();
+  host.replies.clear();
+}
+
+void Domain::hang_daemon(Host& host, bool hung) {
+  if (!host.loop || host.daemon_hung == hung) return;
+  trace("daemon " + std::to_string(host.id.value) + (hung ? " hangs" : " goes on"));
+  host.daemon_hung = hung;
+  if (!hung) wake(host);
+}
+
+void Domain::to_daemon(Host& host, Duration delay, runtime::Arrival arrival) {
+  const auto life = host.daemon_life;
+  on_host(host, delay, [this, &host, life, arrival = std::move(arrival)]() mutable {
+    if (host.daemon_life != life || !host.loop) return;
+    const bool datagram = std::holds_alternative<port::Datagram>(arrival);
+    if (datagram && host.inbox.size() > 200) return;  // the socket's buffer is full
+    host.inbox.push_back(std::move(arrival));
+    wake(host);
+  });
+}
+
+void Domain::wake(Host& host) { schedule_turn(host, clock.now() + us(30)); }
+
+void Domain::schedule_turn(Host& host, Time at) {
+  if (at >= host.turn_at && host.turn_at >= clock.now()) return;
+  host.turn_at = at;
+  const auto token = ++host.turn_token;
+  const auto life = host.life;
+  clock.at(at, [this, &host, token, life] {
+    if (host.turn_token != token || host.life != life) return;
+    const auto run = [this, &host, token] {
+      if (host.turn_token == token) turn(host);
+    };
+    if (host.frozen)
+      host.deferred.push_back(run);
+    else
+      run();
+  });
+}
+
+void Domain::turn(Host& host) {
+  host.turn_at = Time::max();
+  if (!host.loop || host.daemon_hung || host.frozen || violation) return;
+  ++turns;
+  host.loop->turn(std::exchange(host.inbox, {}));
+  const auto deadline = when(host, host.loop->deadline());
+  if (deadline != Time::max()) schedule_turn(host, std::max(deadline, clock.now() + us(50)));
+}
+
+// ---- the ring -----------------------------------------------------------------------------------
+
+namespace {
+constexpr Duration kRingLook = ms(100);
+constexpr Duration kReform = ms(2200);
+}  // namespace
+
+void Domain::ring_tick() {
+  const auto up = [&](const Host& h) { return h.powered && !h.frozen && h.corosync_up && h.joined; };
+  const auto joined = [&](std::size_t a, std::size_t b) {
+    for (Link l : {Link::mgmt, Link::storage})
+      if (link(a, b, l) && link(b, a, l)) return true;
+    return false;
+  };
+  for (auto& host : hosts) {
+    if (!up(*host)) continue;
+    std::set<std::size_t> component{host->index};
+    for (bool grown = true; grown;) {
+      grown = false;
+      for (auto& other : hosts)
+        if (up(*other) && !component.contains(other->index) &&
+            std::any_of(component.begin(), component.end(),
+                        [&](auto c) { return joined(c, other->index); }))
+          grown = component.insert(other->index).second;
+    }
+    if (component != host->ring_pending) {
+      host->ring_pending = component;
+      host->ring_pending_since = clock.now();
+    }
+    const bool settled = clock.now() - host->ring_pending_since >= kReform;
+    if (settled && (component != host->ring || !host->ring_formed)) {
+      host->ring = component;
+      host->ring_formed = true;
+      host->daemons_told.clear();
+      tell_ring(*host);
+      for (auto& message : std::exchange(host->ring_held, {}))
+        if (host->hands) host->hands->send(std::move(message));
+    }
+  }
+  for (auto& host : hosts)
+    if (host->ring_formed && host->loop) {
+      std::set<std::size_t> daemons;
+      for (auto at : host->ring)
+        if (hosts[at]->loop) daemons.insert(at);
+      if (daemons != host->daemons_told) tell_ring(*host);
+    }
+  clock.in(kRingLook, [this] { ring_tick(); });
+}
+
+void Domain::tell_ring(Host& host) {
+  if (!host.ring_formed || !host.loop || !host.corosync_up) return;
+  port::RingQuorum quorum;
+  quorum.quorate = host.ring.size() * 2 > hosts.size();
+  port::RingMembers members;
+  host.daemons_told.clear();
+  for (auto at : host.ring) {
+    quorum.nodes.push_back(hosts[at]->id);
+    if (hosts[at]->loop) {
+      members.daemons.push_back(hosts[at]->id);
+      host.daemons_told.insert(at);
+    }
+  }
+  to_daemon(host, us(100), quorum);
+  to_daemon(host, us(100), members);
+}
+
+// ---- guests -------------------------------------------------------------------------------------
+
+GuestTruth* Domain::truth(GuestId guest) {
+  for (auto& one : guests)
+    if (one.id == guest) return &one;
+  return nullptr;
+}
+
+Host* Domain::runner(GuestId guest) {
+  for (auto& host : hosts)
+    if (host->qemus.contains(guest)) return host.get();
+  return nullptr;
+}
+
+std::string Domain::xml_of(GuestId guest, std::uint32_t version) const {
+  return "<domain><uuid>" + to_uuid(guest) + "</uuid><version>" + std::to_string(version) +
+         "</version></domain>";
+}
+
+std::uint32_t Domain::version_of(const std::string& xml) {
+  const auto at = xml.find("<version>");
+  return at == std::string::npos ? 0 : static_cast<std::uint32_t>(std::stoul(xml.substr(at + 9)));
+}
+
+port::GuestState Domain::state_of(const Host& host, GuestId guest) const {
+  port::GuestState state;
+  state.guest = guest;
+  for (const auto& one : guests)
+    if (one.id == guest) state.name = one.name;
+  state.persistent = host.definitions.contains(guest);
+  state.state = host.qemus.contains(guest) ? port::RunState::running
+                : state.persistent         ? port::RunState::shut_off
+                                           : port::RunState::absent;
+  return state;
+}
+
+// The one place where a guest begins to run, and so the place to look for a second runner.
+void Domain::run_qemu(Host& host, GuestId guest, std::uint32_t version, const char* by) {
+  for (auto& other : hosts)
+    if (other->qemus.contains(guest))
+      return fail(129, "OneRunner: " + truth(guest)->name + " starts on host " +
+                           std::to_string(host.id.value) + " by " + by + ", and runs on host " +
+                           std::to_string(other->id.value) + (other->frozen ? " (frozen)" : ""));
+  trace("guest " + truth(guest)->name + " runs on host " + std::to_string(host.id.value) + " by " +
+        by);
+  host.qemus[guest] = Qemu{version};
+  hash = (hash ^ (guest.bytes[0] + 256 * host.id.value)) * 1099511628211ULL;
+  hash = (hash ^ static_cast<std::uint64_t>(clock.now().count())) * 1099511628211ULL;
+}
+
+void Domain::stop_qemu(Host& host, GuestId guest, port::StopCause cause) {
+  if (host.qemus.erase(guest) == 0) return;
+  trace("guest " + truth(guest)->name + " stops on host " + std::to_string(host.id.value));
+  auto state = state_of(host, guest);
+  state.cause = cause;
+  if (host.libvirt_up) to_daemon(host, us(200), port::GuestChanged{state});
+}
+
+void Domain::restart_libvirt(Host& host, Duration away) {
+  if (!host.powered || !host.libvirt_up) return;
+  trace("libvirtd " + std::to_string(host.id.value) + " goes down");
+  host.libvirt_up = false;
+  ++host.libvirt_life;
+  to_daemon(host, us(100), port::HypervisorDown{"connection reset"});
+  on_host(host, away, [this, &host] {
+    if (host.libvirt_up) return;
+    host.libvirt_up = true;
+    host.busy_until.clear();
+    port::HypervisorUp up;
+    for (const auto& guest : guests)
+      if (host.definitions.contains(guest.id) || host.qemus.contains(guest.id))
+        up.guests.push_back(state_of(host, guest.id));
+    to_daemon(host, us(100), up);
+  });
+}
+
+// ---- operators ----------------------------------------------------------------------------------
+
+void Domain::protect(Host& host, GuestTruth& guest) {
+  if (!host.loop || host.daemon_hung || host.frozen) return;
+  core::Protect protect;
+  protect.request = Ticket{ids.next() | (1ULL << 63)};
+  protect.entry.guest = guest.id;
+  protect.entry.name = guest.name;
+  protect.entry.memory_kib = 1024 * 1024;
+  protect.entry.vcpus = 1;
+  protect.entry.wanted = host.qemus.contains(guest.id) ? Wanted::running : Wanted::stopped;
+  protect.entry.xml = xml_of(guest.id, host.definitions.contains(guest.id)
+                                           ? host.definitions.at(guest.id)
+                                           : guest.version);
+  host.replies[protect.request.value] = {guest.id, true};
+  to_daemon(host, us(10), core::Input{protect});
+}
+
+void Domain::unprotect(Host& host, GuestTruth& guest) {
+  if (!host.loop || host.daemon_hung || host.frozen) return;
+  core::Unprotect unprotect;
+  unprotect.request = Ticket{ids.next() | (1ULL << 63)};
+  unprotect.guest = guest.id;
+  host.replies[unprotect.request.value] = {guest.id, false};
+  to_daemon(host, us(10), core::Input{unprotect});
+}
+
+// `virsh start`, as the libvirt hook sees it.
+bool Domain::admin_start(Host& host, GuestTruth& guest) {
+  if (!host.powered || host.frozen || !host.libvirt_up || host.qemus.contains(guest.id) ||
+      !host.definitions.contains(guest.id) || !guest.is_protected)
+    return false;
+  const bool asked = host.loop && !host.daemon_hung;
+  if (!asked || !host.loop->member().may_start(guest.id, guest.name).allowed) return false;
+  run_qemu(host, guest.id, host.definitions.at(guest.id), "its administrator");
+  guest.wanted = true;
+  to_daemon(host, us(200), port::GuestChanged{state_of(host, guest.id)});
+  return true;
+}
+
+void Domain::admin_shutdown(GuestTruth& guest) {
+  auto* host = runner(guest.id);
+  if (host == nullptr || host->frozen || !host->libvirt_up || !host->loop) return;
+  guest.wanted = false;
+  stop_qemu(*host, guest.id, port::StopCause::guest_shutdown);
+}
+
+void Domain::redefine(GuestTruth& guest) {
+  auto* host = runner(guest.id);
+  if (host == nullptr || host->frozen || !host->libvirt_up) return;
+  host->definitions[guest.id] = ++guest.version;
+  to_daemon(*host, us(300), port::GuestDefined{guest.id, guest.name,
+                                               xml_of(guest.id, guest.version), 1024 * 1024, 1});
+}
+
+void Domain::heal() {
+  trace("---- heal");
+  for (auto& from : cut)
+    for (auto& to : from) to[0] = to[1] = false;
+  for (auto& from : loss)
+    for (auto& to : from) to[0] = to[1] = 0;
+  for (auto& host : hosts) {
+    thaw(*host);
+    hang_daemon(*host, false);
+    set_storage(*host, true);
+    host->storage_slow = Duration{0};
+    host->corosync_up = true;
+    host->start_failures = host->start_open = 0;
+    host->start_slow = Duration{0};
+    host->bmc = Bmc{};
+    if (!host->powered) continue;
+    if (host->joined && !host->keeper_up) start_keeper(*host);
+    if (host->joined && !host->loop) start_daemon(*host);
+    if (host->joined && !host->libvirt_up) {
+      host->libvirt_up = true;
+      restart_libvirt(*host, ms(100));
+    }
+  }
+  for (auto region : {Region::decision, Region::table})
+    for (auto& host : hosts) store.change({region, host->id.value}).damaged = false;
+}
+
+}  // namespace wardom::sim

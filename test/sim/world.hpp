@@ -1,0 +1,240 @@
+// A simulated domain: hosts with the real loop, core and wire; ports, machines and time are made up.
+// One thread. The truth lives here; the checker looks at nothing else.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "libha/runtime/loop.hpp"
+#include "test/sim/clockwork.hpp"
+#include "test/sim/volume.hpp"
+
+namespace wardom::sim {
+
+// Deliberately wrong variants: what the core is told is bent, so that one of its barriers is gone.
+enum class Planted : std::uint8_t {
+  none,
+  one_off_suffices,      // the second reading "off" is made up from the first
+  slot_silence_ignored,  // slots are shown as they stood when the links fell silent
+  early_start,           // a claim counts as read before it was written
+  claims_ignored,        // other hosts' claims are hidden from a target
+  no_reread,             // tables after a verdict are those from before it
+  distrust_ignored,      // "off" beside a life sign is hidden
+  no_write_ahead,        // writes are acknowledged before they land
+};
+
+struct Violation {
+  int exit_code{0};  // 127 crash, 128 liveness, 129 safety
+  std::string what;
+};
+
+struct GuestTruth {
+  GuestId id;
+  std::string name;
+  bool is_protected{false};
+  bool wanted{true};          // not shut down by its administrator
+  std::uint32_t version{1};   // of the definition
+};
+
+struct Domain;
+
+struct Qemu {
+  std::uint32_t version{0};
+};
+
+// One own cell of a host, in the hands of its keeper.
+struct Care {
+  struct Job {
+    std::vector<std::uint8_t> payload;
+    std::function<void(bool, Sequence)> done;
+  };
+  Sequence last_used;
+  int newest_twin{0};
+  std::array<int, 2> in_flight{};
+  std::uint64_t awaited{0};  // number of the write being waited for, 0: none
+  std::uint64_t numbers{0};
+  std::deque<Job> waiting;
+};
+
+struct Host;
+
+// The hands of one host's loop.
+struct Hands final : port::Volume, port::Beats, port::Power, port::Ring, port::Hypervisor {
+  Hands(Domain& d, Host& h) : domain(d), host(h) {}
+  virtual ~Hands() = default;
+  void read(Ticket ticket, std::vector<Cell> cells) override;
+  void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) override;
+  void publish(const port::SelfView& view) override;
+  void send(HostId to, Link link, std::span<const std::uint8_t> bytes) override;
+  void ask(Ticket ticket, HostId host) override;
+  void power_off(Ticket ticket, HostId host) override;
+  bool send(std::vector<std::uint8_t> bytes) override;
+  void define(Ticket ticket, GuestId guest, std::string xml) override;
+  void start(Ticket ticket, GuestId guest, std::string xml) override;
+  void kill(Ticket ticket, GuestId guest) override;
+  void undefine(Ticket ticket, GuestId guest) override;
+  void describe(Ticket ticket, std::string name) override;
+  void mark(Ticket ticket, GuestId guest, Generation generation) override;
+  void unmark(Ticket ticket, GuestId guest) override;
+  Domain& domain;
+  Host& host;
+};
+
+struct Bmc {
+  bool powered{true};     // has standby power
+  bool reachable{true};
+  bool lies_off{false};
+  int false_offs{0};      // so many readings are wrong
+  bool deaf{false};       // takes power-offs and does nothing
+  Duration latency{ms(5)};
+  Duration off_delay{ms(200)};
+};
+
+struct Host {
+  HostId id;
+  std::size_t index{0};
+  // machine
+  bool powered{false};
+  bool frozen{false};
+  std::uint64_t life{0};  // grows with each power change; events of older lives are void
+  Time booted{0};
+  std::int64_t clock_ppm{0};
+  Incarnation incarnation;
+  bool joined{false};
+  std::vector<std::function<void()>> deferred;  // while frozen
+  std::map<GuestId, Qemu> qemus;
+  std::map<GuestId, std::uint32_t> definitions;
+  // storage as seen from here
+  bool storage_ok{true};
+  Duration storage_slow{0};
+  std::vector<std::function<void()>> stalled;  // I/O waiting for the storage path
+  // keeper
+  bool keeper_up{false};
+  std::uint64_t keeper_life{0};
+  std::map<Region, Care> cares;
+  port::SelfView view;
+  std::optional<Time> last_read_done;
+  // daemon
+  std::unique_ptr<Hands> hands;
+  std::unique_ptr<runtime::Loop> loop;
+  std::uint64_t daemon_life{0};
+  bool daemon_hung{false};
+  bool volume_told{false};
+  std::deque<runtime::Arrival> inbox;
+  std::uint64_t turn_token{0};
+  Time turn_at{Time::max()};
+  Duration last_now{0};
+  std::map<std::uint64_t, std::pair<GuestId, bool>> replies;  // tickets of operators' requests
+  // corosync
+  bool corosync_up{true};
+  std::set<std::size_t> ring;          // nodes as told last
+  std::set<std::size_t> ring_pending;
+  std::set<std::size_t> daemons_told;
+  Time ring_pending_since{0};
+  bool ring_formed{false};
+  std::vector<std::vector<std::uint8_t>> ring_held;
+  // libvirt
+  bool libvirt_up{true};
+  std::uint64_t libvirt_life{0};
+  std::map<GuestId, Time> busy_until;  // calls about one guest run in order
+  int start_failures{0};               // permille of starts that fail, settled
+  int start_open{0};                   // permille of starts whose answer is lost
+  Duration start_slow{0};
+  Bmc bmc;
+};
+
+struct Options {
+  std::uint64_t seed{1};
+  std::size_t hosts{3};
+  std::size_t guests{3};
+  Timing timing;
+  bool trace{false};
+  Planted planted{Planted::none};
+  bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
+};
+
+struct Domain {
+  explicit Domain(Options options);
+  ~Domain();
+
+  // machine
+  void power_on(Host& host, Duration boot);
+  void power_off(Host& host, bool pull);
+  void boot(Host& host);
+  void freeze(Host& host);
+  void thaw(Host& host);
+  // processes
+  void start_daemon(Host& host);
+  void kill_daemon(Host& host);
+  void hang_daemon(Host& host, bool hung);
+  void start_keeper(Host& host);
+  void kill_keeper(Host& host);
+  void restart_libvirt(Host& host, Duration away);
+  void set_storage(Host& host, bool ok);
+  void heal();
+  // operators
+  void protect(Host& host, GuestTruth& guest);
+  void unprotect(Host& host, GuestTruth& guest);
+  bool admin_start(Host& host, GuestTruth& guest);
+  void admin_shutdown(GuestTruth& guest);
+  void redefine(GuestTruth& guest);
+
+  // plumbing
+  void on_host(Host& host, Duration delay, std::function<void()> what);
+  void to_daemon(Host& host, Duration delay, runtime::Arrival arrival);
+  void wake(Host& host);
+  void schedule_turn(Host& host, Time at);
+  void turn(Host& host);
+  Duration local(const Host& host, Time at) const;
+  Time when(const Host& host, Instant at) const;
+  void trace(const std::string& text) const;
+  void fail(int code, const std::string& what);
+  void ring_tick();
+  void tell_ring(Host& host);
+  void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload,
+                  std::function<void(bool, Sequence)> done);
+  void submit(Host& host, Region region, Care::Job job);
+  void land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
+            const std::vector<std::uint8_t>& payload);
+  void heartbeat(Host& host);
+  void finish_write(Host& host, Region region, std::uint64_t number, bool ok, Sequence sequence);
+  void greet(Host& host);
+  void run_qemu(Host& host, GuestId guest, std::uint32_t version, const char* by);
+  void stop_qemu(Host& host, GuestId guest, port::StopCause cause);
+  port::GuestState state_of(const Host& host, GuestId guest) const;
+  std::string xml_of(GuestId guest, std::uint32_t version) const;
+  static std::uint32_t version_of(const std::string& xml);
+  GuestTruth* truth(GuestId guest);
+  Host* runner(GuestId guest);
+
+  // checker
+  void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload);
+  bool verdict_seen(HostId host, const Incarnation& incarnation) const;
+  std::string unsettled_guests();  // empty: liveness holds
+
+  bool link(std::size_t from, std::size_t to, Link l) const {
+    return !cut[from][to][static_cast<std::size_t>(l)];
+  }
+
+  Options options;
+  Clockwork clock;
+  Store store;
+  std::vector<std::unique_ptr<Host>> hosts;
+  std::vector<GuestTruth> guests;
+  bool cut[8][8][2]{};
+  std::uint64_t loss[8][8][2]{};  // permille
+  Stream net, disk, machine, virt, ids;
+  std::optional<Violation> violation;
+  std::set<std::pair<HostId, Incarnation>> verdicts;  // every one that ever landed
+  std::map<std::pair<GuestId, Generation>, HostId> holders;
+  std::map<GuestId, Generation> held;
+  std::uint64_t hash{1469598103934665603ULL};
+  std::uint64_t turns{0};
+  std::map<std::string, std::uint64_t> marks;  // rare states that were reached
+};
+
+}  // namespace wardom::sim
