@@ -17,6 +17,9 @@ struct Overload : Ts... {
 template <class... Ts>
 Overload(Ts...) -> Overload<Ts...>;
 
+// The core's tickets count from 1, operators' have the highest bit set: these meet neither.
+constexpr std::uint64_t kDescriptionTickets = std::uint64_t{1} << 62;
+
 core::CellHealth health_of(port::CellStatus status) {
   switch (status) {
     case port::CellStatus::valid: return core::CellHealth::valid;
@@ -150,8 +153,15 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           },
           [&](const port::RingMessage& message) { take_ring(message, now, orders); },
           [&](const port::RingLost& lost) { step(core::RingLost{lost.reason}); },
-          [&](const port::HypervisorUp& up) { step(input_of(up)); },
-          [&](const port::HypervisorDown& down) { step(core::HypervisorDown{down.reason}); },
+          [&](const port::HypervisorUp& up) {
+            hypervisor_up_ = true;
+            described_ = false;
+            step(input_of(up));
+          },
+          [&](const port::HypervisorDown& down) {
+            hypervisor_up_ = false;
+            step(core::HypervisorDown{down.reason});
+          },
           [&](const port::GuestChanged& changed) { step(seen_of(changed.now)); },
           [&](const port::GuestDefined& defined) {
             step(core::GuestDefinition{defined.guest, defined.name, defined.xml,
@@ -160,6 +170,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           [&](const port::ActDone& done) {
             if (acts_.erase(done.ticket) > 0)
               step(input_of(done));
+            else if (descriptions_.erase(done.ticket) > 0)
+              take_description(done, now, orders);
             else
               events_.described(done);
           },
@@ -292,6 +304,23 @@ void Loop::tell(const core::Note& note, core::Now now) {
   if (!ports_.ring.send(wire::encode_ring_message(options_.key, step))) ++ring_dropped_;
 }
 
+void Loop::take_description(const port::ActDone& done, core::Now now, core::Orders& orders) {
+  if (!done.ok || done.xml.empty()) return;  // gone: libvirt's list has said so
+  member_.step(core::GuestDefinition{done.guest, done.name, done.xml, done.memory_kib, done.vcpus},
+               now, orders);
+}
+
+void Loop::describe_own() {
+  if (described_ || !hypervisor_up_ || !member_.ready()) return;
+  described_ = true;
+  for (const auto& view : member_.guests()) {
+    if (view.owner != options_.member.self) continue;
+    const Ticket ticket{kDescriptionTickets | ++last_description_};
+    descriptions_.insert(ticket);
+    ports_.hypervisor.describe(ticket, to_uuid(view.entry.guest));
+  }
+}
+
 // Durable writes first, then beats, power requests, reads, guests, words to peers and people. What
 // depends on a write comes with the input that confirms it.
 void Loop::carry_out(core::Orders& orders, core::Now now) {
@@ -309,6 +338,7 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
     events_.protected_(protected_);
   }
   for (const auto& one : orders.acts) act(one);
+  describe_own();
   for (const auto& please : orders.asks)
     if (!ports_.ring.send(wire::encode_ring_message(options_.key, please))) ++ring_dropped_;
   for (const auto& note : orders.notes) tell(note, now);

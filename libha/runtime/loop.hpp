@@ -79,6 +79,8 @@ class Loop {
   void send_beat(const Beat& beat);
   void act(const core::GuestAct& act);
   void tell(const core::Note& note, core::Now now);
+  void take_description(const port::ActDone& done, core::Now now, core::Orders& orders);
+  void describe_own();
   void failed_write(Ticket ticket, Cell cell, const std::string& error);
 
   LoopOptions options_;
@@ -94,6 +96,12 @@ class Loop {
   std::uint64_t progress_{0};
   std::uint64_t ring_dropped_{0};
   std::set<Ticket> acts_;  // of the core; other ActDone answers belong to operators' requests
+  // Definitions that changed while libvirt or this daemon was away bring no event: each own guest
+  // is described once after every (re)connection.
+  bool described_{false};
+  bool hypervisor_up_{false};
+  std::uint64_t last_description_{0};
+  std::set<Ticket> descriptions_;
   std::vector<core::Input> own_inputs_;  // what the loop itself has to tell the core next turn
   std::vector<GuestId> protected_;
 };
