@@ -7,8 +7,8 @@ Every BIOS tick (55 ms) it adds one to a counter and writes sector 1 of its disk
     bytes 16-23  the boot number: time stamp counter and BIOS ticks since midnight at boot
 
 The counter says that the guest lives; a new boot number is a restart; two boot numbers taking turns
-are two running copies of one guest. The sector drives the ATA ports itself, because the BIOS would
-spin while the storage stalls: here the processor halts between ticks and while it waits for a write.
+are two running copies of one guest. The sector drives the ATA ports itself: the BIOS would spin while
+the storage stalls, here the processor halts between ticks and while it waits for a write.
 
 The code stands here already assembled, one instruction a line, so that nobody needs an assembler.
 `@name` defines a label; `>name` is an 8-bit jump distance to it; `=name` is its 16-bit address.

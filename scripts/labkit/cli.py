@@ -45,6 +45,8 @@ def parser() -> Parser:
     start.add_argument("--stack", choices=("wardom", "stock", "none"), default="wardom")
     start.add_argument("--profile", choices=("fast", "default"), default="fast")
     start.add_argument("--no-bmc", action="store_true")
+    start.add_argument("--post-s", type=float, metavar="S",
+                       help="seconds from power on to booting (default: 0, stock: 30)")
     execute = commands.add_parser("exec", help="run a command on a host, as on its console",
                                   description="run a command on a host, as on its console")
     execute.add_argument("host")
@@ -98,14 +100,20 @@ def say(arguments: argparse.Namespace, value: object, text: str) -> int:
 def do_up(arguments: argparse.Namespace) -> int:
     from . import up
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
-                  arguments.hosts, arguments.domains, arguments.guests)
+                  arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
     began = time.monotonic()
 
     def progress(text: str) -> None:
         print(f"[{time.monotonic() - began:5.1f} s] {text}", file=sys.stderr, flush=True)
 
     with state.locked(arguments.name):
-        up.up(lab, progress)
+        up.check_machine(lab)
+        try:
+            up.up(lab, progress)
+        except errors.LabError as error:
+            end = f"`lab --name {lab.name} down` ends what was started and is left to look at"
+            error.todo = f"{error.todo}; {end}" if error.todo else end
+            raise
     took_s = round(time.monotonic() - began, 2)
     return say(arguments, {"name": lab.name, "took_s": took_s},
                f"lab {lab.name} is up: {len(lab.hosts)} hosts, {len(lab.guests)} guests, "
@@ -256,7 +264,7 @@ def internal(lab: Lab, arguments: argparse.Namespace) -> int:
         from . import boot
         boot.main(lab, lab.host(arguments.host))
     elif arguments.command == "_boot":
-        hosts.boot(lab, lab.host(arguments.host))
+        hosts.boot_after_post(lab, lab.host(arguments.host))
     elif arguments.command == "_record":
         recorder.record(lab)
     return errors.DONE

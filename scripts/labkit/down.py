@@ -15,8 +15,6 @@ from pathlib import Path
 from . import procs, run, state
 from .layout import RUN_DIR, netns_of_lab, netns_path
 
-UNMOUNT_LIMIT_S = 10.0
-
 
 def remains(name: str) -> list[str]:
     """What exists of a lab, in words; empty when there is nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from . import configs, errors, fabric, flight, procs, run
@@ -42,6 +43,17 @@ def boot(lab: Lab, host: Host) -> None:
         run.wait_for("first process", (directory / "pid").exists, BOOT_LIMIT_S,
                      where=f"host {host.name}", todo=f"see {directory}/log/boot.log", poll_s=0.005)
         fabric.connect(lab, host)
+
+
+def boot_after_post(lab: Lab, host: Host) -> None:
+    """What the BMC's power-on leads to. If the power went off meanwhile, also if it came back,
+    this boot is void: the later power-on has its own.
+    """
+    power = lab.host_dir(host) / "power"
+    switched_ns = power.stat().st_mtime_ns
+    time.sleep(lab.post_s)
+    if power.stat().st_mtime_ns == switched_ns:
+        boot(lab, host)
 
 
 def power_on(lab: Lab, host: Host) -> None:

@@ -77,6 +77,7 @@ class Lab:
     hosts: list[Host]
     guests: list[str]
     wardom_bin: str
+    post_s: float = 0.0  # from power on to the first process: the firmware's time
     started_ms: int = 0
     complete: bool = False
 

@@ -94,16 +94,14 @@ def assert_reachable(host: str, address: str) -> None:
 
 
 def machine() -> dict[str, set[str]]:
-    """What a lab could leave behind on this machine outside its own directory."""
+    """What this test's labs could leave behind; other labs may come and go meanwhile."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return {
         "links": {line.split(": ")[1] for line in links.stdout.splitlines()},
-        "mounts": {line.split()[4] for line in mounts if "wardom-lab" in line},
-        "namespaces": {n for n in os.listdir("/run/netns") if n.startswith("wardom-lab.")}
-        if os.path.isdir("/run/netns") else set(),
-        "directories": set(os.listdir("/run/wardom-lab"))
-        if os.path.isdir("/run/wardom-lab") else set(),
+        "mounts": {line.split()[4] for line in mounts if NAME in line},
+        "files": {str(path) for top in ("/run/netns", "/run/wardom-lab")
+                  for path in Path(top).glob(f"*{NAME}*")},
     }
 
 
@@ -215,6 +213,17 @@ class LifeCycle(unittest.TestCase):
                               .replace(f"--name {self.name} ", ""))
                 lab("down", name=self.name)
                 self.assert_nothing_left(before, namespaces)
+
+    def test_power_off_during_post_voids_the_boot(self) -> None:
+        lab(*UP, "--hosts", "1", "--guests", "0", "--post-s", "1", name=self.name)
+        lab("cut", "n1", name=self.name)
+        self.assertEqual(lab("power", "n1", "on", name=self.name).strip(), "on")
+        lab("power", "n1", "off", name=self.name)
+        time.sleep(1.5)
+        host = lab_json("status", name=self.name)["hosts"][0]
+        self.assertEqual((host["power"], host["pid"]), ("off", None))
+        lab("power", "n1", "on", name=self.name)
+        eventually("boot", lambda: lab_json("status", name=self.name)["hosts"][0]["pid"])
 
     def test_two_labs_do_not_disturb_each_other(self) -> None:
         other = f"{NAME}d"
