@@ -1,0 +1,429 @@
+"""What the scenario tests share: a lab with Wardom on it, its truth, Wardom's word, and healing.
+
+The truth comes from the lab alone (disks, processes, flight recorder), Wardom's word from wardomctl
+on a named host. A test class has one lab; after every test the faults end, dead hosts boot, all
+hosts must become alive and all guests must run at home again, else the next test gets a new lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+
+from labkit import errors, flight, host as lab_hosts, layout, run, services, views  # noqa: E402
+
+LAB = str(REPOSITORY / "scripts" / "lab")
+GUEST_XML = "/etc/wardom-lab/guests/{}.xml"
+KEPT_LOGS = Path(os.environ.get("WARDOM_SCENARIO_LOGS", "/tmp/wardom-scenario-logs"))
+
+POLL_S = 0.03
+# Deadlines of conditions. They are generous: several builds may share the machine.
+LIMIT_S = 30.0
+COMMAND_LIMIT_S = 120.0
+
+T = TypeVar("T")
+ROOT = os.geteuid() == 0
+
+
+def eventually(what: str, probe: Callable[[], T], limit_s: float = LIMIT_S,
+               explain: Callable[[], object] | None = None) -> T:
+    """The first true answer of the probe; the deadline is a failure."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        found = probe()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            told = f"\n{explain()}" if explain else ""
+            raise AssertionError(f"not within {limit_s:g} s: {what}{told}")
+        time.sleep(POLL_S)
+
+
+class Cluster:
+    """One lab, and how to ask on its hosts."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.up_words: tuple[str, ...] = ()
+        self.whole = False
+
+    # --- the lab -----------------------------------------------------------------------------
+
+    def lab(self, *words: str, code: int = 0) -> str:
+        done = subprocess.run([LAB, "--name", self.name, *words], capture_output=True, text=True,
+                              timeout=COMMAND_LIMIT_S)
+        if done.returncode != code:
+            raise AssertionError(f"lab {' '.join(words)}: exit code {done.returncode} instead of "
+                                 f"{code}: {done.stdout}{done.stderr}")
+        return done.stdout if code == 0 else done.stderr
+
+    def up(self, *words: str) -> None:
+        self.up_words = words
+        self.lab("up", "--stack", "wardom", *words)
+        self.whole = True
+
+    def down(self) -> None:
+        self.lab("down")
+        self.whole = False
+
+    def renew(self) -> None:
+        self.down()
+        self.up(*self.up_words)
+
+    @property
+    def record(self) -> layout.Lab:
+        return layout.load(self.name)
+
+    @property
+    def host_names(self) -> list[str]:
+        return [host.name for host in self.record.hosts]
+
+    def others(self, *but: str) -> list[str]:
+        return [name for name in self.host_names if name not in but]
+
+    def is_powered(self, host: str) -> bool:
+        return (self.record.host_dir(self.record.host(host)) / "power").read_text().strip() == "1"
+
+    def service_pid(self, host: str, service: str) -> int:
+        answer = json.loads(self.lab("service", host, service, "status", "--json"))
+        assert answer["pid"], f"{service} of {host} does not run"
+        return answer["pid"]
+
+    def kill_service(self, host: str, service: str) -> None:
+        os.kill(self.service_pid(host, service), signal.SIGKILL)
+
+    def log_path(self, host: str, service: str) -> Path:
+        return self.record.host_dir(self.record.host(host)) / "log" / f"{service}.log"
+
+    # --- the truth ---------------------------------------------------------------------------
+
+    def truth(self) -> dict[str, dict]:
+        return {entry["guest"]: entry for entry in views.guests(self.record)}
+
+    def events(self, since_ms: int, event: str | None = None) -> list[dict]:
+        return [e for e in flight.read(self.record, since_ms)
+                if event is None or e["event"] == event]
+
+    def starts(self, since_ms: int) -> list[dict]:
+        """Every guest that came to life since then."""
+        return self.events(since_ms, "boot changed")
+
+    # --- Wardom's word -----------------------------------------------------------------------
+
+    def run(self, host: str, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess:
+        """A command on the host, to its end, whatever its exit code."""
+        record = self.record
+        command = lab_hosts.enter_command(record, record.host(host), list(argv))
+        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT_S,
+                              input=stdin, env=run.CLEAN_ENV)
+
+    def must(self, host: str, *argv: str, stdin: str | None = None) -> str:
+        done = self.run(host, *argv, stdin=stdin)
+        assert done.returncode == 0, (f"{host}: {' '.join(argv)}: exit code {done.returncode}: "
+                                      f"{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def ctl(self, host: str, *words: str) -> Any:
+        return json.loads(self.must(host, "wardomctl", *words, "--json"))
+
+    def status(self, host: str) -> dict | None:
+        """None while its daemon does not answer, or while it boots."""
+        try:
+            done = self.run(host, "wardomctl", "status", "--json")
+        except errors.LabError:
+            return None
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def state(self, asked: str, about: str) -> str | None:
+        return self.host_view(asked, about).get("state")
+
+    def host_view(self, asked: str, about: str) -> dict:
+        status = self.status(asked)
+        return next((h for h in status["hosts"] if h["name"] == about), {}) if status else {}
+
+    def guest_view(self, asked: str, guest: str) -> dict:
+        status = self.status(asked)
+        return next((g for g in status["guests"] if g["name"] == guest), {}) if status else {}
+
+    def problems(self, asked: str) -> list[str]:
+        status = self.status(asked)
+        return [f"{p['where']}: {p['what']} ({p['do']})" for p in status["problems"]] \
+            if status else ["wardomd does not answer"]
+
+    def timeline(self, asked: str) -> dict | None:
+        done = self.run(asked, "wardomctl", "timeline", "--json")
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def incarnation(self, asked: str, about: str) -> int:
+        return int(self.host_view(asked, about)["incarnation"].split("/")[0])
+
+    def answering(self) -> list[str]:
+        """Hosts on which a command can be run."""
+        record = self.record
+        return [h.name for h in record.hosts
+                if lab_hosts.living(record, h) and not lab_hosts.is_hung(record, h)]
+
+    def all_alive(self) -> bool:
+        for host in self.host_names:
+            status = self.status(host)
+            if status is None or any(h["state"] != "alive" for h in status["hosts"]):
+                return False
+        return True
+
+    def picture(self) -> str:
+        """For a failure's message: what every host says, and the truth."""
+        lines = [json.dumps(entry) for entry in self.truth().values()]
+        for host in self.answering():
+            status = self.status(host)
+            if status is None:
+                lines.append(f"{host}: wardomd does not answer")
+                continue
+            states = ", ".join(f"{h['name']} {h['state']}" for h in status["hosts"])
+            guests = ", ".join(f"{g['name']} {g['state']} on {g['owner']} generation "
+                               f"{g['generation']}" for g in status["guests"])
+            lines.append(f"{host}: decider {status['decider']}; {states}; {guests}; "
+                         f"{self.problems(host)}")
+        return "\n".join(lines)
+
+    # --- healing -----------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Ends every fault and waits until every host calls every host alive."""
+        self.lab("heal")
+        report = json.loads(self.lab("status", "--json"))
+        for entry in report["hosts"]:
+            if entry["hung"]:
+                self.lab("resume", entry["name"])
+            if entry["bmc"] and entry["bmc"]["state"] != "up":
+                self.lab("bmc", entry["name"], "up")
+            if entry["power"] == "off":
+                self.lab("power", entry["name"], "on")
+        eventually("all service managers answer", self.managers_answer, explain=self.picture)
+        for host in self.host_names:
+            for service, state in self.services(host).items():
+                self.ask_manager(host, "resume", service)
+                if not state["running"]:
+                    self.ask_manager(host, "start", service)
+        eventually("all hosts alive in all eyes", self.all_alive, explain=self.picture)
+
+    def managers_answer(self) -> bool:
+        try:
+            return all(self.services(host) for host in self.host_names)
+        except errors.LabError:
+            return False
+
+    def ask_manager(self, host: str, verb: str, service: str | None = None) -> dict:
+        return services.request(self.record, self.record.host(host), verb, service)
+
+    def services(self, host: str) -> dict[str, dict]:
+        return self.ask_manager(host, "status")
+
+    def at_home(self, guest: str, truth: dict[str, dict]) -> bool:
+        home = self.record.home_of(guest).name
+        view = self.guest_view(home, guest)
+        return (truth[guest]["running_on"] == [home] and truth[guest]["counting"]
+                and view.get("owner") == home and view.get("state") == "running"
+                and view.get("wanted") == "running")
+
+    def bring_home(self) -> None:
+        """Ends the guests that are elsewhere and starts them at home, protected."""
+        truth = self.truth()
+        for guest in self.record.guests:
+            if self.at_home(guest, truth):
+                continue
+            home = self.record.home_of(guest).name
+            for host in self.host_names:
+                self.run(host, "wardomctl", "guest", "unprotect", guest)
+                self.run(host, "virsh", "destroy", guest)
+                self.run(host, "virsh", "undefine", guest)
+            self.must(home, "virsh", "define", GUEST_XML.format(guest))
+            self.must(home, "virsh", "start", guest)
+            self.must(home, "wardomctl", "guest", "protect", guest)
+        eventually("all guests count at home", self.all_at_home, explain=self.picture)
+
+    def all_at_home(self) -> bool:
+        truth = self.truth()
+        return all(self.at_home(guest, truth) for guest in truth)
+
+    def keep_logs(self, title: str) -> Path:
+        """The logs of a failed test, which `down` would remove."""
+        kept = KEPT_LOGS / title
+        shutil.rmtree(kept, ignore_errors=True)
+        for host in self.record.hosts:
+            shutil.copytree(self.record.host_dir(host) / "log", kept / host.name)
+        shutil.copy(self.record.flight_log, kept / "flight.jsonl")
+        return kept
+
+
+class ScenarioCase(unittest.TestCase):
+    """Base of all scenarios: three hosts, four guests, one lab for the class."""
+
+    up_words: tuple[str, ...] = ("--hosts", "3", "--guests", "4")
+    cluster: Cluster
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if not ROOT:
+            raise unittest.SkipTest("needs root")
+        cls.cluster = Cluster(f"s{os.getpid()}-{cls.__name__.lower()[:18]}")
+        cls.addClassCleanup(cls.cluster.down)
+        cls.cluster.up(*cls.up_words)
+
+    def setUp(self) -> None:
+        if not self.cluster.whole:
+            self.cluster.renew()
+        self.began_ms = run.now_ms()
+        self.before = self.cluster.truth()
+        status = self.cluster.status("n1")
+        assert status is not None
+        self.generations = {g["name"]: g["generation"] for g in status["guests"]}
+
+    def tearDown(self) -> None:
+        """Also a judgement: every fault's end must lead back to a whole cluster."""
+        self.cluster.whole = False
+        self.assert_no_two_writers()
+        self.cluster.heal()
+        self.cluster.bring_home()
+        self.assert_no_two_writers()
+        self.cluster.whole = True
+
+    def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
+        if result is None:
+            return super().run(result)
+        bad = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > bad and hasattr(self, "cluster"):
+            print(f"\nlogs: {self.cluster.keep_logs(self.id().split('.', 1)[-1])}",
+                  file=sys.stderr)
+        return result
+
+    # --- judgements by the lab's truth -------------------------------------------------------
+
+    def guests_of(self, host: str) -> list[str]:
+        """The guests that ran on the host when the test began."""
+        found = [g for g, entry in self.before.items() if entry["running_on"] == [host]]
+        self.assertTrue(found, f"{host} runs no guest: the test would show nothing")
+        return found
+
+    def assert_no_two_writers(self) -> None:
+        for guest, entry in self.cluster.truth().items():
+            self.assertFalse(entry["two_writers"], f"{guest}: {entry}")
+        self.assertEqual(self.cluster.events(self.began_ms, "two writers"), [])
+
+    def assert_untouched(self, guests: Iterable[str]) -> None:
+        """They count, where they were, and never booted since the test began."""
+        def untouched() -> bool:
+            truth = self.cluster.truth()
+            return all(truth[g]["counting"] for g in guests)
+
+        guests = list(guests)
+        eventually(f"{guests} count", untouched, explain=self.cluster.picture)
+        truth = self.cluster.truth()
+        for guest in guests:
+            now, before = truth[guest], self.before[guest]
+            self.assertEqual((now["boot"], now["running_on"]),
+                             (before["boot"], before["running_on"]), guest)
+
+    def assert_all_untouched(self) -> None:
+        self.assert_untouched(self.before)
+        self.assertEqual(self.cluster.starts(self.began_ms), [])
+
+    def assert_nobody_dead(self) -> None:
+        for asked in self.cluster.answering():
+            status = self.cluster.status(asked)
+            for view in status["hosts"] if status else []:
+                self.assertNotEqual(view["state"], "dead", f"{view} says {asked}")
+
+    def quiet_watch(self, seconds: float, also: Callable[[], None] | None = None) -> None:
+        """Nothing is started for this long: the guests' disks and processes are watched all the
+        while. This is the only place that waits for time to pass."""
+        since_ms = run.now_ms()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for guest, entry in self.cluster.truth().items():
+                self.assertFalse(entry["two_writers"], f"{guest}: {entry}")
+                beyond = set(entry["running_on"]) - set(self.before[guest]["running_on"])
+                self.assertEqual(beyond, set(), f"{guest} was started: {entry}")
+            if also:
+                also()
+        self.assertEqual(self.cluster.starts(since_ms), [], "a guest came to life")
+
+    # --- judgements by Wardom's word ---------------------------------------------------------
+
+    def await_state(self, about: str, state: str | Sequence[str], *asked: str) -> None:
+        """Until each of the asked hosts gives `about` (one of) the state(s)."""
+        wanted = [state] if isinstance(state, str) else list(state)
+        for host in asked:
+            eventually(f"{host} calls {about} {' or '.join(wanted)}",
+                       lambda: self.cluster.state(host, about) in wanted,
+                       explain=self.cluster.picture)
+
+    def await_problem(self, asked: str, *words: str) -> str:
+        """Until `status` on the host names a problem that contains all the words."""
+        return eventually(f"{asked} names a problem with {words}",
+                          lambda: next((p for p in self.cluster.problems(asked)
+                                        if all(word in p for word in words)), None),
+                          explain=self.cluster.picture)
+
+    def await_recovery(self, victim: str, limit_s: float = LIMIT_S) -> dict[str, str]:
+        """Until every guest of the victim counts elsewhere and everybody agrees; where each is."""
+        guests = self.guests_of(victim)
+        survivors = self.cluster.others(victim)
+
+        def recovered() -> bool:
+            truth = self.cluster.truth()
+            return all(truth[g]["counting"] and truth[g]["boot"] != self.before[g]["boot"]
+                       and len(truth[g]["running_on"]) == 1 for g in guests)
+
+        eventually(f"{guests} of {victim} count elsewhere", recovered, limit_s,
+                   self.cluster.picture)
+        truth = self.cluster.truth()
+        where = {}
+        for guest in guests:
+            self.assertNotIn(victim, truth[guest]["running_on"])
+            where[guest] = truth[guest]["running_on"][0]
+            boots = [e for e in self.cluster.starts(self.began_ms) if e["guest"] == guest]
+            self.assertEqual(len(boots), 1, f"{guest} was started once: {boots}")
+        for asked in survivors:
+            for guest in guests:
+                eventually(f"{asked} says that {guest} runs on {where[guest]}", lambda: (
+                    lambda view: view.get("owner") == where[guest]
+                    and view.get("state") == "running"
+                    and view.get("generation", 0) == self.generations[guest] + 1)(
+                        self.cluster.guest_view(asked, guest)), explain=self.cluster.picture)
+        self.assert_untouched(set(self.before) - set(guests))
+        return where
+
+    def assert_timeline(self, asked: str, victim: str, where: dict[str, str]) -> dict:
+        """The recovery is on record there: finished, its proof, a line per guest. What other
+        hosts tell comes over corosync's ring, which first has to form anew without the victim."""
+        def finished() -> dict | None:
+            found = self.cluster.timeline(asked)
+            whole = found and found["host"] == victim and found["finished"] and all(
+                guest["result"] == "running" for guest in found["guests"])
+            return found if whole else None
+
+        line = eventually(f"{asked} has the finished recovery of {victim}", finished,
+                          explain=lambda: self.cluster.timeline(asked))
+        self.assertEqual(line["proof"], "power-off")
+        self.assertEqual(sorted(g["name"] for g in line["guests"]), sorted(where))
+        for guest in line["guests"]:
+            self.assertEqual((guest["from"], guest["to"], guest["result"]),
+                             (victim, where[guest["name"]], "running"))
+            self.assertGreater(guest["down_ms"], 0)
+        times = [step["t_ms"] for step in line["steps"]]
+        self.assertEqual(times, sorted(times), "steps in the order of their times")
+        self.assertGreaterEqual(times[0], 0)
+        return line
