@@ -11,6 +11,7 @@
 #include <fstream>
 #include <random>
 
+#include "agents/wardomd/archive.hpp"
 #include "agents/wardomd/journal.hpp"
 #include "agents/wardomd/load.hpp"
 #include "agents/wardomd/requests.hpp"
@@ -98,6 +99,7 @@ class Daemon::Impl {
   explicit Impl(DaemonOptions options)
       : options_(std::move(options)),
         self_(*options_.config.find_host(options_.host)),
+        archive_(options_.archive),
         inbox_([this] { wake(); }),
         timer_(io_),
         load_timer_(io_),
@@ -124,6 +126,7 @@ class Daemon::Impl {
 
   DaemonOptions options_;
   const HostConfig& self_;
+  Archive archive_;
   asio::io_context io_{1};
   runtime::Inbox inbox_;
   asio::steady_timer timer_;
@@ -131,6 +134,7 @@ class Daemon::Impl {
   asio::signal_set signals_;
   Journal journal_;
   LoadSampler sampler_;
+  std::string told_trouble_;
   Geometry geometry_;
   std::unique_ptr<keeper_client::KeeperClient> volume_;
   std::unique_ptr<UdpBeats> beats_;
@@ -183,6 +187,7 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
   events.note = [this](const core::Note& note, WallTime) {
     journal_.write(note, Names(options_.config, loop_->member()));
   };
+  events.step = [this](const wire::StepMessage& step) { archive_.add(step); };
   events.reply = [this](const core::Reply& reply) { requests_->on_reply(reply); };
   events.described = [this](const port::ActDone& done) { requests_->on_described(done); };
   events.protected_ = [this](const std::vector<GuestId>& guests) { write_protected(guests); };
@@ -190,6 +195,7 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
       runtime::LoopOptions{settings_of(options_.config, self_), wire::Key(key), draw()},
       runtime::Clock{read_clocks},
       runtime::Ports{*volume_, *beats_, *power_, *ring_, *hypervisor_}, std::move(events));
+  for (const auto& step : archive_.load()) loop_->remember(step);
   requests_ = std::make_unique<Requests>([this] { return sight(); }, *hypervisor_,
                                          [this](core::Input input) {
                                            inbox_.put(std::move(input));
@@ -221,6 +227,10 @@ void Daemon::Impl::turn() {
 
 void Daemon::Impl::sample_load() {
   inbox_.put(core::Input{sampler_.sample()});
+  if (auto trouble = archive_.trouble(); trouble != told_trouble_) {
+    told_trouble_ = std::move(trouble);
+    journal_.write(core::Severity::error, told_trouble_);
+  }
   load_timer_.expires_after(kLoadInterval);
   load_timer_.async_wait([this](error_code cancelled) {
     if (!cancelled) sample_load();

@@ -15,6 +15,7 @@ struct DaemonOptions {
   std::string keeper_socket;  // wardom-keeper's
   std::string control_socket;
   std::string protected_list;  // the hook's fallback: one UUID per line
+  std::string archive;         // recoveries' steps, one JSON object per line
   std::string libvirt_uri;
 };
 

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   options.keeper_socket = "/run/wardom/keeper.sock";
   options.control_socket = "/run/wardom/wardomd.sock";
   options.protected_list = "/var/lib/wardom/protected";
+  options.archive = "/var/lib/wardom/recoveries.jsonl";
   options.libvirt_uri = "qemu:///system";
   CLI::App app{"Judges the hosts of a detection domain and brings a dead host's guests back."};
   app.set_version_flag("--version", "wardomd " WARDOM_VERSION);
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
   app.add_option("--keeper-socket", options.keeper_socket)->capture_default_str();
   app.add_option("--socket", options.control_socket)->capture_default_str();
   app.add_option("--protected-list", options.protected_list)->capture_default_str();
+  app.add_option("--archive", options.archive)->capture_default_str();
   app.add_option("--libvirt", options.libvirt_uri, "libvirt URI")->capture_default_str();
   try {
     app.parse(argc, argv);

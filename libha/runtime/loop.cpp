@@ -235,7 +235,7 @@ void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orde
   if (const auto* please = std::get_if<core::PleaseAssign>(&decoded.value())) {
     if (please->from == message.from) member_.step(*please, now, orders);
   } else if (message.from != options_.member.self) {
-    book_.add(std::get<wire::StepMessage>(decoded.value()));
+    keep(std::get<wire::StepMessage>(decoded.value()));
   }
 }
 
@@ -289,18 +289,18 @@ void Loop::act(const core::GuestAct& act) {
   }
 }
 
+void Loop::keep(const wire::StepMessage& step) {
+  if (book_.add(step)) events_.step(step);
+}
+
 void Loop::tell(const core::Note& note, core::Now now) {
-  book_.add(note, now.wall, options_.member.self);
-  events_.note(note, note.at.ms != 0 ? note.at : now.wall);
+  const WallTime at = note.at.ms != 0 ? note.at : now.wall;
+  book_.add(note, now.wall);
+  events_.note(note, at);
   if (note.recovery.is_zero() || note.step.empty()) return;
-  wire::StepMessage step{options_.member.self,
-                         note.recovery,
-                         note.at.ms != 0 ? note.at : now.wall,
-                         note.host,
-                         note.guest,
-                         note.source,
-                         note.step,
-                         note.text};
+  const wire::StepMessage step{options_.member.self, note.recovery, at,        note.host,
+                               note.guest,           note.source,   note.step, note.text};
+  keep(step);
   if (!ports_.ring.send(wire::encode_ring_message(options_.key, step))) ++ring_dropped_;
 }
 

@@ -36,6 +36,7 @@ struct Ports {
 
 struct LoopEvents {
   std::function<void(const core::Note&, WallTime)> note;        // for the log
+  std::function<void(const wire::StepMessage&)> step;           // a recovery's, to be kept
   std::function<void(const core::Reply&)> reply;                // to a local operator
   std::function<void(const port::ActDone&)> described;          // answers of describe()
   std::function<void(const std::vector<GuestId>&)> protected_;  // the list has changed
@@ -58,6 +59,8 @@ class Loop {
  public:
   Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events);
 
+  // A step that an earlier daemon has kept. Before the first turn.
+  void remember(const wire::StepMessage& step) { book_.add(step); }
   void turn(std::deque<Arrival> arrivals);
   // When turn() must run again although nothing arrived.
   Instant deadline() const { return own_inputs_.empty() ? member_.next_deadline() : Instant{}; }
@@ -79,6 +82,7 @@ class Loop {
   void send_beat(const Beat& beat);
   void act(const core::GuestAct& act);
   void tell(const core::Note& note, core::Now now);
+  void keep(const wire::StepMessage& step);
   void take_description(const port::ActDone& done, core::Now now, core::Orders& orders);
   void describe_own();
   void failed_write(Ticket ticket, Cell cell, const std::string& error);

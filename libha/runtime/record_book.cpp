@@ -26,17 +26,14 @@ WallTime Recovery::first_sign() const {
   return steps.empty() ? WallTime{} : steps.front().at;
 }
 
-void RecordBook::add(const core::Note& note, WallTime now, HostId self) {
+void RecordBook::add(const core::Note& note, WallTime now) {
   const WallTime at = note.at.ms != 0 ? note.at : now;
   if (note.host != kNoHost) push(hosts_[note.host], {at, note.source, note.text});
   if (!note.guest.is_zero() && (guests_.size() < kMaxChains || guests_.contains(note.guest)))
     push(guests_[note.guest], {at, note.source, note.text});
-  if (note.recovery.is_zero() || note.step.empty()) return;
-  add(wire::StepMessage{self, note.recovery, at, note.host, note.guest, note.source, note.step,
-                        note.text});
 }
 
-void RecordBook::add(const wire::StepMessage& step) {
+bool RecordBook::add(const wire::StepMessage& step) {
   auto [found, fresh] = recoveries_.try_emplace(step.recovery);
   auto& recovery = found->second;
   if (fresh) {
@@ -45,18 +42,19 @@ void RecordBook::add(const wire::StepMessage& step) {
   }
   auto& steps = recovery.steps;
   if (steps.size() >= kMaxSteps || std::find(steps.begin(), steps.end(), step) != steps.end())
-    return;
+    return false;
   const auto place = std::upper_bound(
       steps.begin(), steps.end(), step,
       [](const auto& a, const auto& b) { return a.at < b.at; });
   steps.insert(place, step);
   if (step.step == "finished") recovery.finished = true;
   if (step.step == "verdict") recovery.verdict = true;
-  if (recoveries_.size() <= kMaxRecoveries) return;
+  if (recoveries_.size() <= kMaxRecoveries) return true;
   const auto oldest = std::min_element(
       recoveries_.begin(), recoveries_.end(),
       [](const auto& a, const auto& b) { return a.second.order < b.second.order; });
   recoveries_.erase(oldest);
+  return true;
 }
 
 const std::deque<Fact>& RecordBook::about(HostId host) const {

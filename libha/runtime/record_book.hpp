@@ -36,9 +36,10 @@ struct Recovery {
 
 class RecordBook {
  public:
-  void add(const core::Note& note, WallTime now, HostId self);
-  // A step told by a peer. Told twice (after a relay): kept once.
-  void add(const wire::StepMessage& step);
+  // A fact about a host or guest, for its chain.
+  void add(const core::Note& note, WallTime now);
+  // A step of a recovery, told here or by a peer. false: known already, or beyond the limit.
+  bool add(const wire::StepMessage& step);
 
   const std::deque<Fact>& about(HostId host) const;
   const std::deque<Fact>& about(const GuestId& guest) const;
