@@ -23,6 +23,7 @@ Keeper::Running::Running(const Joined& joined, HostId self, disk::Completions& c
   store.recover(wire::slot_cell(self), joined.slot);
   store.recover(wire::decision_cell(self), joined.decision);
   store.recover(wire::table_cell(self), joined.table);
+  for (const auto& extent : joined.slot.twins) found = std::max(found, extent.head.sequence);
   next_beat = raw_now();
   next_read_back = next_beat + patience;
 }
@@ -85,6 +86,7 @@ Instant Keeper::next_deadline() const {
   if (running_) {
     consider(running_->next_beat);
     consider(running_->next_read_back);
+    consider(running_->contested_until);
     consider(running_->store.next_deadline());
   } else if (!joining_) {
     consider(next_join_);
@@ -100,9 +102,10 @@ void Keeper::tick(Instant now) {
     return;
   }
   running_->store.tick(now);
+  if (running_->contested_until && now >= *running_->contested_until) exit_code_ = 1;
   if (reopen_if_dead(now)) return;
-  if (now >= running_->next_beat) beat(now);
   if (now >= running_->next_read_back) read_back(now);
+  if (now >= running_->next_beat) beat(now);
 }
 
 void Keeper::fatal(const std::string& why) {
@@ -151,6 +154,11 @@ void Keeper::beat(Instant now) {
   // Keeps the rhythm; after a pause it starts a new one instead of catching up.
   r.next_beat = r.next_beat + options_.disk_interval;
   if (r.next_beat <= now) r.next_beat = now + options_.disk_interval;
+  // The last moment before a beat is the best one for reading back: a second owner that beats as
+  // often has written since our last beat. Reading early, within T_F/4, means that an owner reads
+  // at least once before a newcomer's first look: both find out, and both stop.
+  if (r.next_beat + options_.disk_interval > r.next_read_back)
+    r.next_read_back = std::min(r.next_read_back, r.next_beat - options_.disk_interval / 8);
   const auto cell = wire::slot_cell(options_.self);
   if (r.store.busy(cell)) return;
   Slot slot;
@@ -196,47 +204,56 @@ void Keeper::read_back(Instant now) {
   auto work = [this, io = r.store.volume().io(), uuid = r.store.volume().geometry().volume_uuid,
                layout = r.store.volume().layout(), cell = wire::slot_cell(options_.self),
                acknowledged = r.acknowledged] {
-    auto views = disk::read_cells(*io, uuid, layout, std::span(&cell, 1));
-    completions_.post([this, view = std::move(views.front()), acknowledged] {
-      judge_read_back(view, acknowledged);
-    });
+    const ReadBack back{disk::read_extents(*io, uuid, layout, cell), disk::read_volume_uuid(*io),
+                        acknowledged};
+    completions_.post([this, back] { judge_read_back(back); });
   };
   r.read_back_in_flight = read_backs_.submit(std::move(work));
 }
 
-void Keeper::judge_read_back(const wire::CellView& view, Sequence acknowledged) {
+void Keeper::judge_read_back(const ReadBack& back) {
   if (!running_) return;
   Running& r = *running_;
   r.read_back_in_flight = false;
   const auto slot = "slot " + std::to_string(options_.self.value);
-  switch (view.state) {
-    case wire::ExtentState::valid: break;
-    case wire::ExtentState::empty:
-    case wire::ExtentState::foreign:
-    case wire::ExtentState::unknown_version:
-      return fatal(options_.volume_path + ": " + slot + " is " + wire::to_text(view.state) +
-                   " although this host wrote it: the volume was formatted or replaced under a "
-                   "living cluster; stops writing");
-    case wire::ExtentState::torn:
-    case wire::ExtentState::damaged:
-    case wire::ExtentState::unreadable:
-      return read_back_trouble_.present(slot + " cannot be read back: " + view.error, raw_now());
-  }
-  if (view.incarnation != r.incarnation) {
-    const auto other = wire::decode_slot(view.payload);
-    return fatal(slot + " changed under its owner: incarnation " + to_text(view.incarnation) +
-                 " of \"" + (other ? other.value().host_name : "?") +
-                 "\" writes it too; two machines have host id " +
-                 std::to_string(options_.self.value) + ", or one image was cloned with its machine "
-                 "id: give each its own; stops writing");
-  }
-  if (view.sequence < acknowledged)
+  const auto& own = r.store.volume().geometry().volume_uuid;
+  if (back.volume && *back.volume != own)
+    return fatal(options_.volume_path + ": is volume " + to_uuid(*back.volume) + " now and was " +
+                 to_uuid(own) + ": it was formatted or replaced under a living cluster; stops "
+                 "writing");
+  for (const auto& extent : back.slot.twins) judge_foreign(extent);
+  const auto choice = wire::choose(back.slot.twins[0], back.slot.twins[1]);
+  if (!choice.twin)
     return read_back_trouble_.present(
-        slot + " reads back older (" + std::to_string(view.sequence.value) +
-            ") than its last acknowledged write (" + std::to_string(acknowledged.value) +
+        slot + " cannot be read back: it is " + wire::to_text(choice.state), raw_now());
+  const auto newest = back.slot.twins[choice.twin->value].head.sequence;
+  if (newest < back.acknowledged)
+    return read_back_trouble_.present(
+        slot + " reads back older (" + std::to_string(newest.value) +
+            ") than its last acknowledged write (" + std::to_string(back.acknowledged.value) +
             "): the storage loses writes or has been rolled back",
         raw_now());
   read_back_trouble_.gone(slot + " reads back as written");
+}
+
+// Both extents are looked at, not only the newer one: two owners that beat in step would each find
+// its own write on top for ever.
+void Keeper::judge_foreign(const wire::Extent& extent) {
+  if (extent.state != wire::ExtentState::valid || extent.head.sequence <= running_->found ||
+      extent.head.incarnation == running_->incarnation || running_->contested_until)
+    return;
+  const auto other = wire::decode_slot(extent.payload);
+  log(Severity::error, "slot " + std::to_string(options_.self.value) + " changed under its owner: incarnation " +
+                          to_text(extent.head.incarnation) + " of \"" +
+                          (other ? other.value().host_name : std::string("?")) +
+                          "\" writes it too; two machines have host id " +
+                          std::to_string(options_.self.value) +
+                          ", or one image was cloned with its machine id: give each its own; "
+                          "stops");
+  server_.drop_daemon("another machine writes this host's slot");
+  // Whoever finds out first must not leave the field to the other, who may not know yet: it beats
+  // on until the other's next read-back has come.
+  running_->contested_until = raw_now() + running_->patience + 2 * options_.disk_interval;
 }
 
 bool Keeper::reopen_if_dead(Instant now) {
@@ -254,6 +271,8 @@ bool Keeper::reopen_if_dead(Instant now) {
 
 wire::KeeperMessage Keeper::hello(const wire::Hello&) {
   if (!running_) return wire::RefusedMessage{"no volume yet: " + not_running_why_};
+  if (running_->contested_until)
+    return wire::RefusedMessage{"another machine writes this host's slot"};
   view_ = {};
   told_ = ready();
   return *told_;

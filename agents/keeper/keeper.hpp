@@ -37,8 +37,16 @@ class Keeper {
     Instant next_beat;
     Instant next_read_back;
     bool read_back_in_flight{false};
+    Sequence found;             // newest in the slot at the join; ours are all above it
     Sequence acknowledged;      // newest heartbeat
     std::optional<Instant> failing_since;
+    std::optional<Instant> contested_until;  // another owner was found; then stop
+  };
+  // What the own slot, and the volume's first superblock, say some time after a write.
+  struct ReadBack {
+    disk::CellExtents slot;
+    std::optional<Bits128> volume;
+    Sequence acknowledged;  // when the read was submitted
   };
   struct Read {
     Session session;
@@ -61,7 +69,8 @@ class Keeper {
   void beat(Instant now);
   void beaten(const disk::CellStore::Outcome& outcome, Instant submitted);
   void read_back(Instant now);
-  void judge_read_back(const wire::CellView& view, Sequence acknowledged);
+  void judge_read_back(const ReadBack& back);
+  void judge_foreign(const wire::Extent& extent);
   bool reopen_if_dead(Instant now);
 
   wire::ReadyMessage ready() const;

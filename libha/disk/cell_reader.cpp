@@ -145,6 +145,14 @@ CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout&
   const Place place{volume, layout};
   CellExtents out;
   std::string error;
+  if (layout.blocks(cell.region) == 1) {
+    Buffer pair(2 * kBlockBytes);
+    if (!io.read(*layout.offset(cell, wire::kTwinA), pair.bytes())) return out;
+    for (Twin twin : {wire::kTwinA, wire::kTwinB})
+      out.twins[twin.value] = wire::decode_extent(
+          pair.bytes().subspan(twin.value * kBlockBytes, kBlockBytes), place.expected(cell, twin));
+    return out;
+  }
   for (Twin twin : {wire::kTwinA, wire::kTwinB}) {
     out.twins[twin.value] = read_head(io, place, cell, twin, error);
     read_rest(io, place, cell, twin, out.twins[twin.value], error);

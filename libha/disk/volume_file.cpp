@@ -102,6 +102,12 @@ VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name)
   return found;
 }
 
+std::optional<Bits128> read_volume_uuid(BlockIo& io) {
+  const auto copy = read_copy(io, 0);
+  if (!copy.trouble.empty()) return std::nullopt;
+  return copy.geometry.volume_uuid;
+}
+
 VolumeFile::VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found)
     : io_(std::move(io)),
       geometry_(std::move(found.geometry)),

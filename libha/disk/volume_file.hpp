@@ -37,6 +37,9 @@ struct Superblocks {
 // other two are no whole superblocks at all. `name` stands for the volume in messages.
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name);
 
+// The uuid that the first superblock states now; nullopt: it cannot be read or is not whole.
+std::optional<Bits128> read_volume_uuid(BlockIo& io);
+
 // What the opener insists on.
 struct Wanted {
   std::string cluster;          // empty: any

@@ -3,3 +3,12 @@ target_include_directories(contract_disk PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(contract_disk PRIVATE wardom_disk)
 add_test(NAME contract.disk COMMAND contract_disk)
 set_tests_properties(contract.disk PROPERTIES TIMEOUT 60)
+
+add_executable(contract_keeper disk_main.cpp disk_keeper.cpp)
+target_include_directories(contract_keeper PRIVATE ${CMAKE_CURRENT_LIST_DIR})
+target_compile_definitions(contract_keeper PRIVATE
+                           WARDOM_KEEPER="$<TARGET_FILE:wardom-keeper>")
+target_link_libraries(contract_keeper PRIVATE wardom_disk wardom_keeper_client)
+add_dependencies(contract_keeper wardom-keeper)
+add_test(NAME contract.keeper COMMAND contract_keeper)
+set_tests_properties(contract.keeper PROPERTIES TIMEOUT 120)

@@ -1,0 +1,455 @@
+// wardom-keeper as a program: real processes, a real file, the daemon's real client.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+
+#include "disk_fixture.hpp"
+#include "libha/keeper_client/keeper_client.hpp"
+#include "libha/wire/decision.hpp"
+#include "libha/wire/slot.hpp"
+
+using namespace wardom;
+using namespace wardom::fixture;
+using namespace std::chrono_literals;
+using keeper_client::KeeperClient;
+
+namespace {
+
+constexpr auto kLimit = 15s;  // for anything to happen; reached only when the test fails
+
+Geometry quick_geometry() {
+  auto g = geometry();
+  g.t_f_ms = 2000;  // read back every 500 ms
+  g.w_ms = 0;       // D is 3 s
+  return g;
+}
+
+// One keeper process; its stderr is read line by line.
+class KeeperProcess {
+ public:
+  KeeperProcess(const std::string& config, const std::string& host, const std::string& run_dir)
+      : socket_(run_dir + "/keeper.sock") {
+    std::array<int, 2> pipe{};
+    REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
+    pid_ = ::fork();
+    REQUIRE(pid_ >= 0);
+    if (pid_ == 0) {
+      ::dup2(pipe[1], STDERR_FILENO);
+      ::execl(WARDOM_KEEPER, "wardom-keeper", "--config", config.c_str(), "--host", host.c_str(),
+              "--run-dir", run_dir.c_str(), nullptr);
+      ::_exit(126);
+    }
+    ::close(pipe[1]);
+    log_ = pipe[0];
+  }
+  ~KeeperProcess() {
+    if (pid_ > 0) end(SIGKILL);
+    ::close(log_);
+  }
+  KeeperProcess(const KeeperProcess&) = delete;
+  KeeperProcess& operator=(const KeeperProcess&) = delete;
+
+  // Reads on until a line contains the text; fails the test when none does.
+  std::string wait_for(const std::string& text) {
+    const auto until = std::chrono::steady_clock::now() + kLimit;
+    while (std::chrono::steady_clock::now() < until) {
+      const auto found = seen_.find(text);
+      const auto line_end = found == std::string::npos ? found : seen_.find('\n', found);
+      if (line_end != std::string::npos) return seen_.substr(found, line_end - found);
+      pollfd fd{log_, POLLIN, 0};
+      if (::poll(&fd, 1, 100) <= 0) continue;
+      std::array<char, 4096> buffer{};
+      const auto got = ::read(log_, buffer.data(), buffer.size());
+      if (got <= 0) break;
+      seen_.append(buffer.data(), static_cast<std::size_t>(got));
+    }
+    FAIL("no line with \"" << text << "\" in:\n" << seen_);
+    return {};
+  }
+  // Sends a signal and returns the exit code (or minus the signal that ended it).
+  int end(int signal) {
+    ::kill(pid_, signal);
+    return wait_exit();
+  }
+  int wait_exit() {
+    int status = 0;
+    REQUIRE(::waitpid(std::exchange(pid_, -1), &status, 0) > 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  // nullopt: it still runs.
+  std::optional<int> exit_within(std::chrono::milliseconds limit) {
+    const auto until = std::chrono::steady_clock::now() + limit;
+    while (std::chrono::steady_clock::now() < until) {
+      siginfo_t info{};
+      REQUIRE(::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0);
+      if (info.si_pid != 0) return wait_exit();
+      ::poll(nullptr, 0, 10);
+    }
+    return std::nullopt;
+  }
+  const std::string& socket() const { return socket_; }
+
+ private:
+  pid_t pid_{-1};
+  int log_{-1};
+  std::string seen_;
+  std::string socket_;
+};
+
+struct Site {
+  TemporaryDirectory directory;
+  std::string volume{directory.file("volume")};
+  std::string config{directory.file("wardom.toml")};
+
+  explicit Site(const std::string& cluster = "test", const std::string& uuid_line = "") {
+    std::ofstream out(config);
+    out << "[cluster]\nname = \"" << cluster << "\"\n[volume]\npath = \"" << volume << "\"\n"
+        << uuid_line << "[timing]\ndisk_interval = \"100ms\"\n[[domain]]\nname = \"d1\"\nid = 1\n";
+    for (int i : {1, 2, 3, 20})
+      out << "[[host]]\nname = \"n" << i << "\"\nid = " << i << "\ndomain = \"d1\"\n"
+          << "mgmt = \"10.0.0." << i << "\"\nstorage = \"10.1.0." << i << "\"\n";
+    out.close();
+  }
+  void format() const { REQUIRE(disk::format_volume(volume, quick_geometry()).has_value()); }
+  std::string run_dir(const std::string& name) const { return directory.file("run-" + name); }
+  wire::CellView slot(std::uint32_t host) const {
+    auto opened = disk::VolumeFile::open(volume, disk::Access::read_only, {});
+    REQUIRE(opened.has_value());
+    const Cell cell{Region::slot, host};
+    return disk::read_cells(*opened.value().io(), opened.value().geometry().volume_uuid,
+                            opened.value().layout(), std::span(&cell, 1))[0];
+  }
+};
+
+// A daemon's client whose events can be waited for.
+class Daemon {
+ public:
+  explicit Daemon(const std::string& socket)
+      : client_(socket, {[this](port::VolumeReady e) { put(ready_, std::move(e)); },
+                         [this](port::ReadDone e) { put(read_, std::move(e)); },
+                         [this](port::WriteDone e) { put(write_, std::move(e)); },
+                         [this](port::HeartbeatDone e) { put(heartbeat_, e); },
+                         [this](port::VolumeLost e) { put(lost_, std::move(e)); }}) {}
+  port::VolumeReady ready() { return get(ready_); }
+  port::HeartbeatDone heartbeat() { return get(heartbeat_); }
+  port::VolumeLost lost() { return get(lost_); }
+  port::ReadDone read(std::uint64_t ticket, std::vector<Cell> cells) {
+    client_.read(Ticket{ticket}, std::move(cells));
+    return get(read_);
+  }
+  port::WriteDone write(std::uint64_t ticket, Cell cell, wire::Bytes payload) {
+    client_.write(Ticket{ticket}, cell, std::move(payload));
+    return get(write_);
+  }
+  void publish(std::uint64_t progress) {
+    port::SelfView view;
+    view.progress = progress;
+    client_.publish(view);
+  }
+
+ private:
+  template <class Event>
+  void put(std::optional<Event>& place, Event event) {
+    const std::lock_guard lock(mutex_);
+    place = std::move(event);
+    changed_.notify_all();
+  }
+  template <class Event>
+  Event get(std::optional<Event>& place) {
+    std::unique_lock lock(mutex_);
+    REQUIRE(changed_.wait_for(lock, kLimit, [&] { return place.has_value(); }));
+    return *std::exchange(place, std::nullopt);
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<port::VolumeReady> ready_;
+  std::optional<port::ReadDone> read_;
+  std::optional<port::WriteDone> write_;
+  std::optional<port::HeartbeatDone> heartbeat_;
+  std::optional<port::VolumeLost> lost_;
+  KeeperClient client_;
+};
+
+// Until the slot's content satisfies `done`; read at intervals, since a disk tells nobody.
+template <class Done>
+Slot wait_for_slot(const Site& site, std::uint32_t host, Done done) {
+  const auto until = std::chrono::steady_clock::now() + kLimit;
+  while (std::chrono::steady_clock::now() < until) {
+    const auto view = site.slot(host);
+    if (view.state == wire::ExtentState::valid) {
+      const auto slot = wire::decode_slot(view.payload);
+      REQUIRE(slot.has_value());
+      if (done(slot.value())) return slot.value();
+    }
+    ::poll(nullptr, 0, 20);
+  }
+  FAIL("slot " << host << " did not become as expected");
+  return {};
+}
+
+// A slot as another machine would have left it.
+void write_slot(const Site& site, std::uint64_t sequence) {
+  auto opened = disk::VolumeFile::open(site.volume, disk::Access::read_write, {});
+  REQUIRE(opened.has_value());
+  Slot slot;
+  slot.state = SlotState::up;
+  slot.machine_id.bytes[0] = 42;
+  slot.host_name = "other";
+  wire::Head head;
+  head.volume = opened.value().geometry().volume_uuid;
+  head.cell = wire::slot_cell(HostId{1});
+  head.twin = sequence % 2 == 0 ? wire::kTwinA : wire::kTwinB;
+  head.writer = HostId{1};
+  head.incarnation = {6, {}};
+  head.sequence = Sequence{sequence};
+  const auto image = wire::encode_extent(head, wire::encode_slot(slot));
+  disk::Buffer buffer(image.size());
+  std::copy(image.begin(), image.end(), buffer.bytes().begin());
+  const auto at = *opened.value().layout().offset(head.cell, head.twin);
+  REQUIRE(opened.value().io()->write(at, std::as_const(buffer).bytes()).has_value());
+}
+
+}  // namespace
+
+TEST_CASE("keeper_serves_a_daemon_and_shows_its_life_in_the_slot") {
+  const Site site;
+  site.format();
+  KeeperProcess first(site.config, "n1", site.run_dir("1"));
+  KeeperProcess second(site.config, "n2", site.run_dir("2"));
+  {
+    Daemon daemon(first.socket());
+    const auto ready = daemon.ready();
+    CHECK(ready.self == HostId{1});
+    CHECK(ready.incarnation.number == 1);
+    CHECK(ready.geometry == quick_geometry());
+    CHECK(daemon.heartbeat().sequence > Sequence{0});
+    daemon.publish(17);
+    const auto slot =
+        wait_for_slot(site, 1, [](const Slot& s) { return s.daemon_progress == 17; });
+    CHECK(slot.host_name == "n1");
+    CHECK(slot.state == SlotState::up);
+    CHECK(slot.w_ms == 0);
+    wait_for_slot(site, 2, [](const Slot& s) { return s.state == SlotState::up; });
+
+    auto read = daemon.read(1, {{Region::slot, 2}, {Region::table, 1}, {Region::slot, 1},
+                                {Region::decision, 2}, {Region::slot, 99}});
+    CHECK(read.ticket == Ticket{1});
+    REQUIRE(read.cells.size() == 5);
+    CHECK(read.cells[0].status == port::CellStatus::valid);
+    CHECK(read.cells[0].writer == HostId{2});
+    CHECK(read.cells[1].status == port::CellStatus::empty);
+    CHECK(read.cells[2].cell.index == 1);
+    CHECK(read.cells[3].status == port::CellStatus::empty);
+    CHECK(read.cells[4].status == port::CellStatus::unreadable);
+
+    const auto payload = wire::encode_decision(Decision{LockVersion{4}, {}, {}}, 4096).value();
+    const auto written = daemon.write(2, {Region::decision, 1}, payload);
+    CHECK(written.acknowledged);
+    CHECK(written.sequence == Sequence{1});
+    read = daemon.read(3, {{Region::decision, 1}});
+    CHECK(read.cells[0].payload == payload);
+    for (Cell cell : {Cell{Region::decision, 2}, Cell{Region::slot, 1}, Cell{Region::table, 9},
+                      Cell{Region::ballot, 9}, Cell{Region::superblock, 0}}) {
+      const auto refused = daemon.write(4, cell, payload);
+      CHECK_FALSE(refused.acknowledged);
+      CHECK(refused.error.find("not this host's") != std::string::npos);
+    }
+    const auto large = daemon.write(5, {Region::decision, 1}, wire::Bytes(100'000));
+    CHECK_FALSE(large.acknowledged);
+  }
+  // The daemon is gone; the keeper is not.
+  wait_for_slot(site, 1, [](const Slot& s) { return s.daemon_progress == 0; });
+  CHECK(first.end(SIGTERM) == 0);
+  CHECK(second.end(SIGTERM) == 0);
+  CHECK(site.slot(1).state == wire::ExtentState::valid);
+}
+
+TEST_CASE("keeper_restart_keeps_the_incarnation") {
+  const Site site;
+  site.format();
+  Incarnation before;
+  Sequence sequence;
+  for (int signal : {SIGTERM, SIGKILL}) {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    Daemon daemon(keeper.socket());
+    const auto incarnation = daemon.ready().incarnation;
+    if (!before.is_none()) CHECK(incarnation == before);
+    before = incarnation;
+    const auto heartbeat = daemon.heartbeat().sequence;
+    CHECK(heartbeat > sequence);
+    sequence = heartbeat;
+    keeper.end(signal);
+    CHECK(daemon.lost().reason.size() > 0);
+  }
+  // A file of another boot is not trusted: a new number.
+  std::ifstream in(site.run_dir("1") + "/incarnation");
+  std::stringstream text;
+  text << in.rdbuf();
+  auto kept = text.str();
+  const auto boot = kept.find('\n') + 1;
+  kept[boot] = kept[boot] == '0' ? '1' : '0';
+  std::ofstream(site.run_dir("1") + "/incarnation") << kept;
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  Daemon daemon(keeper.socket());
+  const auto incarnation = daemon.ready().incarnation;
+  CHECK(incarnation.number == before.number + 1);
+  CHECK(incarnation.id != before.id);
+}
+
+TEST_CASE("keeper_stops_when_its_slot_changes_under_it") {
+  const Site site;
+  site.format();
+  KeeperProcess first(site.config, "n1", site.run_dir("1"));
+  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  KeeperProcess second(site.config, "n1", site.run_dir("2"));
+  for (auto* keeper : {&first, &second}) {
+    keeper->wait_for("changed under its owner");
+    CHECK(keeper->wait_exit() == 1);
+  }
+}
+
+TEST_CASE("keeper_refuses_a_slot_that_another_machine_writes") {
+  const Site site;
+  site.format();
+  write_slot(site, 10);
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  keeper.wait_for("waits for D");
+  write_slot(site, 11);
+  keeper.wait_for("two hosts have the same id");
+  CHECK(keeper.wait_exit() == 1);
+  CHECK(site.slot(1).sequence == Sequence{11});
+}
+
+TEST_CASE("keeper_takes_a_slot_after_silence_with_the_next_number") {
+  const Site site;
+  site.format();
+  write_slot(site, 10);
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  keeper.wait_for("joins as incarnation 7/");
+  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  CHECK(site.slot(1).sequence > Sequence{10});
+}
+
+TEST_CASE("keeper_stops_when_the_volume_is_formatted_under_it") {
+  const Site site;
+  site.format();
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  auto other = quick_geometry();
+  other.volume_uuid.bytes[0] = 0x77;
+  REQUIRE(disk::format_volume(site.volume, other).has_value());
+  keeper.wait_for("formatted or replaced");
+  CHECK(keeper.wait_exit() == 1);
+}
+
+TEST_CASE("keeper_says_why_it_cannot_start") {
+  struct Case {
+    std::string cluster, uuid_line, host;
+    bool formatted;
+    std::string says;
+    int code;
+  };
+  const std::vector<Case> cases{
+      {"test", "", "n1", false, "not a Wardom state volume", 1},
+      {"other", "", "n1", true, "belongs to cluster \"test\"", 1},
+      {"test", "uuid = \"ffffffff-0000-0000-0000-000000000001\"\n", "n1", true, "holds volume", 1},
+      {"test", "", "n20", true, "host ids up to 8", 1},
+      {"test", "", "n7", true, "no [[host]] has the name \"n7\"", 2},
+      {"test", "colour = 1\n", "n1", true, "colour", 2},
+  };
+  for (const auto& c : cases) {
+    const Site site(c.cluster, c.uuid_line);
+    if (c.formatted) {
+      site.format();
+    } else {
+      std::ofstream(site.volume) << "";
+      REQUIRE(::truncate(site.volume.c_str(), 8 << 20) == 0);
+    }
+    KeeperProcess keeper(site.config, c.host, site.run_dir("1"));
+    keeper.wait_for(c.says);
+    CHECK(keeper.wait_exit() == c.code);
+  }
+}
+
+TEST_CASE("keeper_waits_for_a_volume_that_cannot_be_reached") {
+  const Site site;
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  keeper.wait_for("cannot open");
+  Daemon daemon(keeper.socket());
+  CHECK(daemon.lost().reason.find("no volume yet") != std::string::npos);
+  site.format();
+  keeper.wait_for("joins as incarnation 1/");
+  CHECK(daemon.ready().self == HostId{1});
+}
+
+TEST_CASE("keeper_works_with_a_damaged_superblock_and_says_so") {
+  const Site site;
+  site.format();
+  const int fd = ::open(site.volume.c_str(), O_WRONLY);
+  REQUIRE(::pwrite(fd, "xxxx", 4, 64) == 4);
+  ::fsync(fd);
+  ::close(fd);
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  keeper.wait_for("superblock copy 0");
+  keeper.wait_for("joins as incarnation 1/");
+}
+
+TEST_CASE("keeper_runs_once_per_run_directory") {
+  const Site site;
+  site.format();
+  KeeperProcess first(site.config, "n1", site.run_dir("1"));
+  first.wait_for("joins");
+  KeeperProcess second(site.config, "n1", site.run_dir("1"));
+  second.wait_for("another wardom-keeper");
+  CHECK(second.wait_exit() == 1);
+  CHECK_FALSE(first.exit_within(200ms).has_value());
+}
+
+namespace {
+
+// Greets from a process of its own; returns its exit code: 0 Ready, 1 Refused, 2 neither.
+int greet_from_another_process(const std::string& socket) {
+  const pid_t pid = ::fork();
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    socket.copy(address.sun_path, socket.size());
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) ::_exit(2);
+    const auto hello = wire::encode_frame(wire::DaemonMessage{wire::Hello{::getpid(), 1}});
+    if (::write(fd, hello.data(), hello.size()) < 0) ::_exit(2);
+    std::array<std::uint8_t, 512> answer{};
+    const auto got = ::read(fd, answer.data(), answer.size());
+    ::_exit(got < 5 ? 2 : answer[4] == 65 ? 0 : answer[4] == 69 ? 1 : 2);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  return WEXITSTATUS(status);
+}
+
+}  // namespace
+
+TEST_CASE("keeper_serves_one_daemon_at_a_time") {
+  const Site site;
+  site.format();
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  {
+    Daemon daemon(keeper.socket());
+    daemon.ready();
+    CHECK(greet_from_another_process(keeper.socket()) == 1);
+    CHECK(daemon.heartbeat().sequence > Sequence{0});  // not disturbed
+  }
+  keeper.wait_for("is gone");
+  CHECK(greet_from_another_process(keeper.socket()) == 0);
+}
