@@ -12,6 +12,25 @@ constexpr Duration kLookInterval = std::chrono::seconds{2};
 
 std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
+const char* remedy_for(HostState state) {
+  switch (state) {
+    case HostState::dead:
+      return "repair it and power it on: it returns by itself, without its old guests";
+    case HostState::daemon_down: return "start wardomd there";
+    case HostState::mgmt_lost:
+    case HostState::storage_lost: return "look at its cable, port and switch of that network";
+    case HostState::isolated:
+    case HostState::split: return "look at both networks between it and this host";
+    case HostState::storage_cut: return "look at wardom-keeper and at the storage path there";
+    case HostState::suspect: return "look at the host and at its BMC";
+    case HostState::unknown: return "start wardomd there, or look at the network";
+    case HostState::alive:
+    case HostState::maintenance:
+    case HostState::left: break;
+  }
+  return "nothing to do";
+}
+
 }  // namespace
 
 Member::Member(MemberSettings settings)
@@ -374,7 +393,7 @@ std::vector<Problem> Member::problems(Instant now) const {
     const auto state = view.judged.state;
     if (state != HostState::alive && state != HostState::left && state != HostState::maintenance)
       list.push_back({std::string(to_text(state)) + ": " + view.judged.because,
-                      host_text(view.host), "run `wardomctl why` on it"});
+                      host_text(view.host), remedy_for(state)});
     if (evidence_.of(view.host).power.distrusted)
       list.push_back({"its BMC read off beside a life sign and is distrusted",
                       host_text(view.host), "check that bmc in wardom.toml names the right BMC"});

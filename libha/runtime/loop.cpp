@@ -235,7 +235,8 @@ void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orde
   if (const auto* please = std::get_if<core::PleaseAssign>(&decoded.value())) {
     if (please->from == message.from) member_.step(*please, now, orders);
   } else if (message.from != options_.member.self) {
-    keep(std::get<wire::StepMessage>(decoded.value()));
+    const auto& step = std::get<wire::StepMessage>(decoded.value());
+    if (book_.learn(step)) events_.step(step);
   }
 }
 
@@ -289,10 +290,6 @@ void Loop::act(const core::GuestAct& act) {
   }
 }
 
-void Loop::keep(const wire::StepMessage& step) {
-  if (book_.add(step)) events_.step(step);
-}
-
 void Loop::tell(const core::Note& note, core::Now now) {
   const WallTime at = note.at.ms != 0 ? note.at : now.wall;
   book_.add(note, now.wall);
@@ -300,7 +297,7 @@ void Loop::tell(const core::Note& note, core::Now now) {
   if (note.recovery.is_zero() || note.step.empty()) return;
   const wire::StepMessage step{options_.member.self, note.recovery, at,        note.host,
                                note.guest,           note.source,   note.step, note.text};
-  keep(step);
+  if (book_.add(step)) events_.step(step);
   if (!ports_.ring.send(wire::encode_ring_message(options_.key, step))) ++ring_dropped_;
 }
 

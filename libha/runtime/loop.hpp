@@ -60,7 +60,7 @@ class Loop {
   Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events);
 
   // A step that an earlier daemon has kept. Before the first turn.
-  void remember(const wire::StepMessage& step) { book_.add(step); }
+  void remember(const wire::StepMessage& step) { book_.learn(step); }
   void turn(std::deque<Arrival> arrivals);
   // When turn() must run again although nothing arrived.
   Instant deadline() const { return own_inputs_.empty() ? member_.next_deadline() : Instant{}; }
@@ -82,7 +82,6 @@ class Loop {
   void send_beat(const Beat& beat);
   void act(const core::GuestAct& act);
   void tell(const core::Note& note, core::Now now);
-  void keep(const wire::StepMessage& step);
   void take_description(const port::ActDone& done, core::Now now, core::Orders& orders);
   void describe_own();
   void failed_write(Ticket ticket, Cell cell, const std::string& error);

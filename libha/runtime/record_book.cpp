@@ -5,8 +5,12 @@
 namespace wardom::runtime {
 namespace {
 
+// Kept in the order of time, also when a peer's word comes late.
 void push(std::deque<Fact>& chain, Fact fact) {
-  chain.push_back(std::move(fact));
+  const auto place =
+      std::upper_bound(chain.begin(), chain.end(), fact,
+                       [](const Fact& a, const Fact& b) { return a.at < b.at; });
+  chain.insert(place, std::move(fact));
   if (chain.size() > kMaxChain) chain.pop_front();
 }
 
@@ -26,11 +30,20 @@ WallTime Recovery::first_sign() const {
   return steps.empty() ? WallTime{} : steps.front().at;
 }
 
+void RecordBook::chain(HostId host, const GuestId& guest, const Fact& fact) {
+  if (host != kNoHost) push(hosts_[host], fact);
+  if (!guest.is_zero() && (guests_.size() < kMaxChains || guests_.contains(guest)))
+    push(guests_[guest], fact);
+}
+
 void RecordBook::add(const core::Note& note, WallTime now) {
-  const WallTime at = note.at.ms != 0 ? note.at : now;
-  if (note.host != kNoHost) push(hosts_[note.host], {at, note.source, note.text});
-  if (!note.guest.is_zero() && (guests_.size() < kMaxChains || guests_.contains(note.guest)))
-    push(guests_[note.guest], {at, note.source, note.text});
+  chain(note.host, note.guest, {note.at.ms != 0 ? note.at : now, note.source, note.text});
+}
+
+bool RecordBook::learn(const wire::StepMessage& step) {
+  if (!add(step)) return false;
+  chain(step.host, step.guest, {step.at, step.source, step.text});
+  return true;
 }
 
 bool RecordBook::add(const wire::StepMessage& step) {

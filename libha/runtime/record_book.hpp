@@ -38,8 +38,11 @@ class RecordBook {
  public:
   // A fact about a host or guest, for its chain.
   void add(const core::Note& note, WallTime now);
-  // A step of a recovery, told here or by a peer. false: known already, or beyond the limit.
+  // A step of a recovery that this host took. false: known already, or beyond the limit.
   bool add(const wire::StepMessage& step);
+  // The same, told by a peer or by an earlier daemon: it also enters the chains of its host and
+  // guest, since no note of this daemon has.
+  bool learn(const wire::StepMessage& step);
 
   const std::deque<Fact>& about(HostId host) const;
   const std::deque<Fact>& about(const GuestId& guest) const;
@@ -49,6 +52,8 @@ class RecordBook {
   std::vector<const Recovery*> all() const;  // oldest first
 
  private:
+  void chain(HostId host, const GuestId& guest, const Fact& fact);
+
   std::map<HostId, std::deque<Fact>> hosts_;
   std::map<GuestId, std::deque<Fact>> guests_;
   std::map<RecoveryId, Recovery> recoveries_;
