@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""Hosts that are silent but not proved dead: proof is made where it can be, else nothing starts.
+
+Run as root: /usr/bin/python3 test/lab/test_scenarios_silence.py
+"""
+
+from __future__ import annotations
+
+import unittest
+
+from scenario_support import ScenarioCase, eventually
+
+WATCH_S = 10.0
+
+
+class Silence(ScenarioCase):
+    def assert_powered_off_and_recovered(self, victim: str) -> None:
+        where = self.await_recovery(victim)
+        self.assertFalse(self.cluster.is_powered(victim), "its guests start only when it is off")
+        asked = self.cluster.others(victim)[0]
+        line = self.assert_timeline(asked, victim, where)
+        self.assertIn("power-off", [step["what"] for step in line["steps"]])
+        off = next(e["t_ms"] for e in self.cluster.events(self.began_ms, "host dead")
+                   if e["host"] == victim)
+        for event in self.cluster.starts(self.began_ms):
+            self.assertGreater(event["t_ms"], off)
+
+    def assert_suspect_for_long(self, victim: str) -> None:
+        """Nothing starts, the state stays, the problem is named, `why` has the BMC's silence."""
+        asked = self.cluster.others(victim)
+        self.await_state(victim, "suspect", *asked)
+        self.await_problem(asked[0], victim, "not proved dead")
+        eventually("`why` tells that the BMC gives no power state", lambda: any(
+            "BMC reads unknown" in fact["what"]
+            for fact in self.cluster.ctl(asked[0], "why", victim)["chain"]),
+                   explain=lambda: self.cluster.ctl(asked[0], "why", victim))
+
+        def still_suspect() -> None:
+            for host in asked:
+                self.assertEqual(self.cluster.state(host, victim), "suspect")
+
+        self.quiet_watch(WATCH_S, also=still_suspect)
+        self.assert_untouched(set(self.before) - set(self.guests_of(victim)))
+
+    def test_hang(self) -> None:
+        self.cluster.lab("hang", "n3")
+        self.assert_powered_off_and_recovered("n3")
+
+    def test_hang_of_the_decider(self) -> None:
+        self.cluster.lab("hang", "n1")
+        self.assert_powered_off_and_recovered("n1")
+
+    def test_both_cables_out(self) -> None:
+        """Without the storage link there is no disk heartbeat either: as silent as a hang."""
+        self.cluster.lab("link", "n3", "storage", "down")
+        self.cluster.lab("link", "n3", "mgmt", "down")
+        self.assert_powered_off_and_recovered("n3")
+
+    def test_hang_without_bmc(self) -> None:
+        self.cluster.lab("bmc", "n3", "down")
+        self.cluster.lab("hang", "n3")
+        self.assert_suspect_for_long("n3")
+        self.cluster.lab("resume", "n3")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_all_untouched()
+
+    def test_pulled_power_cord(self) -> None:
+        """The BMC dies with the host. As soon as it answers again there is proof."""
+        self.cluster.lab("pull", "n1")
+        self.assert_suspect_for_long("n1")
+        self.cluster.lab("bmc", "n1", "up")
+        where = self.await_recovery("n1")
+        self.assert_timeline("n2", "n1", where)
+
+    def test_two_hosts_silent_at_once(self) -> None:
+        """The one that is left has no majority: nobody decides, nothing starts, nothing is shot."""
+        self.cluster.lab("hang", "n2")
+        self.cluster.lab("hang", "n3")
+        self.await_state("n2", "suspect", "n1")
+        self.await_state("n3", "suspect", "n1")
+        self.quiet_watch(WATCH_S)
+        self.assertIsNone(self.cluster.status("n1")["decider"])
+        for host in ("n2", "n3"):
+            self.assertTrue(self.cluster.is_powered(host))
+            self.cluster.lab("resume", host)
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_all_untouched()
+
+
+class LyingBmc(ScenarioCase):
+    """The BMC reads off although its host runs."""
+
+    def lie(self) -> None:
+        self.cluster.lab("bmc", "n3", "lie")
+        for asked in ("n1", "n2"):
+            eventually(f"{asked} has read the lie", lambda:
+                       self.cluster.host_view(asked, "n3").get("power") == "off")
+        self.quiet_watch(3.0, also=self.assert_nobody_dead)
+        self.assertEqual(self.cluster.state("n1", "n3"), "alive")
+        self.assert_all_untouched()
+
+    def test_it_is_distrusted(self) -> None:
+        self.lie()
+        self.await_problem("n1", "n3", "distrusted")
+        self.cluster.lab("bmc", "n3", "up")
+
+    def test_its_host_isolated(self) -> None:
+        self.lie()
+        self.cluster.lab("split", "n3|n1,n2")
+        self.await_state("n3", "isolated", "n1", "n2")
+        self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
+        self.assert_all_untouched()
+
+    def test_its_host_silent_everywhere(self) -> None:
+        """Links and disk heartbeat gone, BMC off, and yet the host runs its guests."""
+        self.lie()
+        self.cluster.lab("link", "n3", "storage", "down")
+        self.cluster.lab("link", "n3", "mgmt", "down")
+        self.await_state("n3", "suspect", "n1", "n2")
+        self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
+        self.await_problem("n1", "n3", "not proved dead")
+        self.cluster.lab("heal")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_all_untouched()
+
+    def test_a_power_off_that_it_only_acknowledges(self) -> None:
+        """A hung host whose BMC takes the power-off and does nothing, then reads off."""
+        self.lie()
+        self.cluster.lab("hang", "n3")
+        self.await_state("n3", "suspect", "n1", "n2")
+        self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
+        self.assertTrue(self.cluster.is_powered("n3"))
+        self.cluster.lab("resume", "n3")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_all_untouched()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
