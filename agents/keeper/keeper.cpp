@@ -238,22 +238,29 @@ void Keeper::judge_read_back(const ReadBack& back) {
 
 // Both extents are looked at, not only the newer one: two owners that beat in step would each find
 // its own write on top for ever.
+//
+// An earlier incarnation's write may be the last one of this machine's previous boot, landing late:
+// it counts when it is followed by another.
 void Keeper::judge_foreign(const wire::Extent& extent) {
   if (extent.state != wire::ExtentState::valid || extent.head.sequence <= running_->found ||
       extent.head.incarnation == running_->incarnation || running_->contested_until)
     return;
+  Running& r = *running_;
+  const auto seen = std::exchange(r.stranger, extent.head.sequence);
+  const bool earlier = extent.head.incarnation.number < r.incarnation.number;
+  if (earlier && (seen == Sequence{} || seen == extent.head.sequence)) return;
   const auto other = wire::decode_slot(extent.payload);
-  log(Severity::error, "slot " + std::to_string(options_.self.value) + " changed under its owner: incarnation " +
-                          to_text(extent.head.incarnation) + " of \"" +
-                          (other ? other.value().host_name : std::string("?")) +
-                          "\" writes it too; two machines have host id " +
-                          std::to_string(options_.self.value) +
-                          ", or one image was cloned with its machine id: give each its own; "
-                          "stops");
+  const auto id = std::to_string(options_.self.value);
+  const auto name = other ? other.value().host_name : std::string("?");
+  log(Severity::error, "slot " + id + " changed under its owner: incarnation " +
+                           to_text(extent.head.incarnation) + " of \"" + name +
+                           "\" writes it too; two machines have host id " + id +
+                           ", or one image was cloned with its machine id: give each its own; "
+                           "stops");
   server_.drop_daemon("another machine writes this host's slot");
   // Whoever finds out first must not leave the field to the other, who may not know yet: it beats
-  // on until the other's next read-back has come.
-  running_->contested_until = raw_now() + running_->patience + 2 * options_.disk_interval;
+  // on until the other's next two read-backs have come.
+  r.contested_until = raw_now() + 2 * r.patience + 2 * options_.disk_interval;
 }
 
 bool Keeper::reopen_if_dead(Instant now) {

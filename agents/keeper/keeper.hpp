@@ -40,6 +40,7 @@ class Keeper {
     Sequence found;             // newest in the slot at the join; ours are all above it
     Sequence acknowledged;      // newest heartbeat
     std::optional<Instant> failing_since;
+    Sequence stranger;          // of an earlier incarnation, seen once; may be a late write
     std::optional<Instant> contested_until;  // another owner was found; then stop
   };
   // What the own slot, and the volume's first superblock, say some time after a write.
