@@ -1,0 +1,95 @@
+// Writes the seeds of every fuzz target: DIRECTORY/TARGET/NAME. Built and run by the build, so that
+// the corpus always fits the format.
+#include <filesystem>
+#include <fstream>
+
+#include "libha/wire/beat.hpp"
+#include "libha/wire/decision.hpp"
+#include "libha/wire/envelope.hpp"
+#include "libha/wire/keeper_protocol.hpp"
+#include "libha/wire/slot.hpp"
+#include "libha/wire/superblock.hpp"
+#include "libha/wire/table.hpp"
+#include "wire_samples.hpp"
+
+using namespace wardom;
+using namespace wardom::wire;
+
+namespace {
+
+std::filesystem::path root;
+
+void seed(const std::string& target, const std::string& name, const Bytes& bytes) {
+  std::filesystem::create_directories(root / target);
+  std::ofstream file(root / target / name, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+}
+
+void seed_cells() {
+  Head head;
+  head.volume = samples::bits(77);
+  head.cell = {Region::table, 1};
+  head.writer = HostId{1};
+  head.incarnation = samples::incarnation(2);
+  head.sequence = Sequence{3};
+  for (std::size_t size : {std::size_t{0}, std::size_t{300}, std::size_t{1000}, std::size_t{9000}})
+    seed("cell", std::to_string(size), encode_extent(head, Bytes(size, 5)));
+  seed("cell", "empty", Bytes(kBlockBytes));
+}
+
+void seed_records() {
+  seed("superblock", "lab", encode_superblock(samples::geometry()));
+  seed("slot", "up", encode_slot(samples::slot()));
+  seed("slot", "new", encode_slot(Slot{}));
+  Decision decision;
+  seed("decision", "empty", encode_decision(decision, 4096).value());
+  decision.verdicts = {samples::verdict()};
+  decision.assignments = {samples::assignment(), samples::assignment()};
+  seed("decision", "full", encode_decision(decision, 4096).value());
+  HostTable table;
+  seed("table", "empty", encode_table(table, 4096).value());
+  table.guests = {samples::guest(1), samples::guest(2)};
+  const auto packed = encode_table(table, 4096).value();
+  seed("table", "two", packed);
+}
+
+void seed_protocol() {
+  const auto daemon = [](const std::string& name, const DaemonMessage& message) {
+    const auto frame = encode_frame(message);
+    seed("keeper_protocol", name + "-stream", frame);
+    seed("keeper_protocol", name, Bytes(frame.begin() + 4, frame.end()));
+  };
+  const auto keeper = [](const std::string& name, const KeeperMessage& message) {
+    const auto frame = encode_frame(message);
+    seed("keeper_protocol", name, Bytes(frame.begin() + 4, frame.end()));
+  };
+  daemon("hello", Hello{1, 2});
+  daemon("read", ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}});
+  daemon("write", WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(50, 6)});
+  daemon("publish", PublishRequest{});
+  keeper("ready", ReadyMessage{HostId{1}, {}, {}, samples::geometry()});
+  CellView view;
+  view.payload = Bytes(20, 1);
+  view.error = "why";
+  keeper("read-answer", ReadAnswer{Ticket{7}, true, {view, view}});
+  keeper("write-answer", WriteAnswer{Ticket{8}, {}, true, Sequence{1}, ""});
+  keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2});
+  keeper("refused", RefusedMessage{"no"});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  root = argv[1];
+  const Key key{{}};
+  auto beat = samples::beat();
+  beat.link = Link::mgmt;
+  seed("beat", "good", encode_beat(key, beat, HostId{9}));
+  seed("envelope", "good", seal(key, MessageKind{3}, Bytes(40, 1)));
+  seed_cells();
+  seed_records();
+  seed_protocol();
+  return 0;
+}
