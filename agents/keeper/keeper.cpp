@@ -64,7 +64,8 @@ void Keeper::open_signals() {
 void Keeper::wait(Instant until) {
   std::vector<pollfd> fds{{signals_, POLLIN, 0}, {completions_.fd(), POLLIN, 0}};
   server_.add_to(fds);
-  const auto left = std::clamp(until - raw_now(), Duration::zero(), Duration{std::chrono::hours{1}});
+  const auto left =
+      std::clamp(until - raw_now(), Duration::zero(), Duration{std::chrono::hours{1}});
   const timespec timeout{static_cast<time_t>(left / std::chrono::seconds{1}),
                          static_cast<long>((left % std::chrono::seconds{1}).count())};
   if (::ppoll(fds.data(), fds.size(), &timeout, nullptr) <= 0) return;

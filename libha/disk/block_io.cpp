@@ -17,7 +17,8 @@ namespace {
 
 class DirectFile final : public BlockIo {
  public:
-  DirectFile(std::string path, int fd, Offset size) : path_(std::move(path)), fd_(fd), size_(size) {}
+  DirectFile(std::string path, int fd, Offset size)
+      : path_(std::move(path)), fd_(fd), size_(size) {}
   ~DirectFile() override { ::close(fd_); }
   DirectFile(const DirectFile&) = delete;
   DirectFile& operator=(const DirectFile&) = delete;

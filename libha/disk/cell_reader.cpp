@@ -49,9 +49,12 @@ CellView unknown_cell(const Cell& cell) {
 
 // A cell whose extents are one block each, found at `at` in a batch.
 CellView view_in(const Place& place, const Cell& cell, wire::View pair) {
-  const Extent a = wire::decode_extent(pair.first(kBlockBytes), place.expected(cell, wire::kTwinA));
-  const Extent b =
-      wire::decode_extent(pair.subspan(kBlockBytes, kBlockBytes), place.expected(cell, wire::kTwinB));
+  const auto twin = [&](Twin t) {
+    return wire::decode_extent(pair.subspan(t.value * kBlockBytes, kBlockBytes),
+                               place.expected(cell, t));
+  };
+  const Extent a = twin(wire::kTwinA);
+  const Extent b = twin(wire::kTwinB);
   return to_view(cell, a, b, {});
 }
 

@@ -28,7 +28,8 @@ void CellStore::recover(const Cell& cell, const CellExtents& found) {
 void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done) {
   const auto found = cells_.find(cell);
   if (found == cells_.end())
-    return done(refused(wire::to_text(cell) + ": not a cell of this host; every cell has one writer"));
+    return done(refused(wire::to_text(cell) +
+                        ": not a cell of this host; every cell has one writer"));
   Care& care = found->second;
   const auto room = wire::extent_payload(volume_.layout().blocks(cell.region));
   if (payload.size() > room)

@@ -184,7 +184,8 @@ Result<Contents> inspect(const std::string& path) {
   if (!contents.what.empty()) return contents;
   const Offset whole = io->size() / wire::kBlockBytes * wire::kBlockBytes;
   const Offset head = std::min(kLook, whole);
-  for (auto [from, to] : {std::pair{Offset{0}, head}, std::pair{std::max(head, whole - head), whole}}) {
+  const std::pair<Offset, Offset> ends[] = {{0, head}, {std::max(head, whole - head), whole}};
+  for (const auto& [from, to] : ends) {
     const auto zero = zero_within(*io, from, to);
     if (!zero) return failure(zero.error().message);
     if (!zero.value()) contents.what = "unknown data (not zeros)";

@@ -104,8 +104,8 @@ TEST_CASE("extent_with_any_bit_flipped_is_not_valid") {
   }
 }
 
-// A write may stop at any sector, and its sectors may land in any order: every single boundary, from
-// the front and from the back, over an older image of another size.
+// A write may stop at any sector, and its sectors may land in any order: every single boundary,
+// from the front and from the back, over an older image of another size.
 TEST_CASE("extent_torn_at_any_sector_is_never_valid") {
   for (std::size_t old_size : {std::size_t{0}, std::size_t{500}, extent_payload(3)}) {
     const std::size_t size = extent_payload(2) + 100;

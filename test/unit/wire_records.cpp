@@ -137,7 +137,8 @@ TEST_CASE("table_of_many_like_guests_packs_well") {
     auto guest = samples::guest(static_cast<std::uint8_t>(i + 1));
     guest.xml.clear();
     for (int line = 0; line < 60; ++line)
-      guest.xml += "<disk type='file'><source file='/vm/" + std::to_string(i * line) + "'/></disk>\n";
+      guest.xml += "<disk type='file'><source file='/vm/" + std::to_string(i * line) +
+                   "'/></disk>\n";
     table.guests.push_back(guest);
   }
   CHECK(encode_table(table, kRoom).has_value());

@@ -89,7 +89,8 @@ inline Assignment assignment() {
   a.cause = Cause::verdict;
   a.from = HostId{2};
   a.from_incarnation = incarnation(4);
-  a.ended = {{HostId{2}, incarnation(4), Generation{5}}, {HostId{1}, incarnation(1), Generation{2}}};
+  a.ended = {{HostId{2}, incarnation(4), Generation{5}},
+             {HostId{1}, incarnation(1), Generation{2}}};
   a.recovery = RecoveryId{bits(40)};
   a.priority = -20;
   return a;
