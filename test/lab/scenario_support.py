@@ -213,8 +213,9 @@ class Cluster:
         eventually("all service managers answer", self.managers_answer, explain=self.picture)
         for host in self.host_names:
             for service, state in self.services(host).items():
-                self.ask_manager(host, "resume", service)
-                if not state["running"]:
+                if state["running"]:
+                    self.ask_manager(host, "resume", service)
+                elif not state["wanted"]:
                     self.ask_manager(host, "start", service)
         eventually("all hosts alive in all eyes", self.all_alive, explain=self.picture)
 
