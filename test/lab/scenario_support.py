@@ -217,7 +217,15 @@ class Cluster:
                     self.ask_manager(host, "resume", service)
                 elif not state["wanted"]:
                     self.ask_manager(host, "start", service)
-        eventually("all hosts alive in all eyes", self.all_alive, explain=self.picture)
+        eventually("all hosts alive in all eyes", self.all_alive_or_powered_on,
+                   explain=self.picture)
+
+    def all_alive_or_powered_on(self) -> bool:
+        """A decider that still holds a booting host for a hung one powers it off once more."""
+        for host in self.host_names:
+            if not self.is_powered(host):
+                self.lab("power", host, "on")
+        return self.all_alive()
 
     def managers_answer(self) -> bool:
         try:
@@ -245,14 +253,22 @@ class Cluster:
             if self.at_home(guest, truth):
                 continue
             home = self.record.home_of(guest).name
+            if truth[guest]["running_on"] not in ([], [home]):
+                eventually(f"{home} has cleaned its stale definition of {guest}",
+                           lambda: guest not in self.defined(home), explain=self.picture)
             for host in self.host_names:
                 self.run(host, "wardomctl", "guest", "unprotect", guest)
                 self.run(host, "virsh", "destroy", guest)
                 self.run(host, "virsh", "undefine", guest)
+            eventually(f"everybody knows that {guest} is not protected", lambda: not any(
+                self.guest_view(host, guest) for host in self.host_names), explain=self.picture)
             self.must(home, "virsh", "define", GUEST_XML.format(guest))
             self.must(home, "virsh", "start", guest)
             self.must(home, "wardomctl", "guest", "protect", guest)
         eventually("all guests count at home", self.all_at_home, explain=self.picture)
+
+    def defined(self, host: str) -> list[str]:
+        return self.must(host, "virsh", "list", "--all", "--name").split()
 
     def all_at_home(self) -> bool:
         truth = self.truth()
