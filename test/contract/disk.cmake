@@ -1,14 +1,14 @@
-add_executable(contract_disk disk_main.cpp disk_store.cpp disk_volume.cpp)
+add_executable(contract_disk disk_store.cpp disk_volume.cpp)
 target_include_directories(contract_disk PRIVATE ${CMAKE_CURRENT_LIST_DIR})
-target_link_libraries(contract_disk PRIVATE wardom_disk)
+target_link_libraries(contract_disk PRIVATE wardom_disk wardom_catch_main)
 add_test(NAME contract.disk COMMAND contract_disk)
 set_tests_properties(contract.disk PROPERTIES TIMEOUT 60)
 
-add_executable(contract_keeper disk_main.cpp disk_keeper.cpp)
+add_executable(contract_keeper disk_keeper.cpp)
 target_include_directories(contract_keeper PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 target_compile_definitions(contract_keeper PRIVATE
                            WARDOM_KEEPER="$<TARGET_FILE:wardom-keeper>")
-target_link_libraries(contract_keeper PRIVATE wardom_disk wardom_keeper_client)
+target_link_libraries(contract_keeper PRIVATE wardom_disk wardom_keeper_client wardom_catch_main)
 add_dependencies(contract_keeper wardom-keeper)
 add_test(NAME contract.keeper COMMAND contract_keeper)
 set_tests_properties(contract.keeper PROPERTIES TIMEOUT 120)

@@ -1,2 +1,2 @@
-include(${CMAKE_CURRENT_LIST_DIR}/net_main.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/adapter_suite.cmake)
 wardom_adapter_test(net)
