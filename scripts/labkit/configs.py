@@ -69,6 +69,7 @@ def write_host(lab: Lab, host: Host) -> None:
     disk, upper = directory / "disk", directory / "upper"
     for name in OWN_DIRECTORIES:
         (disk / name).mkdir(parents=True)
+    (disk / "etc/libvirt/qemu").mkdir()  # as packages do; libvirtd makes it at the first define
     etc = upper / "etc"
     etc.mkdir()
     put(etc / "hostname", f"{host.name}\n")

@@ -13,7 +13,7 @@ import unittest
 
 from scenario_support import ScenarioCase, eventually
 
-WATCH_S = 3.0
+WATCH_S = 2.0
 
 
 class LinkDown(ScenarioCase):
@@ -111,7 +111,7 @@ class Split(ScenarioCase):
                    == [pair[0]] * 2, explain=self.cluster.picture)
         self.assertIsNone(self.cluster.status(alone)["decider"])
         self.await_problem(pair[0], alone, "isolated")
-        self.quiet_watch(5.0, also=self.assert_nobody_dead)
+        self.quiet_watch(3.0, also=self.assert_nobody_dead)
         self.assert_all_untouched()
         self.cluster.lab("heal")
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
@@ -130,7 +130,7 @@ class Split(ScenarioCase):
             for about in self.cluster.others(asked):
                 self.await_state(about, "isolated", asked)
             self.assertIsNone(self.cluster.status(asked)["decider"])
-        self.quiet_watch(5.0, also=self.assert_nobody_dead)
+        self.quiet_watch(3.0, also=self.assert_nobody_dead)
         self.assert_all_untouched()
 
 

@@ -10,7 +10,7 @@ import unittest
 
 from scenario_support import ScenarioCase, eventually
 
-WATCH_S = 2.5
+WATCH_S = 2.0
 
 # Not protected and without disks: all that the hook needs to see of a guest is its name and UUID.
 UNPROTECTED = """\

@@ -11,6 +11,7 @@ import unittest
 from scenario_support import ScenarioCase, eventually
 
 WATCH_S = 10.0
+LIE_WATCH_S = 5.0
 
 
 class Silence(ScenarioCase):
@@ -85,7 +86,7 @@ class Silence(ScenarioCase):
         self.cluster.lab("hang", "n3")
         self.await_state("n2", "suspect", "n1")
         self.await_state("n3", "suspect", "n1")
-        self.quiet_watch(WATCH_S)
+        self.quiet_watch(5.0)
         self.assertIsNone(self.cluster.status("n1")["decider"])
         for host in ("n2", "n3"):
             self.assertTrue(self.cluster.is_powered(host))
@@ -118,7 +119,7 @@ class LyingBmc(ScenarioCase):
         self.lie()
         self.cluster.lab("split", "n3|n1,n2")
         self.await_state("n3", "isolated", "n1", "n2")
-        self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
+        self.quiet_watch(LIE_WATCH_S, also=self.assert_nobody_dead)
         self.assert_all_untouched()
 
     def test_its_host_silent_everywhere(self) -> None:
@@ -127,7 +128,7 @@ class LyingBmc(ScenarioCase):
         self.cluster.lab("link", "n3", "storage", "down")
         self.cluster.lab("link", "n3", "mgmt", "down")
         self.await_state("n3", "suspect", "n1", "n2")
-        self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
+        self.quiet_watch(LIE_WATCH_S, also=self.assert_nobody_dead)
         self.await_problem("n1", "n3", "not proved dead")
         self.cluster.lab("heal")
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
@@ -139,7 +140,7 @@ class LyingBmc(ScenarioCase):
         self.lie()
         self.cluster.lab("hang", "n3")
         self.await_state("n3", "suspect", "n1", "n2")
-        self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
+        self.quiet_watch(LIE_WATCH_S, also=self.assert_nobody_dead)
         self.assertTrue(self.cluster.is_powered("n3"))
         self.cluster.lab("resume", "n3")
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
