@@ -1,6 +1,7 @@
 #include "libha/core/board.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "libha/core/guest_life.hpp"
 
@@ -20,13 +21,14 @@ const char* to_text(GuestPhase phase) {
 }
 
 const Claim* GuestFacts::newest() const {
+  const auto rank = [](const Claim& claim) {
+    const auto phase = claim.entry->phase;
+    const bool refused = phase == GuestPhase::refused || phase == GuestPhase::assigned;
+    return std::tuple(!refused, claim.entry->generation, is_active(phase));
+  };
   const Claim* best = nullptr;
-  for (const auto& claim : claims) {
-    if (best == nullptr || claim.entry->generation > best->entry->generation ||
-        (claim.entry->generation == best->entry->generation && is_active(claim.entry->phase) &&
-         !is_active(best->entry->phase)))
-      best = &claim;
-  }
+  for (const auto& claim : claims)
+    if (best == nullptr || rank(claim) > rank(*best)) best = &claim;
   return best;
 }
 
@@ -52,31 +54,54 @@ std::vector<Cell> Board::take_wanted() {
 
 namespace {
 
+// true: what stands there has changed.
 template <class Record>
-void keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
+bool keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
+  const bool same = kept.health == cell.health && kept.writer == cell.incarnation &&
+                    kept.sequence == cell.sequence;
   kept.read_issued = issued;
   kept.health = cell.health;
   kept.error = cell.error;
   if (cell.health == CellHealth::empty) {
+    const bool first = !same || kept.sequence != Sequence{};
     kept.record = {};
     kept.sequence = {};
-    return;
+    return first;
   }
   const auto* record = std::get_if<Record>(&cell.content);
-  if (cell.health != CellHealth::valid || record == nullptr) return;  // the last known stays
+  if (cell.health != CellHealth::valid || record == nullptr) return true;  // the last known stays
+  if (same) return false;
+  if (cell.sequence < kept.sequence) {  // sequences never fall: the newer write cannot be read
+    kept.health = CellHealth::damaged;
+    kept.error = "an older write is read than was read before";
+    return true;
+  }
   kept.record = *record;
   kept.writer = cell.incarnation;
   kept.sequence = cell.sequence;
+  return true;
 }
 
 }  // namespace
 
 void Board::on_read(const CellSeen& cell, Instant issued) {
   const HostId host{static_cast<std::uint16_t>(cell.cell.index)};
-  if (cell.cell.region == Region::decision && decisions_.contains(host))
-    keep(decisions_.at(host), cell, issued);
+  bool changed = false;
+  if (cell.cell.region == Region::decision && decisions_.contains(host)) {
+    changed = keep(decisions_.at(host), cell, issued);
+    if (changed) note_verdicts(decisions_.at(host).record);
+  }
   if (cell.cell.region == Region::table && tables_.contains(host))
-    keep(tables_.at(host), cell, issued);
+    changed = keep(tables_.at(host), cell, issued);
+  if (changed) ++revision_;
+}
+
+void Board::note_verdicts(const Decision& decision) {
+  for (const auto& verdict : decision.verdicts) {
+    const auto [found, fresh] = verdicts_.try_emplace(verdict.host, verdict);
+    if (!fresh && found->second.incarnation.number < verdict.incarnation.number)
+      found->second = verdict;
+  }
 }
 
 bool Board::read_since(Instant since) const {
@@ -100,20 +125,29 @@ std::string Board::unknown_cell() const {
   return {};
 }
 
-LockVersion Board::highest_version() const {
-  LockVersion highest;
-  for (const auto& [host, kept] : decisions_) highest = std::max(highest, kept.record.version);
-  return highest;
+Lead Board::lead() const {
+  Lead lead;
+  for (const auto& [host, kept] : decisions_)
+    if (kept.record.version > lead.version) lead = {kept.record.version, host};
+  return lead;
 }
 
 const Verdict* Board::verdict_on(HostId host, const Incarnation& incarnation) const {
-  for (const auto& [decider, kept] : decisions_)
-    for (const auto& verdict : kept.record.verdicts)
-      if (verdict.host == host && verdict.incarnation == incarnation) return &verdict;
-  return nullptr;
+  const auto found = verdicts_.find(host);
+  if (found == verdicts_.end()) return nullptr;
+  const auto& dead = found->second.incarnation;
+  return dead == incarnation || dead.number > incarnation.number ? &found->second : nullptr;
 }
 
-std::map<GuestId, GuestFacts> Board::guests() const {
+const std::map<GuestId, GuestFacts>& Board::guests() const {
+  if (gathered_ != revision_) {
+    guests_ = gather();
+    gathered_ = revision_;
+  }
+  return guests_;
+}
+
+std::map<GuestId, GuestFacts> Board::gather() const {
   std::map<GuestId, GuestFacts> all;
   for (const auto& [host, kept] : tables_) {
     for (const auto& entry : kept.record.guests) {
@@ -122,12 +156,12 @@ std::map<GuestId, GuestFacts> Board::guests() const {
       facts.top = std::max(facts.top, entry.generation);
     }
   }
-  const auto version = highest_version();
+  const auto leader = lead().host;
   for (const auto& [decider, kept] : decisions_) {
     for (const auto& assignment : kept.record.assignments) {
       auto& facts = all[assignment.guest];
       facts.top = std::max(facts.top, assignment.generation);
-      if (kept.record.version == version) facts.standing.push_back({decider, &assignment});
+      if (decider == leader) facts.standing.push_back({decider, &assignment});
     }
   }
   return all;

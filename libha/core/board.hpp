@@ -39,9 +39,18 @@ struct Standing {
 
 struct GuestFacts {
   std::vector<Claim> claims;         // every entry, of any phase, in host order
-  std::vector<Standing> standing;    // assignments under the highest lock version
+  std::vector<Standing> standing;    // the word of the leading decider: at most one
   Generation top;                    // highest generation seen anywhere
-  const Claim* newest() const;       // the claim of the highest generation; holding before others
+  // Whose guest it is: the highest generation among those who have it or gave it up, the active
+  // one first. A refusal says only "not here": it counts where there is nothing else.
+  const Claim* newest() const;
+};
+
+// The decider whose word counts. Two hosts that took over at the same moment have drawn the same
+// version: the lower id leads, for everybody.
+struct Lead {
+  LockVersion version;
+  HostId host;  // kNoHost: nothing was ever decided
 };
 
 class Board {
@@ -52,6 +61,7 @@ class Board {
   void want_decision(HostId host) { wanted_.insert({Region::decision, host.value}); }
   void want_table(HostId host) { wanted_.insert({Region::table, host.value}); }
   void want_all();
+  bool wants() const { return !wanted_.empty(); }
   std::vector<Cell> take_wanted();
   void on_read(const CellSeen& cell, Instant issued);
 
@@ -63,15 +73,32 @@ class Board {
   bool read_since(Instant since) const;
   // The first cell that cannot be relied upon, as a sentence; empty: all can.
   std::string unknown_cell() const;
-  LockVersion highest_version() const;
+  Lead lead() const;
+  LockVersion highest_version() const { return lead().version; }
+  // Grows when what stands on the board has changed.
+  std::uint64_t revision() const { return revision_; }
+  // The verdict that covers this incarnation: on itself, or on a later boot of the same host, since
+  // a machine that was proved off has none of its earlier boots left. Once seen it is kept, also
+  // when the cell in which it stood is overwritten.
   const Verdict* verdict_on(HostId host, const Incarnation& incarnation) const;
-  std::map<GuestId, GuestFacts> guests() const;
+  // The newest verdict on each host, for the next decider to hand on.
+  const std::map<HostId, Verdict>& verdicts() const { return verdicts_; }
+  // Valid until the next on_read().
+  const std::map<GuestId, GuestFacts>& guests() const;
 
  private:
+  void note_verdicts(const Decision& decision);
+  std::map<GuestId, GuestFacts> gather() const;
+
   std::vector<HostId> members_;
   std::map<HostId, Kept<Decision>> decisions_;
   std::map<HostId, Kept<HostTable>> tables_;
+  std::map<HostId, Verdict> verdicts_;
   std::set<Cell> wanted_;
+  std::uint64_t revision_{1};
+  // Gathered anew only after a change: the guests are asked for on every beat.
+  mutable std::map<GuestId, GuestFacts> guests_;
+  mutable std::uint64_t gathered_{0};
 };
 
 }  // namespace wardom::core

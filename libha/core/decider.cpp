@@ -30,6 +30,8 @@ void Decider::on_written(const CellWritten& written, Turn& turn) {
                "decision not acknowledged: " + written.error});
     return;
   }
+  // What is read before a decision stands says nothing about what follows from it.
+  reconcile_since_.reset();
   work_ = true;
 }
 
@@ -38,7 +40,9 @@ void Decider::on_power(const PowerSeen& seen, Instant, Turn& turn) {
   if (found == inquiries_.end() || found->second.asked != seen.ticket) return;
   auto& inquiry = found->second;
   inquiry.asked.reset();
-  inquiry.next_ask = turn.now.at + inquiry_interval(evidence_.timing());
+  const bool fresh = turn.now.at - inquiry.since < kUrgentInquiry;
+  inquiry.next_ask = turn.now.at + (fresh ? inquiry_interval(evidence_.timing())
+                                          : evidence_.timing().power_poll);
   const int offs = evidence_.of(seen.host).power.offs;
   if (seen.power == inquiry.last_told && offs == inquiry.offs_told) return;
   inquiry.last_told = seen.power;
@@ -68,7 +72,8 @@ void Decider::on_please(const PleaseAssign& please, Turn&) {
 }
 
 bool Decider::condemned(HostId host) const {
-  const auto incarnation = evidence_.of(host).incarnation();
+  const auto incarnation =
+      host == evidence_.self() ? me_.incarnation : evidence_.of(host).incarnation();
   if (incarnation.is_none()) return false;
   const auto& mine = cell_.wanted().verdicts;  // also while its write is under way
   return board_.verdict_on(host, incarnation) != nullptr ||
@@ -77,9 +82,30 @@ bool Decider::condemned(HostId host) const {
          });
 }
 
-void Decider::tick(const LockView& lock, bool volume_ok, Turn& turn) {
+bool Decider::urgent(Instant now) const {
+  return std::any_of(inquiries_.begin(), inquiries_.end(), [&](const auto& inquiry) {
+    return now - inquiry.second.since < kUrgentInquiry;
+  });
+}
+
+void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Turn& turn) {
   volume_ok_ = volume_ok;
-  if (!lock.mine || !volume_ok || me_.incarnation.is_none()) {
+  hypervisor_ok_ = hypervisor_ok;
+  if (!take_over(lock, turn)) return;
+  ask_about_silent(turn);
+  if (deciding()) {
+    look_for_reboots(turn);
+    reconcile(turn);
+  }
+  if (const auto ticket = cell_.due(turn))
+    turn.orders.decisions.push_back({*ticket, cell_.wanted()});
+}
+
+// false: this host decides nothing now.
+bool Decider::take_over(const LockView& lock, Turn& turn) {
+  const bool fit = lock.mine && volume_ok_ && !me_.incarnation.is_none() &&
+                   !condemned(evidence_.self());
+  if (!fit) {
     if (!std::holds_alternative<Idle>(state_)) {
       state_ = Idle{};
       inquiries_.clear();
@@ -87,9 +113,15 @@ void Decider::tick(const LockView& lock, bool volume_ok, Turn& turn) {
       reconcile_since_.reset();
       turn.note({Severity::notice, "decider", {}, {}, {}, "", "no longer the decider"});
     }
-    return;
+    return false;
   }
-  if (std::holds_alternative<Idle>(state_)) {
+  // Another host has taken over since, and its word counts: read what it decided, then go above.
+  const Lead lead = board_.lead();
+  const Lead own{cell_.wanted().version, evidence_.self()};
+  const bool overtaken = lead.version > own.version ||
+                         (lead.version == own.version && lead.host < own.host);
+  const bool paused = took_over_ && turn.now.at - *took_over_ < kTakeoverPause;
+  if (std::holds_alternative<Idle>(state_) || (deciding() && overtaken && !paused)) {
     state_ = CatchingUp{turn.now.at};
     board_.want_all();
   }
@@ -104,9 +136,13 @@ void Decider::tick(const LockView& lock, bool volume_ok, Turn& turn) {
       }
     }
   }
+  return true;
+}
+
+void Decider::ask_about_silent(Turn& turn) {
   for (HostId host : evidence_.members()) {
     if (host == evidence_.self()) continue;
-    const auto judged = judge(evidence_, host, condemned(host), volume_ok, turn.now.at);
+    const auto judged = judge(evidence_, host, condemned(host), volume_ok_, turn.now.at);
     if (judged.state == HostState::suspect) {
       inquire(host, turn);
     } else if (inquiries_.erase(host) > 0 && judged.state != HostState::dead) {
@@ -114,36 +150,32 @@ void Decider::tick(const LockView& lock, bool volume_ok, Turn& turn) {
                  std::string("inquiry ended: ") + to_text(judged.state) + ", " + judged.because});
     }
   }
-  if (deciding()) reconcile(turn);
-  if (const auto ticket = cell_.due(turn))
-    turn.orders.decisions.push_back({*ticket, cell_.wanted()});
 }
 
-// Takes over: every verdict stays, every open assignment of the highest version is re-issued
+// Takes over: every verdict stays, every open assignment of the leading decider is re-issued
 // unchanged under the own version, so that targets need obey only the highest one.
 void Decider::start_deciding(Turn& turn) {
   Decision mine;
-  const auto highest = board_.highest_version();
-  mine.version = highest.next();
-  std::map<HostId, Verdict> verdicts;
-  for (HostId host : board_.members()) {
-    const auto& decision = board_.decision(host).record;
-    for (const auto& verdict : decision.verdicts) {
-      auto& kept = verdicts[verdict.host];
-      if (kept.incarnation.number <= verdict.incarnation.number) kept = verdict;
-    }
-    if (decision.version != highest) continue;
-    for (auto assignment : decision.assignments) {
+  const auto lead = board_.lead();
+  mine.version = std::max(lead.version, cell_.wanted().version).next();
+  if (lead.host != kNoHost)
+    for (auto assignment : board_.decision(lead.host).record.assignments) {
       assignment.version = mine.version;
       mine.assignments.push_back(assignment);
     }
-  }
-  for (const auto& [host, verdict] : verdicts) mine.verdicts.push_back(verdict);
+  for (const auto& [host, verdict] : board_.verdicts()) mine.verdicts.push_back(verdict);
+  for (const auto& verdict : cell_.wanted().verdicts)  // said, but perhaps not yet to be read
+    if (board_.verdict_on(verdict.host, verdict.incarnation) == nullptr) {
+      std::erase_if(mine.verdicts, [&](const Verdict& v) { return v.host == verdict.host; });
+      mine.verdicts.push_back(verdict);
+    }
   for (const auto& assignment : mine.assignments)
     if (!assignment.recovery.is_zero()) open_recoveries_[assignment.recovery] = assignment.from;
   cell_.change() = std::move(mine);
   cell_.saw(board_.decision(evidence_.self()).sequence);
   state_ = Deciding{};
+  took_over_ = turn.now.at;
+  open_since_.clear();
   work_ = true;
   turn.note({Severity::notice, "decider", {}, {}, {}, "",
              "this host decides, version " + std::to_string(cell_.wanted().version.value)});
@@ -167,7 +199,10 @@ void Decider::inquire(HostId host, Turn& turn) {
   const auto proof = power_proof(evidence_, host, turn.now.at);
   // A verdict must rest on a known board and wait for the decisions before it.
   if (proof.complete && deciding() && cell_.settled()) {
-    pronounce(host, inquiry, turn);
+    pronounce(host, evidence_.of(host).incarnation(), Proof::power_off,
+              "BMC read off " + std::to_string(evidence_.of(host).power.offs) +
+                  " times, no life sign since the first, slot silent",
+              &inquiry, turn);
     inquiries_.erase(found);
     return;
   }
@@ -177,12 +212,31 @@ void Decider::inquire(HostId host, Turn& turn) {
 
 void Decider::ask(HostId host, Inquiry& inquiry, Turn& turn) {
   // An unanswered question is dropped after twice the BMC's own limit; the adapter answers before.
-  if (inquiry.asked && turn.now.at - inquiry.asked_at > 2 * evidence_.timing().bmc_timeout)
-    inquiry.asked.reset();
+  const auto patience = 2 * evidence_.timing().bmc_timeout;
+  if (inquiry.asked && turn.now.at - inquiry.asked_at > patience) inquiry.asked.reset();
+  if (inquiry.off_asked && turn.now.at - inquiry.off_asked_at > patience) inquiry.off_asked.reset();
   if (inquiry.asked || inquiry.off_asked || turn.now.at < inquiry.next_ask) return;
   inquiry.asked = turn.ticket();
   inquiry.asked_at = turn.now.at;
   turn.orders.ask_power.push_back({*inquiry.asked, host});
+}
+
+// Why a silent host that has power is not powered off; empty: nothing speaks against it.
+std::string Decider::power_off_held(HostId host, const Inquiry& inquiry) const {
+  const auto& member = evidence_.of(host);
+  const bool slot_silent = member.disk.same_read_issued && member.disk.timer_zero &&
+                           *member.disk.same_read_issued - *member.disk.timer_zero >
+                               disk_silent_after(evidence_.timing());
+  if (inquiries_.size() > 1)
+    return "several hosts are silent at once: power-offs are held, look for a common cause";
+  if (!slot_silent) return "waiting for its slot to stay silent";
+  if (!evidence_.ring_up()) return "no corosync ring here to agree";
+  if (!evidence_.quorate()) return "corosync's ring here has no quorum";
+  if (member.node_in_ring) return "corosync still counts it as a member";
+  if (member.power.distrusted) return "its BMC is distrusted";
+  if (inquiry.off_tries >= kPowerOffTriesAtMost)
+    return "powered off " + std::to_string(inquiry.off_tries) + " times without effect";
+  return {};
 }
 
 // Silent everywhere and power on: make the proof, if corosync's quorum agrees that it is gone.
@@ -191,24 +245,7 @@ void Decider::consider_power_off(HostId host, Inquiry& inquiry, Turn& turn) {
   if (member.power.last != Power::on || !member.power.on_answered ||
       *member.power.on_answered < inquiry.since)
     return;
-  std::string held;
-  const bool slot_silent = member.disk.same_read_issued && member.disk.timer_zero &&
-                           *member.disk.same_read_issued - *member.disk.timer_zero >
-                               disk_silent_after(evidence_.timing());
-  if (inquiries_.size() > 1)
-    held = "several hosts are silent at once: power-offs are held, look for a common cause";
-  else if (!slot_silent)
-    held = "waiting for its slot to stay silent";
-  else if (!evidence_.ring_up())
-    held = "no corosync ring here to agree";
-  else if (!evidence_.quorate())
-    held = "corosync's ring here has no quorum";
-  else if (member.node_in_ring)
-    held = "corosync still counts it as a member";
-  else if (member.power.distrusted)
-    held = "its BMC is distrusted";
-  else if (inquiry.off_tries >= kPowerOffTries)
-    held = "powered off " + std::to_string(kPowerOffTries) + " times without effect";
+  const std::string held = power_off_held(host, inquiry);
   if (held != inquiry.held) {
     inquiry.held = held;
     if (!held.empty())
@@ -217,30 +254,53 @@ void Decider::consider_power_off(HostId host, Inquiry& inquiry, Turn& turn) {
   }
   if (!held.empty() || inquiry.off_asked || turn.now.at < inquiry.next_off) return;
   ++inquiry.off_tries;
-  inquiry.next_off = turn.now.at + kPowerOffPause;
+  inquiry.next_off = turn.now.at + (inquiry.off_tries < kPowerOffTries ? kPowerOffPause
+                                                                      : kPowerOffLongPause);
   inquiry.off_asked = turn.ticket();
+  inquiry.off_asked_at = turn.now.at;
   turn.orders.switch_off.push_back({*inquiry.off_asked, host, "silent on both links and on disk"});
   turn.note({Severity::warning, "decider", host, {}, inquiry.recovery, "power-off",
              "silent on both links and on disk, power on, quorum agrees: powering it off"});
 }
 
-void Decider::pronounce(HostId host, const Inquiry& inquiry, Turn& turn) {
+void Decider::pronounce(HostId host, const Incarnation& incarnation, Proof proof,
+                        std::string detail, const Inquiry* inquiry, Turn& turn) {
   Verdict verdict;
   verdict.host = host;
-  verdict.incarnation = evidence_.of(host).incarnation();
-  verdict.proof = Proof::power_off;
+  verdict.incarnation = incarnation;
+  verdict.proof = proof;
   verdict.version = cell_.wanted().version;
-  verdict.recovery = inquiry.recovery;
-  verdict.first_sign = inquiry.first_sign;
+  verdict.recovery = inquiry != nullptr ? inquiry->recovery : RecoveryId{turn.random.bits()};
+  verdict.first_sign = inquiry != nullptr ? inquiry->first_sign : turn.now.wall;
   verdict.judged = turn.now.wall;
-  verdict.detail = "BMC read off " + std::to_string(evidence_.of(host).power.offs) +
-                   " times, no life sign since the first, slot silent";
+  verdict.detail = std::move(detail);
   auto& mine = cell_.change();
+  // The newest verdict on a host covers its earlier boots (board.hpp).
   std::erase_if(mine.verdicts, [&](const Verdict& v) { return v.host == host; });
   mine.verdicts.push_back(verdict);
-  turn.note({Severity::warning, "decider", host, {}, inquiry.recovery, "verdict",
-             "dead, by power-off: " + verdict.detail});
-  open_recoveries_[inquiry.recovery] = host;
+  turn.note({Severity::warning, "decider", host, {}, verdict.recovery, "verdict",
+             std::string("dead, by ") + (proof == Proof::rebooted ? "rebooted: " : "power-off: ") +
+                 verdict.detail});
+  open_recoveries_[verdict.recovery] = host;
+}
+
+// A host that came back before its BMC was ever read off: its earlier boot is proved over.
+void Decider::look_for_reboots(Turn& turn) {
+  for (HostId host : evidence_.members()) {
+    if (!cell_.settled()) return;  // a verdict waits for the decisions before it
+    const auto& earlier = evidence_.of(host).disk.rebooted;
+    if (!earlier || condemned(host) || board_.verdict_on(host, *earlier) != nullptr) continue;
+    const auto& said = cell_.wanted().verdicts;
+    if (std::any_of(said.begin(), said.end(), [&](const Verdict& verdict) {
+          return verdict.host == host && verdict.incarnation.number >= earlier->number;
+        }))
+      continue;
+    pronounce(host, *earlier, Proof::rebooted,
+              "the same machine runs as incarnation " +
+                  to_text(evidence_.of(host).disk.incarnation) + ", booted after the last sign of " +
+                  to_text(*earlier),
+              nullptr, turn);
+  }
 }
 
 const Assignment* Decider::open_assignment(GuestId guest) const {
@@ -249,155 +309,12 @@ const Assignment* Decider::open_assignment(GuestId guest) const {
   return nullptr;
 }
 
-// What is decided next follows from the board alone. Assignments are made only on cells that were
-// read after the newest verdict was acknowledged, so that a dead host's last writes are seen.
-void Decider::reconcile(Turn& turn) {
-  if (!cell_.settled()) return;
-  for (const auto& assignment : cell_.wanted().assignments) {
-    const auto& seen = board_.table(assignment.target).sequence;
-    const auto& newest = evidence_.of(assignment.target).beats.newest;
-    if (newest && newest->table_sequence > seen) board_.want_table(assignment.target);
-  }
-  if (retire_settled(board_.guests(), turn)) return;
-  for (const auto& [guest, attempt] : attempts_)
-    if (attempt.rounds < kPlacementRounds && turn.now.at >= attempt.next) work_ = true;
-  if (work_ && !reconcile_since_) {
-    work_ = false;
-    reconcile_since_ = turn.now.at;
-    board_.want_all();
-  }
-  if (!reconcile_since_ || !board_.read_since(*reconcile_since_)) return;
-  reconcile_since_.reset();
-  if (!board_.unknown_cell().empty()) {
-    work_ = true;  // fail closed, and look again
-    return;
-  }
-  const auto guests = board_.guests();
-  answer_requests(guests, turn);
-  const auto seeking = seekers(guests, turn);
-  if (!seeking.empty()) assign(guests, seeking, turn);
-  close_recoveries(turn);
-}
-
-// A recovery ends when nothing of it is left to assign and nothing assigned is open.
-void Decider::close_recoveries(Turn& turn) {
-  for (auto at = open_recoveries_.begin(); at != open_recoveries_.end();) {
-    const auto& open = cell_.wanted().assignments;
-    const bool going = std::any_of(open.begin(), open.end(), [&](const Assignment& assignment) {
-      return assignment.recovery == at->first;
-    });
-    const bool unplaced = !attempts_.empty();
-    if (going || unplaced || board_.verdict_on(at->second, verdict_incarnation(at->first)) == nullptr) {
-      ++at;
-      continue;
-    }
-    turn.note({Severity::notice, "decider", at->second, {}, at->first, "finished",
-               "every guest of " + host_text(at->second) + " is settled"});
-    at = open_recoveries_.erase(at);
-  }
-}
-
-Incarnation Decider::verdict_incarnation(const RecoveryId& recovery) const {
-  for (const auto& verdict : cell_.wanted().verdicts)
-    if (verdict.recovery == recovery) return verdict.incarnation;
-  return {};
-}
-
-// Drops assignments whose target has answered on the volume, or is proved dead.
-bool Decider::retire_settled(const std::map<GuestId, GuestFacts>& guests, Turn& turn) {
-  std::vector<Assignment> open;
-  for (const auto& assignment : cell_.wanted().assignments) {
-    const auto found = guests.find(assignment.guest);
-    const GuestEntry* entry = nullptr;
-    if (found != guests.end())
-      for (const auto& claim : found->second.claims)
-        if (claim.host == assignment.target && claim.entry->generation >= assignment.generation)
-          entry = claim.entry;
-    const bool dead =
-        board_.verdict_on(assignment.target, assignment.target_incarnation) != nullptr;
-    const bool answered = entry != nullptr && (entry->phase == GuestPhase::holding ||
-                                               entry->phase == GuestPhase::refused ||
-                                               entry->phase == GuestPhase::yielded);
-    if (!dead && !answered) {
-      open.push_back(assignment);
-      continue;
-    }
-    if (!dead && entry->phase == GuestPhase::holding) attempts_.erase(assignment.guest);
-    if (!dead && entry->phase == GuestPhase::refused)
-      turn.note({Severity::warning, "decider", assignment.target, assignment.guest,
-                 assignment.recovery, "refused",
-                 entry->name + ": " + host_text(assignment.target) + " refused: " + entry->reason});
-  }
-  if (open.size() == cell_.wanted().assignments.size()) return false;
-  cell_.change().assignments = std::move(open);
-  work_ = true;
-  return true;
-}
-
-// The guests that are wanted running and that no living host owns.
-std::vector<Seeker> Decider::seekers(const std::map<GuestId, GuestFacts>& guests, Turn& turn) {
-  std::vector<Seeker> seeking;
-  for (const auto& [guest, facts] : guests) {
-    const Claim* newest = facts.newest();
-    if (newest == nullptr || open_assignment(guest) != nullptr) continue;
-    const auto& entry = *newest->entry;
-    if (entry.wanted != Wanted::running || entry.phase == GuestPhase::yielded) continue;
-    const bool lost = is_active(entry.phase) && board_.verdict_on(newest->host, entry.holder);
-    if (!lost && entry.phase != GuestPhase::refused) continue;
-    // Every other active claim must have ended too, whatever its generation.
-    const bool owned = std::any_of(
-        facts.claims.begin(), facts.claims.end(), [&](const Claim& claim) {
-          return is_active(claim.entry->phase) &&
-                 board_.verdict_on(claim.host, claim.entry->holder) == nullptr;
-        });
-    if (owned) continue;
-    const auto attempt = attempts_.find(guest);
-    if (attempt != attempts_.end() &&
-        (attempt->second.rounds >= kPlacementRounds || turn.now.at < attempt->second.next))
-      continue;
-    Seeker seeker{guest, entry.name, entry.priority, entry.memory_kib, entry.vcpus, {}};
-    for (const auto& claim : facts.claims)
-      if (claim.entry->phase == GuestPhase::refused) seeker.avoid.push_back(claim.host);
-    // Everybody refused: the next round may ask them again, after a pause.
-    const bool all_refused = seeker.avoid.size() + 1 >= evidence_.members().size();
-    if (all_refused && attempt != attempts_.end()) seeker.avoid.clear();
-    seeking.push_back(std::move(seeker));
-  }
-  return seeking;
-}
-
-std::vector<Candidate> Decider::candidates(const std::map<GuestId, GuestFacts>& guests,
-                                           Turn& turn) {
-  std::vector<Candidate> fit;
-  for (HostId host : evidence_.members()) {
-    Candidate candidate{host, {}, 0, 0};
-    if (host == evidence_.self()) {
-      const auto& slot = evidence_.of(host).disk.slot;
-      if (!slot) continue;
-      candidate.load = slot->load;
-    } else {
-      const auto judged = judge(evidence_, host, condemned(host), volume_ok_, turn.now.at);
-      const auto& newest = evidence_.of(host).beats.newest;
-      if (judged.state != HostState::alive || !newest) continue;
-      if (!newest->volume_ok || !newest->hypervisor_ok || newest->leaving) continue;
-      candidate.load = newest->load;
-    }
-    for (const auto& assignment : cell_.wanted().assignments) {
-      if (assignment.target != host) continue;
-      const auto facts = guests.find(assignment.guest);
-      if (facts == guests.end() || facts->second.newest() == nullptr) continue;
-      candidate.promised_mib += facts->second.newest()->entry->memory_kib / 1024;
-      candidate.promised_vcpus += facts->second.newest()->entry->vcpus;
-    }
-    fit.push_back(candidate);
-  }
-  return fit;
-}
-
 Assignment Decider::new_assignment(GuestId guest, const GuestFacts* facts, Cause cause) const {
   Assignment assignment;
   assignment.guest = guest;
   assignment.generation = facts != nullptr ? facts->top.next() : Generation{1};
+  if (const auto given = given_.find(guest); given != given_.end())
+    assignment.generation = std::max(assignment.generation, given->second.next());
   assignment.version = cell_.wanted().version;
   assignment.cause = cause;
   if (facts == nullptr) return assignment;
@@ -407,74 +324,34 @@ Assignment Decider::new_assignment(GuestId guest, const GuestFacts* facts, Cause
   return assignment;
 }
 
-void Decider::assign(const std::map<GuestId, GuestFacts>& guests,
-                     const std::vector<Seeker>& seeking, Turn& turn) {
-  const auto places = place(seeking, candidates(guests, turn), reserve_mib_);
-  for (const auto& chosen : places) {
-    const auto& facts = guests.at(chosen.guest);
-    const auto& old = *facts.newest();
-    const Verdict* verdict = board_.verdict_on(old.host, old.entry->holder);
-    const RecoveryId recovery = verdict != nullptr ? verdict->recovery : old.entry->recovery;
-    if (chosen.target == kNoHost) {
-      auto& attempt = attempts_[chosen.guest];
-      ++attempt.rounds;
-      attempt.next = turn.now.at + attempt.rounds * kPlacementPause;
-      attempt.why = chosen.why;
-      turn.note({Severity::error, "decider", {}, chosen.guest, recovery, "unplaced",
-                 old.entry->name + " fits nowhere: " + chosen.why});
-      continue;
-    }
-    if (cell_.wanted().assignments.size() >= kMaxAssignments) break;  // the rest next round
-    auto assignment = new_assignment(chosen.guest, &facts,
-                                     verdict != nullptr ? Cause::verdict : Cause::retry);
-    assignment.target = chosen.target;
-    const bool self = chosen.target == evidence_.self();
-    const auto& newest = evidence_.of(chosen.target).beats.newest;
-    assignment.target_incarnation = self ? me_.incarnation : newest->incarnation;
-    assignment.target_epoch = self ? me_.epoch : newest->epoch;
-    assignment.from = old.host;
-    assignment.from_incarnation = old.entry->holder;
-    assignment.recovery = recovery;
-    assignment.priority = old.entry->priority;
-    if (!recovery.is_zero()) open_recoveries_.try_emplace(recovery, old.host);
-    cell_.change().assignments.push_back(assignment);
-    turn.note({Severity::notice, "decider", chosen.target, chosen.guest, recovery, "assigned",
-               old.entry->name + " to " + host_text(chosen.target) + ", generation " +
-                   std::to_string(assignment.generation.value) + ": " + chosen.why});
-  }
+// The target is still the boot and the daemon that an assignment names, as far as is known here.
+bool Decider::present(HostId host, const Incarnation& incarnation, DaemonEpoch epoch) const {
+  if (host == evidence_.self()) return incarnation == me_.incarnation && epoch == me_.epoch;
+  const auto& member = evidence_.of(host);
+  if (member.incarnation().number > incarnation.number) return false;
+  const auto& newest = member.beats.newest;
+  return !newest || newest->incarnation != incarnation || newest->epoch <= epoch;
 }
 
-void Decider::answer_requests(const std::map<GuestId, GuestFacts>& guests, Turn& turn) {
-  for (const auto& please : std::exchange(requests_, {})) {
-    if (open_assignment(please.guest) != nullptr || !evidence_.has(please.from)) continue;
-    const auto found = guests.find(please.guest);
-    const GuestFacts* facts = found == guests.end() ? nullptr : &found->second;
-    const bool owned = facts != nullptr &&
-                       std::any_of(facts->claims.begin(), facts->claims.end(), [&](auto& claim) {
-                         return is_active(claim.entry->phase) &&
-                                board_.verdict_on(claim.host, claim.entry->holder) == nullptr;
-                       });
-    if (owned) continue;  // the asking host sees the owner on its own board, and says so
-    auto assignment = new_assignment(please.guest, facts, Cause::protect);
-    assignment.target = please.from;
-    assignment.target_incarnation = please.incarnation;
-    assignment.target_epoch = please.epoch;
-    assignment.from = please.from;
-    assignment.from_incarnation = please.incarnation;
-    assignment.priority = please.priority;
-    cell_.change().assignments.push_back(assignment);
-    turn.note({Severity::info, "decider", please.from, please.guest, {}, "",
-               "assigned for protection to " + host_text(please.from)});
-  }
-}
-
+// Only what tick() can act upon now: a deadline that has come and stays would spin the loop.
 Instant Decider::next_deadline() const {
   auto next = Instant::never();
-  for (const auto& [host, inquiry] : inquiries_)
-    if (!inquiry.asked) next = std::min(next, inquiry.next_ask);
+  const auto patience = 2 * evidence_.timing().bmc_timeout;
+  for (const auto& [host, inquiry] : inquiries_) {
+    if (inquiry.asked)
+      next = std::min(next, inquiry.asked_at + patience);
+    else if (inquiry.off_asked)
+      next = std::min(next, inquiry.off_asked_at + patience);
+    else
+      next = std::min(next, inquiry.next_ask);
+  }
+  if (const auto retry = cell_.retry_deadline()) return std::min(next, *retry);
+  if (!deciding() || !cell_.settled() || reconcile_since_) return next;
   for (const auto& [guest, attempt] : attempts_)
-    if (attempt.rounds < kPlacementRounds) next = std::min(next, attempt.next);
-  if (const auto retry = cell_.retry_deadline()) next = std::min(next, *retry);
+    if (!attempt.over() && open_assignment(guest) == nullptr) next = std::min(next, attempt.next);
+  for (const auto& [guest, since] : open_since_)
+    next = std::min(next, since.second + kClaimPatience);
+  if (next_late_) next = std::min(next, *next_late_);
   return next;
 }
 

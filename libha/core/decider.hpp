@@ -7,6 +7,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -20,12 +21,24 @@
 
 namespace wardom::core {
 
-// Active power-offs of one silence at most, and the pause between two.
+// Active power-offs of one silence: so many with the short pause, then with the long one, since a
+// BMC that takes no order now may be back later; so many at most.
 inline constexpr int kPowerOffTries = 3;
 inline constexpr Duration kPowerOffPause = std::chrono::seconds{5};
-// A guest that every fit host refused is tried again, this often at most.
+inline constexpr int kPowerOffTriesAtMost = 60;
+inline constexpr Duration kPowerOffLongPause = std::chrono::seconds{60};
+// A guest that found no place, or that every fit host refused, is tried again: so many rounds with
+// growing pauses, then with the long one, so many at most. A host that becomes fit starts anew.
 inline constexpr int kPlacementRounds = 6;
 inline constexpr Duration kPlacementPause = std::chrono::seconds{5};
+inline constexpr int kPlacementRoundsAtMost = 60;
+inline constexpr Duration kPlacementLongPause = std::chrono::seconds{60};
+// An assignment that its target neither claims nor refuses for so long is withdrawn.
+inline constexpr Duration kClaimPatience = std::chrono::seconds{10};
+// Between two takings-over by one host, should two hosts believe in themselves for long.
+inline constexpr Duration kTakeoverPause = std::chrono::seconds{1};
+// After so long a silence without proof, slot and BMC are asked at their usual pace again.
+inline constexpr Duration kUrgentInquiry = std::chrono::seconds{60};
 
 // A silent member, being asked about.
 struct Inquiry {
@@ -36,6 +49,7 @@ struct Inquiry {
   Instant asked_at;
   Instant next_ask;
   std::optional<Ticket> off_asked;
+  Instant off_asked_at;
   Instant next_off;
   int off_tries{0};
   Power last_told{Power::unknown};
@@ -51,21 +65,27 @@ struct Problem {
 
 class Decider {
  public:
-  Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib)
-      : evidence_(evidence), board_(board), reserve_mib_(memory_reserve_mib) {}
+  Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib,
+          Duration late_writes)
+      : evidence_(evidence),
+        board_(board),
+        reserve_mib_(memory_reserve_mib),
+        late_writes_(late_writes) {}
 
   void on_ready(const VolumeReady& ready) { me_ = ready; }
   void on_written(const CellWritten& written, Turn& turn);
   void on_power(const PowerSeen& seen, Instant asked, Turn& turn);
   void on_power_off(const PowerOffTaken& taken, Turn& turn);
   void on_please(const PleaseAssign& please, Turn& turn);
-  void tick(const LockView& lock, bool volume_ok, Turn& turn);
+  // hypervisor_ok: libvirt answers on this host.
+  void tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Turn& turn);
   Instant next_deadline() const;
 
   bool deciding() const { return std::holds_alternative<Deciding>(state_); }
   LockVersion version() const { return cell_.wanted().version; }
   Sequence sequence() const { return cell_.sequence(); }
-  bool suspects() const { return !inquiries_.empty(); }
+  // A silence is so young that its slot is to be read as fast as can be.
+  bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
   std::vector<Problem> problems() const;
 
@@ -75,33 +95,53 @@ class Decider {
     Instant since;
   };
   struct Deciding {};
+  // A guest without a place, and when to look for one again.
   struct Attempt {
     int rounds{0};
     Instant next{};
     std::string why;
+    RecoveryId recovery;
+    MemberSet silent;  // targets that never answered
+    bool over() const { return rounds >= kPlacementRoundsAtMost; }
   };
+  using Guests = std::map<GuestId, GuestFacts>;
 
+  bool take_over(const LockView& lock, Turn& turn);
   void start_deciding(Turn& turn);
+  void ask_about_silent(Turn& turn);
   void inquire(HostId host, Turn& turn);
   void ask(HostId host, Inquiry& inquiry, Turn& turn);
+  std::string power_off_held(HostId host, const Inquiry& inquiry) const;
   void consider_power_off(HostId host, Inquiry& inquiry, Turn& turn);
-  void pronounce(HostId host, const Inquiry& inquiry, Turn& turn);
+  void pronounce(HostId host, const Incarnation& incarnation, Proof proof, std::string detail,
+                 const Inquiry* inquiry, Turn& turn);
+  void look_for_reboots(Turn& turn);
   void reconcile(Turn& turn);
-  bool retire_settled(const std::map<GuestId, GuestFacts>& guests, Turn& turn);
-  std::vector<Seeker> seekers(const std::map<GuestId, GuestFacts>& guests, Turn& turn);
-  std::vector<Candidate> candidates(const std::map<GuestId, GuestFacts>& guests, Turn& turn);
-  void assign(const std::map<GuestId, GuestFacts>& guests, const std::vector<Seeker>& seekers,
-              Turn& turn);
+  bool look_due(Turn& turn);
+  bool unanswered(const Assignment& assignment, Instant now);
+  bool retire_settled(Turn& turn);
+  bool owned(const GuestFacts& facts) const;
+  bool writes_may_land(const GuestFacts& facts, Instant now);
+  void back_off(GuestId guest, const std::string& name, const std::string& why,
+                const RecoveryId& recovery, Turn& turn);
+  std::vector<Seeker> seekers(const std::vector<Candidate>& fit, Turn& turn);
+  std::optional<Seeker> seeker(GuestId guest, const GuestFacts& facts,
+                               const std::vector<Candidate>& fit, Turn& turn);
+  RecoveryId recovery_of(const Claim& claim) const;
+  std::vector<Candidate> candidates(Instant now) const;
+  bool new_host_is_fit(Instant now);
+  void assign(const std::vector<Seeker>& seekers, std::vector<Candidate> fit, Turn& turn);
   void close_recoveries(Turn& turn);
-  Incarnation verdict_incarnation(const RecoveryId& recovery) const;
-  void answer_requests(const std::map<GuestId, GuestFacts>& guests, Turn& turn);
+  void answer_requests(Turn& turn);
   Assignment new_assignment(GuestId guest, const GuestFacts* facts, Cause cause) const;
   const Assignment* open_assignment(GuestId guest) const;
   bool condemned(HostId host) const;
+  bool present(HostId host, const Incarnation& incarnation, DaemonEpoch epoch) const;
 
   const Evidence& evidence_;
   Board& board_;
   std::uint64_t reserve_mib_;
+  Duration late_writes_;
   VolumeReady me_;
   std::variant<Idle, CatchingUp, Deciding> state_;
   OwnCell<Decision> cell_;
@@ -111,7 +151,15 @@ class Decider {
   std::optional<Instant> reconcile_since_;  // waiting for cells read since then
   bool work_{false};                        // something changed that may need assignments
   std::map<RecoveryId, HostId> open_recoveries_;
+  std::set<RecoveryId> waiting_;            // recoveries with a guest that has no place yet
+  std::map<GuestId, std::pair<Generation, Instant>> open_since_;  // unanswered assignments
+  std::map<GuestId, Generation> given_;     // a withdrawn generation is not given again
+  std::map<HostId, std::pair<Incarnation, Instant>> late_until_;  // of verdicts by `rebooted`
+  std::optional<Instant> next_late_;
+  MemberSet fit_;
+  std::optional<Instant> took_over_;
   bool volume_ok_{false};
+  bool hypervisor_ok_{false};
 };
 
 }  // namespace wardom::core

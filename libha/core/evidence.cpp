@@ -58,16 +58,54 @@ std::size_t Evidence::index_of(HostId host) const {
   return static_cast<std::size_t>(found - members_.begin());
 }
 
-// A sign of life after a reading "off" ends that run of readings. Long after it, where no datagram
-// or block that was under way can explain it, it also shows that the BMC does not tell the truth.
+// A sign of life after a reading "off" ends that run of readings. Long after the first of them,
+// where no datagram or block that was under way can explain it, it also shows that the BMC does
+// not tell the truth. (The first: a liar that is asked often must not look fresh each time.)
 void Evidence::note_life(MemberEvidence& member, Instant now) {
   auto& power = member.power;
-  if (power.offs > 0 && power.last_off_answered &&
-      now - *power.last_off_answered > timing_.suspect_after + 2 * timing_.disk_interval &&
-      power.last == Power::off)
+  if (power.off_since && power.last == Power::off &&
+      now - *power.off_since > timing_.suspect_after + 2 * timing_.disk_interval)
     power.distrusted = true;
   power.offs = 0;
   power.first_off_asked.reset();
+}
+
+// What a BMC said about an earlier boot neither convicts nor acquits it now.
+void Evidence::new_boot(MemberEvidence& member) {
+  member.power.distrusted = false;
+  member.power.off_since.reset();
+  member.power.offs = 0;
+  member.power.first_off_asked.reset();
+}
+
+// The proof `rebooted` (leases.md): a higher number of the same machine, and the earlier boot silent
+// for at least as long as the new one is up. Clocks of two hosts are not compared, only durations;
+// rates may differ by twice the clock error.
+void Evidence::note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
+                           Instant now) {
+  const auto& old = *member.disk.slot;
+  const bool same_machine = !slot.machine_id.is_zero() && slot.machine_id == old.machine_id &&
+                            slot.dmi_uuid == old.dmi_uuid && slot.boot_id != old.boot_id;
+  if (!same_machine || slot.raw_ns == 0) return;
+  Instant last = *member.disk.timer_zero;
+  for (const auto& beat : member.beats.last)
+    if (beat && member.beats.newest->incarnation.number < cell.incarnation.number)
+      last = std::max(last, *beat);
+  const auto up = Duration{static_cast<std::int64_t>(slot.raw_ns)};
+  if (now - last >= up + up * 2 * kClockErrorPercent / 100)
+    member.disk.rebooted = member.disk.incarnation;
+}
+
+void Evidence::on_stall(Instant now) {
+  for (auto& member : table_) {
+    auto& power = member.power;
+    power.on_answered.reset();
+    power.offs = 0;
+    power.first_off_asked.reset();
+    power.off_since.reset();
+    if (member.disk.timer_zero) member.disk.timer_zero = now;
+    member.disk.same_read_issued.reset();
+  }
 }
 
 bool Evidence::on_beat(const Beat& beat, Instant now) {
@@ -92,7 +130,7 @@ bool Evidence::on_beat(const Beat& beat, Instant now) {
     beats.run = beat.run;
     beats.sequence = {};
   }
-  if (beats.newest && beats.newest->incarnation != beat.incarnation) member.power.distrusted = false;
+  if (beat.incarnation.number > member.incarnation().number) new_boot(member);
   beats.sequence[link] = beat.sequence;
   beats.last[link] = now;
   beats.newest = beat;
@@ -116,6 +154,8 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
   if (first || newer_boot || (same_boot && cell.sequence > disk.sequence)) {
     if (!disk.slot || newer_boot || disk.slot->daemon_progress != slot->daemon_progress)
       disk.progress_moved = slot->daemon_progress == 0 ? std::nullopt : std::optional{now};
+    if (newer_boot && !first) note_reboot(member, cell, *slot, now);
+    if (cell.incarnation.number > member.incarnation().number) new_boot(member);
     disk.slot = *slot;
     disk.incarnation = cell.incarnation;
     disk.sequence = cell.sequence;
@@ -143,13 +183,14 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
       return;  // says nothing either way: neither ends a run of "off" nor adds to it
     case Power::on:
       evidence.on_answered = now;
+      evidence.off_since.reset();
       evidence.offs = 0;
       evidence.first_off_asked.reset();
       return;
     case Power::off:
       if (evidence.offs == 0) evidence.first_off_asked = asked;
+      if (!evidence.off_since) evidence.off_since = now;
       ++evidence.offs;
-      evidence.last_off_answered = now;
       return;
   }
 }

@@ -38,6 +38,8 @@ struct SlotEvidence {
   std::optional<Instant> same_read_issued; // issue of the newest read that still showed `sequence`
   CellHealth health{CellHealth::empty};    // of the newest read
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
+  // The earlier boot that is proved over, because the same machine has booted since its last sign.
+  std::optional<Incarnation> rebooted;
 };
 
 struct PowerEvidence {
@@ -47,7 +49,8 @@ struct PowerEvidence {
   // A run of readings "off" without a life sign after the first one was asked.
   int offs{0};
   std::optional<Instant> first_off_asked;
-  std::optional<Instant> last_off_answered;
+  // When "off" was first answered with no "on" since, whatever gave signs of life meanwhile.
+  std::optional<Instant> off_since;
   bool distrusted{false};  // read off beside a life sign in this incarnation
   std::string error;
 };
@@ -81,6 +84,9 @@ class Evidence {
   void on_ring_members(const std::vector<HostId>& daemons);
   void on_quorum(bool quorate, const std::vector<HostId>& nodes);
   void on_ring_lost();
+  // This host was stalled: it cannot know what it has missed. What BMCs read before says nothing
+  // about a silence that began meanwhile, and every slot is timed anew.
+  void on_stall(Instant now);
 
   const std::vector<HostId>& members() const { return members_; }
   HostId self() const { return self_; }
@@ -98,6 +104,9 @@ class Evidence {
  private:
   MemberEvidence& at(HostId host);
   void note_life(MemberEvidence& member, Instant now);
+  static void new_boot(MemberEvidence& member);
+  static void note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
+                          Instant now);
 
   std::vector<HostId> members_;
   HostId self_;

@@ -1,39 +1,92 @@
 #include "libha/core/lock.hpp"
 
-namespace wardom::core {
+#include <algorithm>
+#include <optional>
+#include <tuple>
+#include <vector>
 
-LockView LowestOfMajority::view(const Evidence& evidence, Instant now) const {
+namespace wardom::core {
+namespace {
+
+// What is known here of one member as a candidate.
+struct View {
+  bool heard{false};            // by this host, itself included
+  std::optional<MemberSet> sees;
+  std::uint64_t beats{0};       // how long its daemon has been there
+};
+
+std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instant now) {
+  const auto& members = evidence.members();
+  const MemberSet heard = evidence.fresh_on(Link::mgmt, now) | evidence.fresh_on(Link::storage, now);
+  const MemberSet on_disk = evidence.fresh_on_disk(now);
+  std::vector<View> views(members.size());
+  MemberSet reachable;  // by this host, or by somebody that it hears
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    auto& view = views[i];
+    view.heard = heard.test(i);
+    if (members[i] == evidence.self()) {
+      view.sees = heard;
+      view.beats = own.own_beats;
+    } else if (view.heard) {
+      const auto& newest = *evidence.of(members[i]).beats.newest;
+      view.sees = newest.sees_mgmt | newest.sees_storage;
+      view.beats = newest.sequence.value;
+    }
+    if (view.sees) reachable |= *view.sees;
+  }
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (views[i].heard || !reachable.test(i) || !on_disk.test(i)) continue;
+    const auto& slot = *evidence.of(members[i]).disk.slot;
+    views[i].sees = slot.sees_mgmt | slot.sees_storage;
+    views[i].beats = slot.daemon_progress;
+  }
+  return views;
+}
+
+// How many members it exchanges beats with, itself included. The word of a member that is not
+// known here is taken as the other end says.
+std::size_t exchanges(const std::vector<View>& views, std::size_t at) {
+  std::size_t count = 1;
+  for (std::size_t other = 0; other < views.size(); ++other) {
+    if (other == at || !views[at].sees->test(other)) continue;
+    if (!views[other].sees || views[other].sees->test(at)) ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+LockView LowestOfMajority::view(const Evidence& evidence, const RuleInputs& own,
+                                Instant now) const {
   const auto& members = evidence.members();
   const std::size_t majority = members.size() / 2 + 1;
-  const MemberSet own =
-      evidence.fresh_on(Link::mgmt, now) | evidence.fresh_on(Link::storage, now);
-  MemberSet reachable = own;  // by this host, or by somebody that it hears
-  std::vector<MemberSet> sees(members.size());
+  const auto views = gather(evidence, own, now);
+  std::uint64_t oldest = 0;
+  std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < members.size(); ++i) {
-    if (members[i] == evidence.self()) {
-      sees[i] = own;
-    } else if (own.test(i)) {
-      const auto& newest = *evidence.of(members[i]).beats.newest;
-      sees[i] = newest.sees_mgmt | newest.sees_storage;
-      reachable |= sees[i];
-    }
+    if (!views[i].sees || own.condemned.test(i)) continue;
+    const bool enough = exchanges(views, i) >= majority;
+    // Who is in touch with no majority knows of no decider either.
+    if (members[i] == evidence.self() && !enough) return LockView{};
+    if (!enough) continue;
+    candidates.push_back(i);
+    oldest = std::max(oldest, views[i].beats);
   }
+  const auto young = [&](std::size_t i) {
+    return views[i].beats < kYoungBeats && views[i].beats + kYoungBeats < oldest;
+  };
+  std::sort(candidates.begin(), candidates.end(), [&](std::size_t a, std::size_t b) {
+    return std::tuple(young(a), a) < std::tuple(young(b), b);
+  });
   LockView view;
-  int rank = 0;
-  for (std::size_t i = 0; i < members.size() && rank < 2; ++i) {
-    if (!reachable.test(i)) continue;
-    const bool candidate = own.test(i) ? sees[i].count() >= majority : true;
-    if (!candidate) continue;
-    const bool self = members[i] == evidence.self();
-    if (rank == 0) {
-      view.decider = members[i];
-      view.mine = self;
-    } else {
-      view.backup = self;
-    }
-    ++rank;
-  }
-  if (own.count() < majority) return LockView{};  // who sees no majority knows of no decider
+  if (candidates.empty()) return view;
+  view.decider = members[candidates[0]];
+  view.mine = view.decider == evidence.self();
+  view.backup = !view.mine && std::any_of(candidates.begin() + 1, candidates.end(),
+                                          [&](std::size_t i) {
+                                            return members[i] == evidence.self() &&
+                                                   (i == candidates[1] || young(i));
+                                          });
   return view;
 }
 

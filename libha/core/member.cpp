@@ -37,7 +37,7 @@ Member::Member(MemberSettings settings)
     : settings_(std::move(settings)),
       evidence_(settings_.members, settings_.self, settings_.timing),
       board_(settings_.members),
-      decider_(evidence_, board_, settings_.memory_reserve_mib),
+      decider_(evidence_, board_, settings_.memory_reserve_mib, settings_.late_writes),
       target_(evidence_, board_),
       random_(settings_.seed) {}
 
@@ -92,6 +92,7 @@ void Member::take(const CellsRead& read, Turn& turn) {
     if (any) slots_read_at_ = turn.now.at;
   } else {
     reading_board_.reset();
+    if (!board_.unknown_cell().empty()) next_board_ = turn.now.at + settings_.timing.disk_interval;
   }
 }
 
@@ -191,15 +192,34 @@ bool Member::verdict_on(HostId host) const {
   return !incarnation.is_none() && board_.verdict_on(host, incarnation) != nullptr;
 }
 
+LockView Member::lock(Instant now) const {
+  RuleInputs inputs;
+  inputs.own_beats = beats_made_;
+  for (std::size_t i = 0; i < settings_.members.size(); ++i)
+    if (verdict_on(settings_.members[i])) inputs.condemned.set(i);
+  return rule_.view(evidence_, inputs, now);
+}
+
 void Member::tick(Now now, Orders& orders) {
   Turn turn{now, orders, last_ticket_, random_};
+  // As long as a BMC's word stays credible: a longer gap in this host's own attention may hide how
+  // a silence began.
+  const auto stall = settings_.timing.power_poll + settings_.timing.bmc_timeout / 2;
+  if (last_tick_ && now.at - *last_tick_ > stall) {
+    evidence_.on_stall(now.at);
+    turn.note({Severity::warning, "beats", settings_.self, {}, {}, "",
+               "this wardomd was stalled for " + wardom::to_text(now.at - *last_tick_) +
+                   ": what it saw of others before does not count"});
+  }
+  last_tick_ = now.at;
   const LockView lock = this->lock(now.at);
   if (now.at >= next_look_) {
     next_look_ = now.at + kLookInterval;
     for (HostId host : settings_.members) board_.want_decision(host);
   }
-  decider_.tick(lock, may_act(now.at), turn);
-  target_.tick(may_act(now.at), turn);
+  acting_ = may_act(now.at);
+  decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
+  target_.tick(acting_, turn);
   for (const auto& ask : orders.ask_power)
     asked_power_.try_emplace(ask.ticket, Asked{ask.host, now.at});
   poll_power(lock, turn);
@@ -213,11 +233,11 @@ void Member::read_slots(Turn& turn) {
   const auto& timing = settings_.timing;
   if (reading_slots_ && turn.now.at - reading_slots_->issued > volume_patience(timing))
     reading_slots_.reset();
-  if (decider_.suspects())
+  const bool urgent = decider_.urgent(turn.now.at);
+  if (urgent)
     next_slots_ = std::min(next_slots_, turn.now.at + inquiry_interval(timing));
   if (!ready_ || reading_slots_ || turn.now.at < next_slots_) return;
-  next_slots_ = turn.now.at + (decider_.suspects() ? inquiry_interval(timing)
-                                                   : timing.disk_interval);
+  next_slots_ = turn.now.at + (urgent ? inquiry_interval(timing) : timing.disk_interval);
   reading_slots_ = Reading{turn.ticket(), turn.now.at};
   ReadCells read{reading_slots_->ticket, {}};
   for (HostId host : settings_.members) read.cells.push_back({Region::slot, host.value});
@@ -230,7 +250,7 @@ void Member::read_board(Turn& turn) {
     reading_board_.reset();
     board_.want_all();
   }
-  if (!ready_ || reading_board_) return;
+  if (!ready_ || reading_board_ || turn.now.at < next_board_) return;
   auto cells = board_.take_wanted();
   if (cells.empty()) return;
   reading_board_ = Reading{turn.ticket(), turn.now.at};
@@ -297,7 +317,7 @@ Beat Member::make_beat(Instant now) const {
   beat.slot_sequence = slot_sequence_;
   beat.decision_sequence = decider_.sequence();
   beat.table_sequence = target_.sequence();
-  beat.volume_ok = may_act(now);
+  beat.volume_ok = may_act(now) && target_.loaded();
   beat.hypervisor_ok = target_.hypervisor_ok();
   beat.load = load_;
   return beat;
@@ -318,12 +338,15 @@ void Member::beat(Turn& turn) {
         {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_});
   }
   last_beat_ = beat;
+  ++beats_made_;
   turn.orders.beats.push_back(std::move(beat));
 }
 
 Instant Member::next_deadline() const {
   auto next = std::min(next_beat_, next_look_);
   if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
+  if (ready_ && !reading_board_ && board_.wants()) next = std::min(next, next_board_);
+  if (!acting_) return next;  // the next beat looks again
   next = std::min(next, decider_.next_deadline());
   next = std::min(next, target_.next_deadline());
   return next;
@@ -358,6 +381,7 @@ std::vector<GuestView> Member::guests() const {
   for (const auto& [guest, facts] : board_.guests()) {
     const auto* newest = facts.newest();
     if (newest == nullptr || newest->entry->phase == GuestPhase::yielded) continue;
+    if (newest->entry->xml.empty()) continue;  // asked to be protected, and never was
     GuestView view;
     view.entry = *newest->entry;
     const bool dead = board_.verdict_on(newest->host, newest->entry->holder) != nullptr;
@@ -371,7 +395,11 @@ std::vector<GuestView> Member::guests() const {
 
 std::vector<GuestId> Member::protected_guests() const {
   std::vector<GuestId> ids;
-  for (const auto& view : guests()) ids.push_back(view.entry.guest);
+  for (const auto& [guest, facts] : board_.guests()) {
+    const auto* newest = facts.newest();
+    if (newest == nullptr || newest->entry->phase == GuestPhase::yielded) continue;
+    if (!newest->entry->xml.empty()) ids.push_back(guest);
+  }
   return ids;
 }
 

@@ -25,6 +25,7 @@ struct MemberSettings {
   Timing timing;
   std::uint64_t config_digest{0};
   std::uint64_t memory_reserve_mib{512};
+  Duration late_writes{std::chrono::seconds{10}};  // L_late: guests wait so long after `rebooted`
   std::uint64_t seed{0};                 // of the ids drawn
 };
 
@@ -60,13 +61,15 @@ class Member {
   StartAnswer may_start(GuestId guest, const std::string& name) const {
     return target_.may_start(guest, name);
   }
-  LockView lock(Instant now) const { return rule_.view(evidence_, now); }
+  LockView lock(Instant now) const;
   LockVersion version() const { return board_.highest_version(); }
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
   std::vector<Problem> problems(Instant now) const;
   // Every protected guest of the domain that is known now.
   std::vector<GuestId> protected_guests() const;
+  // Grows when the answer of guests() and protected_guests() may have changed.
+  std::uint64_t board_revision() const { return board_.revision(); }
   const Evidence& evidence() const { return evidence_; }
   const Incarnation& incarnation() const { return me_.incarnation; }
   bool ready() const { return ready_ && target_.loaded(); }
@@ -126,6 +129,10 @@ class Member {
   std::optional<Reading> reading_board_;
   Instant next_slots_{};
   Instant next_look_{};
+  Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
+  std::optional<Instant> last_tick_;
+  bool acting_{false};         // as of the last tick
+  std::uint64_t beats_made_{0};
   struct Asked {
     HostId host;
     Instant at;

@@ -14,14 +14,20 @@ bool same_assignment(const Assignment& a, const Assignment& b) {
          a.target_incarnation == b.target_incarnation && a.target_epoch == b.target_epoch;
 }
 
-// The newest recorded XML of a guest, over all tables.
+// The newest recorded XML of a guest: its owner's, or, where only refusals are left, the last one's.
 const GuestEntry* recorded(const GuestFacts& facts) {
-  const GuestEntry* best = nullptr;
-  for (const auto& claim : facts.claims)
-    if (!claim.entry->xml.empty() &&
-        (best == nullptr || claim.entry->generation > best->generation))
-      best = claim.entry;
-  return best;
+  const Claim* newest = facts.newest();
+  return newest == nullptr || newest->entry->xml.empty() ? nullptr : newest->entry;
+}
+
+// What a guest was asked to be protected with, and never was.
+bool never_protected(const GuestEntry& entry) {
+  return entry.phase == GuestPhase::refused && entry.xml.empty();
+}
+
+bool runs(const GuestSeen* seen) {
+  return seen != nullptr && (seen->running == Running::yes || seen->running == Running::paused ||
+                             seen->running == Running::io_error);
 }
 
 }  // namespace
@@ -76,21 +82,20 @@ void Target::load_own_table(Turn& turn) {
   for (const auto& entry : cell_.wanted().guests) resume(entry, turn);
 }
 
-// A claim that an earlier daemon of this incarnation left half done is checked again from the
-// start; libvirt tells whether its guest already runs.
-void Target::resume(const GuestEntry& entry, Turn& turn) {
+// A claim that an earlier daemon of this boot left half done. It is never started from here: the
+// earlier daemon's refusal may be on its way to the volume, and another host's start may follow
+// from it. What runs is held, what does not run is refused (check_resumed).
+void Target::resume(const GuestEntry& entry, Turn&) {
   if (!mine(entry)) return;
   if (entry.phase != GuestPhase::claimed && entry.phase != GuestPhase::starting) return;
-  Assignment assignment;
-  assignment.guest = entry.guest;
-  assignment.generation = entry.generation;
-  assignment.target = evidence_.self();
-  assignment.target_incarnation = me_.incarnation;
-  assignment.target_epoch = me_.epoch;
-  assignment.version = entry.under;
-  assignment.cause = entry.recovery.is_zero() ? Cause::protect : Cause::verdict;
-  assignment.recovery = entry.recovery;
-  works_[entry.guest] = Work{assignment, Checking{turn.now.at}};
+  Work work;
+  work.assignment.guest = entry.guest;
+  work.assignment.generation = entry.generation;
+  work.assignment.target = evidence_.self();
+  work.assignment.target_incarnation = me_.incarnation;
+  work.resumed = true;
+  work.step = Unsettled{};
+  works_[entry.guest] = std::move(work);
 }
 
 void Target::tick(bool volume_ok, Turn& turn) {
@@ -111,19 +116,16 @@ void Target::tick(bool volume_ok, Turn& turn) {
 }
 
 void Target::take_assignments(Turn& turn) {
-  const auto version = board_.highest_version();
-  for (HostId host : board_.members()) {
-    const auto& decision = board_.decision(host).record;
-    if (decision.version != version) continue;
-    for (const auto& assignment : decision.assignments) {
-      if (assignment.target != evidence_.self() ||
-          assignment.target_incarnation != me_.incarnation ||
-          assignment.target_epoch != me_.epoch || works_.contains(assignment.guest))
-        continue;
-      const auto* own = entry(assignment.guest);
-      if (own != nullptr && own->generation >= assignment.generation) continue;
-      begin_claim(assignment, turn);
-    }
+  const auto leader = board_.lead().host;
+  if (leader == kNoHost) return;
+  for (const auto& assignment : board_.decision(leader).record.assignments) {
+    if (assignment.target != evidence_.self() ||
+        assignment.target_incarnation != me_.incarnation ||
+        assignment.target_epoch != me_.epoch || works_.contains(assignment.guest))
+      continue;
+    const auto* own = entry(assignment.guest);
+    if (own != nullptr && own->generation >= assignment.generation) continue;
+    begin_claim(assignment, turn);
   }
 }
 
@@ -133,12 +135,13 @@ bool Target::begin_claim(const Assignment& assignment, Turn& turn) {
     const auto request = protects_.find(assignment.guest);
     if (request == protects_.end()) {
       claim.guest = assignment.guest;  // asked for by a daemon that is gone: refuse, on the volume
+      claim.wanted = Wanted::stopped;  // it was never protected: nobody is to start it
       claim.reason = "the request for protection is no longer open";
     } else {
       claim = request->second.entry;
     }
   } else {
-    const auto guests = board_.guests();
+    const auto& guests = board_.guests();
     const auto found = guests.find(assignment.guest);
     const auto* source = found == guests.end() ? nullptr : recorded(found->second);
     if (source == nullptr) {  // its table was not read yet, or cannot be
@@ -171,46 +174,114 @@ void Target::advance(GuestId guest, Work& work, Turn& turn) {
     if (cell_.acknowledged() < claiming->revision) return;
     work.step = Checking{turn.now.at};
     board_.want_all();
+  } else if (std::holds_alternative<Checking>(work.step)) {
+    check(guest, work, turn);
+  } else if (const auto* unsettled = std::get_if<Unsettled>(&work.step)) {
+    if (work.resumed)
+      check_resumed(guest, work, turn);
+    else
+      await_libvirt(guest, work, unsettled->look_again, turn);
+  } else if (auto* ending = std::get_if<Ending>(&work.step)) {
+    kill_before_refusal(guest, *ending, turn);
+  }
+}
+
+void Target::check(GuestId guest, Work& work, Turn& turn) {
+  auto& checking = std::get<Checking>(work.step);
+  if (!board_.read_since(checking.since)) return;
+  if (const auto unknown = board_.unknown_cell(); !unknown.empty()) {
+    checking.since = turn.now.at;  // fail closed, and look again
+    board_.want_all();
     return;
   }
-  if (const auto* checking = std::get_if<Checking>(&work.step)) {
-    if (!board_.read_since(checking->since)) return;
-    if (const auto unknown = board_.unknown_cell(); !unknown.empty()) {
-      work.step = Checking{turn.now.at};  // fail closed, and look again
-      board_.want_all();
-      return;
-    }
-    const auto guests = board_.guests();
-    const auto found = guests.find(guest);
-    const auto refusal = objection(work.assignment, found == guests.end() ? nullptr
-                                                                           : &found->second);
-    if (!refusal.empty()) {
-      const auto* now = seen(guest);
-      // What runs cannot be refused: it would be a QEMU without an owner. It is ended first.
-      if (now != nullptr && now->running != Running::no) {
-        end_here(guest, now->name, refusal, turn);
-        return;
-      }
-      settle(guest, GuestPhase::refused, refusal, turn);
-    } else if (work.assignment.cause == Cause::protect) {
-      finish_protect(work.assignment, turn);
-    } else {
-      start(work, turn);
-    }
+  const auto& guests = board_.guests();
+  const auto found = guests.find(guest);
+  const auto* facts = found == guests.end() ? nullptr : &found->second;
+  const bool protect = work.assignment.cause == Cause::protect;
+  if (const auto no = objection(work.assignment, facts); !no.empty())
+    return protect ? withdraw_protection(guest, no, turn) : refuse(guest, work, no, turn);
+  if (protect) return finish_protect(guest, turn);
+  if (!hypervisor_ok_) return refuse(guest, work, "libvirt does not answer on this host", turn);
+  refresh_record(work.assignment, *facts);
+  start(work, turn);
+}
+
+void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
+  if (!hypervisor_ok_) return;
+  const auto* own = entry(guest);
+  if (own == nullptr) {
+    works_.erase(guest);
     return;
   }
-  if (const auto* unsettled = std::get_if<Unsettled>(&work.step)) {
-    const auto* now = seen(guest);
-    if (!hypervisor_ok_) return;
-    if (now != nullptr && now->running == Running::unknown) {
-      if (turn.now.at < unsettled->look_again) return;
-      work.step = Checking{turn.now.at};  // a second start of a running guest is refused by libvirt
-      board_.want_all();
-      return;
-    }
-    const bool runs = now != nullptr && now->running != Running::no;
-    settle(guest, runs ? GuestPhase::holding : GuestPhase::refused,
-           runs ? "" : "the start failed; libvirt came back without the guest running", turn);
+  const auto* now = seen(guest);
+  if (runs(now)) {
+    settle(guest, GuestPhase::holding, "", turn);
+    order(Act::mark, *entry(guest), turn);
+  } else if (own->wanted == Wanted::stopped) {
+    withdraw_protection(guest, "wardomd was restarted in the middle of it", turn);
+  } else {
+    refuse(guest, work, "wardomd was restarted in the middle of the start", turn);
+  }
+}
+
+// libvirt's answer to the create call was lost. A second start would be safe, since libvirt refuses
+// to start what runs, but it proves nothing about the first one: the guest is given up here, after
+// a kill, unless it is seen to run.
+void Target::await_libvirt(GuestId guest, Work& work, Instant look_again, Turn& turn) {
+  if (!hypervisor_ok_ || turn.now.at < look_again) return;
+  if (runs(seen(guest))) {
+    settle(guest, GuestPhase::holding, "", turn);
+    order(Act::mark, *entry(guest), turn);
+  } else {
+    refuse(guest, work, "the start's outcome was lost, and the guest is not seen to run", turn);
+  }
+}
+
+// "Refused" says that no QEMU of the guest exists here and none will appear: another host starts it
+// on that word. Where a start was ever ordered, a kill settles it first.
+void Target::refuse(GuestId guest, Work& work, const std::string& reason, Turn& turn) {
+  if (!work.resumed && !work.start_ordered && !runs(seen(guest)))
+    return settle(guest, GuestPhase::refused, reason, turn);
+  work.step = Ending{reason, std::nullopt, turn.now.at};
+  kill_before_refusal(guest, std::get<Ending>(work.step), turn);
+}
+
+void Target::kill_before_refusal(GuestId guest, Ending& ending, Turn& turn) {
+  const auto* own = entry(guest);
+  if (own == nullptr || !hypervisor_ok_ || ending.killing || turn.now.at < ending.next) return;
+  order(Act::kill, *own, turn);
+  ending.killing = turn.orders.acts.back().ticket;
+  turn.note({Severity::warning, "target", evidence_.self(), guest, own->recovery, "",
+             own->name + " is given up here, after a kill: " + ending.reason});
+}
+
+// The guest stays as it was before it was asked for: unprotected, and running if it ran.
+void Target::withdraw_protection(GuestId guest, const std::string& reason, Turn& turn) {
+  settle(guest, GuestPhase::refused, reason, turn);
+  if (auto* own = change_entry(guest)) {
+    own->wanted = Wanted::stopped;
+    own->xml.clear();
+  }
+  const auto request = protects_.find(guest);
+  if (request == protects_.end()) return;
+  turn.orders.replies.push_back({request->second.ticket, false, 3, reason});
+  protects_.erase(request);
+}
+
+// The claim was made with what was known of the guest then; by now the last word of its earlier
+// owner has been read.
+void Target::refresh_record(const Assignment& assignment, const GuestFacts& facts) {
+  for (const auto& claim : facts.claims) {
+    if (claim.host != assignment.from || claim.entry->holder != assignment.from_incarnation ||
+        claim.entry->generation >= assignment.generation || claim.entry->xml.empty())
+      continue;
+    const auto* own = entry(assignment.guest);
+    if (own == nullptr || own->xml == claim.entry->xml) continue;
+    auto* changed = change_entry(assignment.guest);
+    changed->xml = claim.entry->xml;
+    changed->name = claim.entry->name;
+    changed->memory_kib = claim.entry->memory_kib;
+    changed->vcpus = claim.entry->vcpus;
   }
 }
 
@@ -248,14 +319,15 @@ void Target::start(Work& work, Turn& turn) {
   act.generation = own->generation;
   turn.orders.acts.push_back(act);
   work.step = Starting{act.ticket};
+  work.start_ordered = true;
   turn.note({Severity::info, "target", evidence_.self(), own->guest, own->recovery, "starting",
              own->name + ": all claims read, libvirt starts it"});
 }
 
-void Target::finish_protect(const Assignment& assignment, Turn& turn) {
-  settle(assignment.guest, GuestPhase::holding, "", turn);
-  const auto* own = entry(assignment.guest);
-  order(Act::mark, *own, turn);
+void Target::finish_protect(GuestId guest, Turn& turn) {
+  settle(guest, GuestPhase::holding, "", turn);
+  order(Act::mark, *entry(guest), turn);
+  if (const auto* now = seen(guest)) update_wanted(GuestSeen{*now}, turn);
 }
 
 void Target::settle(GuestId guest, GuestPhase phase, const std::string& reason, Turn& turn) {
@@ -306,34 +378,47 @@ void Target::on_written(const CellWritten& written, Turn& turn) {
 }
 
 void Target::on_done(const ActDone& done, Turn& turn) {
+  ++libvirt_changes_;
+  const auto found = works_.find(done.guest);
   if (done.act != Act::start) {
-    if (!done.ok) {
+    if (!done.ok)
       turn.note({Severity::warning, "libvirt", evidence_.self(), done.guest, {}, "",
                  "libvirt: " + done.error});
-    } else if (done.act == Act::kill || done.act == Act::undefine) {
+    else if (done.act == Act::kill || done.act == Act::undefine)
       acted_.erase(done.guest);
-    }
+    const bool killed = done.act == Act::kill && done.ok && done.running == Running::no;
+    if (killed)
+      if (const auto known = seen_.find(done.guest); known != seen_.end())
+        known->second.running = Running::no;
+    if (found == works_.end()) return;
+    auto* ending = std::get_if<Ending>(&found->second.step);
+    if (ending == nullptr || ending->killing != done.ticket) return;
+    ending->killing.reset();
+    ending->next = turn.now.at + kActPause;
+    if (killed) settle(done.guest, GuestPhase::refused, std::string(ending->reason), turn);
     return;
   }
-  const auto found = works_.find(done.guest);
   if (found == works_.end()) return;
   const auto* starting = std::get_if<Starting>(&found->second.step);
-  if (starting == nullptr || starting->ticket != done.ticket) return;
-  const auto* own = entry(done.guest);
-  auto& now = seen_[done.guest];
-  now.guest = done.guest;
+  if (starting != nullptr && starting->ticket == done.ticket)
+    finish_start(done.guest, found->second, done, turn);
+}
+
+void Target::finish_start(GuestId guest, Work& work, const ActDone& done, Turn& turn) {
+  const auto* own = entry(guest);
+  auto& now = seen_[guest];
+  now.guest = guest;
   if (own != nullptr) now.name = own->name;
   now.running = done.running;
   now.defined = true;
   if (done.ok || done.running == Running::yes) {
-    settle(done.guest, GuestPhase::holding, "", turn);
+    settle(guest, GuestPhase::holding, "", turn);
     if (own != nullptr) order(Act::mark, *own, turn);
   } else if (done.settled && done.running == Running::no) {
-    settle(done.guest, GuestPhase::refused, "libvirt: " + done.error, turn);
+    settle(guest, GuestPhase::refused, "libvirt: " + done.error, turn);
   } else {
-    now.running = Running::unknown;
-    found->second.step = Unsettled{turn.now.at + kActPause};
-    turn.note({Severity::error, "libvirt", evidence_.self(), done.guest, {}, "",
+    work.step = Unsettled{turn.now.at + kActPause};
+    turn.note({Severity::error, "libvirt", evidence_.self(), guest, {}, "",
                "start left open, waiting for libvirt's word: " + done.error});
   }
 }
@@ -356,6 +441,7 @@ void Target::update_wanted(const GuestSeen& seen, Turn& turn) {
 }
 
 void Target::on_guest(const GuestSeen& seen, Turn& turn) {
+  ++libvirt_changes_;
   seen_[seen.guest] = seen;
   if (loaded_) update_wanted(seen, turn);
 }
@@ -371,19 +457,29 @@ void Target::on_hypervisor_up(const HypervisorUp& up, Turn& turn) {
 
 void Target::on_hypervisor_down(const HypervisorDown& down, Turn& turn) {
   hypervisor_ok_ = false;
+  ++libvirt_changes_;
+  // A kill that was under way may have been lost with the connection.
+  for (auto& [guest, work] : works_)
+    if (auto* ending = std::get_if<Ending>(&work.step)) {
+      ending->killing.reset();
+      ending->next = turn.now.at + kActPause;
+    }
   for (auto& [guest, seen] : seen_) seen.running = Running::unknown;
   turn.note({Severity::warning, "libvirt", evidence_.self(), {}, {}, "",
              "libvirt does not answer: " + down.reason});
 }
 
 void Target::on_definition(const GuestDefinition& definition, Turn& turn) {
+  ++libvirt_changes_;
   auto& seen = seen_[definition.guest];
   seen.guest = definition.guest;
   if (!definition.name.empty()) seen.name = definition.name;
   seen.defined = !definition.xml.empty();
   if (!loaded_) return;
   const auto* own = entry(definition.guest);
-  if (own == nullptr || !is_active(own->phase) || !mine(*own)) return;
+  // Only the holder's definition counts: while a claim is open, what libvirt has here may be a stale
+  // one of an earlier stay.
+  if (own == nullptr || own->phase != GuestPhase::holding || !mine(*own)) return;
   if (definition.xml.empty()) {
     turn.note({Severity::warning, "libvirt", evidence_.self(), definition.guest, {}, "",
                own->name + " has lost its definition here; the recorded one is kept"});
@@ -434,46 +530,66 @@ void Target::clean_definition(GuestId guest, const GuestSeen& seen, const Claim&
                  " (generation " + std::to_string(owner.entry->generation.value) + ")"});
 }
 
+// Something that watch_over() goes by has changed since it looked last.
+bool Target::look_due(Instant now) {
+  const bool same = looked_.board == board_.revision() && looked_.table == cell_.revision() &&
+                    looked_.libvirt == libvirt_changes_ && now < looked_.again;
+  looked_ = {board_.revision(), cell_.revision(), libvirt_changes_, Instant::never()};
+  return !same;
+}
+
 // What may not run here is ended; what belongs elsewhere loses its definition here.
 void Target::watch_over(Turn& turn) {
+  const auto again = looked_.again;
+  if (!look_due(turn.now.at)) {
+    looked_.again = again;
+    return;
+  }
   const bool verdict = board_.verdict_on(evidence_.self(), me_.incarnation) != nullptr;
   if (verdict && !condemned_)
     turn.note({Severity::error, "target", evidence_.self(), {}, {}, "",
                "this host's incarnation was declared dead: its guests are ended, reboot it"});
   condemned_ = verdict;
-  for (const auto& [guest, facts] : board_.guests()) {
-    const auto* newest = facts.newest();
-    if (newest == nullptr || works_.contains(guest)) continue;
-    const auto* now = seen(guest);
-    const auto* own = entry(guest);
-    const bool mine_now = own != nullptr && mine(*own) && is_active(own->phase);
-    const bool runs = now != nullptr && (now->running == Running::yes ||
-                                         now->running == Running::paused ||
-                                         now->running == Running::io_error);
-    if (mine_now && condemned_) {
-      if (runs) end_here(guest, own->name, "a verdict names this host's incarnation", turn);
-      continue;
-    }
-    const bool elsewhere = newest->host != evidence_.self() && is_active(newest->entry->phase);
-    if (mine_now && elsewhere && newest->entry->generation > own->generation) {
-      if (runs) {
-        end_here(guest, own->name, "a higher generation belongs to " + host_text(newest->host),
-                 turn);
-      } else if (auto* changed = change_entry(guest)) {
-        yield(*changed, "a higher generation belongs to " + host_text(newest->host), turn);
-      }
-      continue;
-    }
-    if (mine_now || !elsewhere) continue;
-    if (runs)
-      end_here(guest, now->name, "it belongs to " + host_text(newest->host), turn);
-    else if (now != nullptr && now->running == Running::no &&
-             newest->entry->phase == GuestPhase::holding)
-      clean_definition(guest, *now, *newest, turn);
-    // The own entry is history: the new owner's record is complete and newer.
-    if (own != nullptr && newest->entry->phase == GuestPhase::holding)
-      std::erase_if(cell_.change().guests, [&](const GuestEntry& e) { return e.guest == guest; });
+  for (const auto& [guest, facts] : board_.guests())
+    if (!works_.contains(guest)) watch_guest(guest, facts, turn);
+  for (const auto& [guest, until] : acted_)
+    if (until > turn.now.at) looked_.again = std::min(looked_.again, until);
+}
+
+void Target::watch_guest(GuestId guest, const GuestFacts& facts, Turn& turn) {
+  const auto* newest = facts.newest();
+  if (newest == nullptr) return;
+  const auto* now = seen(guest);
+  const auto* own = entry(guest);
+  const bool mine_now = own != nullptr && mine(*own) && is_active(own->phase);
+  const bool stopped = hypervisor_ok_ && (now == nullptr || now->running == Running::no);
+  if (mine_now && condemned_) {
+    if (runs(now)) end_here(guest, own->name, "a verdict names this host's incarnation", turn);
+    return;
   }
+  const bool elsewhere = newest->host != evidence_.self() && is_active(newest->entry->phase);
+  const bool holds = newest->entry->phase == GuestPhase::holding;
+  if (mine_now) {
+    // A higher generation that is only claimed is no reason yet: it holds only if nothing that was
+    // read speaks against it, and the claim here does.
+    if (!elsewhere || !holds || newest->entry->generation <= own->generation) return;
+    if (runs(now))
+      end_here(guest, own->name, "a higher generation belongs to " + host_text(newest->host), turn);
+    else if (stopped)
+      yield(*change_entry(guest), "a higher generation belongs to " + host_text(newest->host),
+            turn);
+    return;
+  }
+  if (!elsewhere) return;
+  if (runs(now)) {
+    end_here(guest, now->name, "it belongs to " + host_text(newest->host), turn);
+    return;
+  }
+  if (!holds) return;
+  if (now != nullptr && now->running == Running::no) clean_definition(guest, *now, *newest, turn);
+  // The own entry is history: the new owner's record is complete and newer.
+  if (own != nullptr)
+    std::erase_if(cell_.change().guests, [&](const GuestEntry& e) { return e.guest == guest; });
 }
 
 void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn) {
@@ -493,7 +609,7 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
     unprotects_.emplace_back(protect.request, cell_.revision());  // answered when it stands
     return;
   }
-  const auto guests = board_.guests();
+  const auto& guests = board_.guests();
   const auto found = guests.find(guest);
   if (found != guests.end()) {
     for (const auto& claim : found->second.claims)
@@ -507,9 +623,17 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
   if (cell_.wanted().guests.size() >= kMaxGuestsPerHost)
     return refuse(1, "this host's table is full: " + std::to_string(kMaxGuestsPerHost) +
                          " guests");
-  protects_[guest] = {protect.request, protect.entry, turn.now.at + kRequestPatience};
+  if (protects_.contains(guest))
+    return refuse(1, protect.entry.name + " is being protected already; wait for the answer");
+  auto& request = protects_[guest];
+  request = {protect.request, protect.entry, turn.now.at + kRequestPatience, {}};
+  ask(guest, request, turn);
+}
+
+void Target::ask(GuestId guest, Request& request, Turn& turn) {
+  request.ask_again = turn.now.at + kAskAgain;
   turn.orders.asks.push_back(
-      {evidence_.self(), me_.incarnation, me_.epoch, guest, protect.entry.priority});
+      {evidence_.self(), me_.incarnation, me_.epoch, guest, request.entry.priority});
 }
 
 // The entry stays as a tombstone, so that no older record of the guest comes back to life.
@@ -523,9 +647,11 @@ void Target::on_unprotect(const Unprotect& unprotect, Turn& turn) {
   }
   auto* changed = change_entry(unprotect.guest);
   order(Act::unmark, *changed, turn);
-  const auto guests = board_.guests();
+  const auto& guests = board_.guests();
   const auto found = guests.find(unprotect.guest);
-  if (found != guests.end()) changed->generation = found->second.top.next();
+  if (found != guests.end())
+    changed->generation = std::max(changed->generation, found->second.top);
+  changed->generation = changed->generation.next();
   yield(*changed, "no longer protected", turn);
   changed->wanted = Wanted::stopped;
   changed->xml.clear();
@@ -535,6 +661,8 @@ void Target::on_unprotect(const Unprotect& unprotect, Turn& turn) {
 void Target::expire_requests(Turn& turn) {
   for (auto at = protects_.begin(); at != protects_.end();) {
     if (turn.now.at < at->second.deadline) {
+      if (turn.now.at >= at->second.ask_again && !works_.contains(at->first))
+        ask(at->first, at->second, turn);
       ++at;
       continue;
     }
@@ -549,16 +677,20 @@ void Target::expire_requests(Turn& turn) {
 
 StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
   const auto* own = entry(guest);
-  const auto guests = board_.guests();
+  const auto& guests = board_.guests();
   const auto found = guests.find(guest);
   const bool known = own != nullptr || found != guests.end();
   if (!loaded_) return {false, known, "the state volume is not read yet, so its owner is unknown"};
   const Claim* newest = found == guests.end() ? nullptr : found->second.newest();
   const bool ours = own != nullptr && mine(*own) && is_active(own->phase);
   if (!ours) {
-    const bool unprotected = (newest == nullptr || newest->entry->phase == GuestPhase::yielded);
-    if (unprotected && (own == nullptr || own->phase == GuestPhase::yielded))
-      return {true, false, ""};
+    const auto gone = [](const GuestEntry& e) {
+      return e.phase == GuestPhase::yielded || never_protected(e);
+    };
+    // The own table may be newer than what was read of it.
+    const bool own_gone = own == nullptr || gone(*own) ||
+                          (newest != nullptr && newest->entry->generation > own->generation);
+    if ((newest == nullptr || gone(*newest->entry)) && own_gone) return {true, false, ""};
     if (newest == nullptr) return {false, true, name + " is protected; its owner is unknown"};
     return {false, true,
             name + " is protected and is not assigned to this host: newest record is " +
@@ -576,12 +708,20 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
 
 Instant Target::next_deadline() const {
   auto next = Instant::never();
-  for (const auto& [guest, request] : protects_) next = std::min(next, request.deadline);
-  for (const auto& [guest, work] : works_)
-    if (const auto* unsettled = std::get_if<Unsettled>(&work.step))
-      next = std::min(next, unsettled->look_again);
+  for (const auto& [guest, request] : protects_) {
+    next = std::min(next, request.deadline);
+    if (!works_.contains(guest)) next = std::min(next, request.ask_again);
+  }
   if (const auto retry = cell_.retry_deadline()) next = std::min(next, *retry);
-  return next;
+  if (!hypervisor_ok_) return next;  // its return is an input
+  for (const auto& [guest, work] : works_) {
+    if (const auto* unsettled = std::get_if<Unsettled>(&work.step);
+        unsettled != nullptr && !work.resumed)
+      next = std::min(next, unsettled->look_again);
+    if (const auto* ending = std::get_if<Ending>(&work.step); ending != nullptr && !ending->killing)
+      next = std::min(next, ending->next);
+  }
+  return std::min(next, looked_.again);
 }
 
 std::vector<Problem> Target::problems() const {

@@ -21,6 +21,8 @@ namespace wardom::core {
 
 // How long a protect or unprotect request may take before its caller is told that it failed.
 inline constexpr Duration kRequestPatience = std::chrono::seconds{8};
+// The decider is asked again after this pause: the first word may have found none.
+inline constexpr Duration kAskAgain = std::chrono::seconds{1};
 // A kill or a removal of a definition that failed is tried again after this pause.
 inline constexpr Duration kActPause = std::chrono::seconds{2};
 
@@ -71,14 +73,24 @@ class Target {
   struct Unsettled {  // the create call failed in a way that leaves its effect open
     Instant look_again;
   };
+  // Not to be started here, but a start may be under way in libvirt, by this daemon or by one that
+  // was killed. A kill that libvirt answers after it settles both: only then it is refused.
+  struct Ending {
+    std::string reason;
+    std::optional<Ticket> killing;
+    Instant next;
+  };
   struct Work {
     Assignment assignment;
-    std::variant<Claiming, Checking, Starting, Unsettled> step;
+    std::variant<Claiming, Checking, Starting, Unsettled, Ending> step;
+    bool resumed{false};        // claimed by an earlier daemon of this boot
+    bool start_ordered{false};  // by this daemon
   };
   struct Request {
     Ticket ticket;
     GuestEntry entry;
     Instant deadline;
+    Instant ask_again;
   };
 
   void load_own_table(Turn& turn);
@@ -86,15 +98,26 @@ class Target {
   void take_assignments(Turn& turn);
   bool begin_claim(const Assignment& assignment, Turn& turn);
   void advance(GuestId guest, Work& work, Turn& turn);
+  void check(GuestId guest, Work& work, Turn& turn);
+  void check_resumed(GuestId guest, Work& work, Turn& turn);
+  void await_libvirt(GuestId guest, Work& work, Instant look_again, Turn& turn);
+  void refuse(GuestId guest, Work& work, const std::string& reason, Turn& turn);
+  void kill_before_refusal(GuestId guest, Ending& ending, Turn& turn);
+  void withdraw_protection(GuestId guest, const std::string& reason, Turn& turn);
+  void refresh_record(const Assignment& assignment, const GuestFacts& facts);
   std::string objection(const Assignment& assignment, const GuestFacts* facts) const;
   void start(Work& work, Turn& turn);
-  void finish_protect(const Assignment& assignment, Turn& turn);
+  void finish_protect(GuestId guest, Turn& turn);
+  void finish_start(GuestId guest, Work& work, const ActDone& done, Turn& turn);
   void settle(GuestId guest, GuestPhase phase, const std::string& reason, Turn& turn);
   void watch_over(Turn& turn);
+  bool look_due(Instant now);
+  void watch_guest(GuestId guest, const GuestFacts& facts, Turn& turn);
   void yield(GuestEntry& entry, const std::string& why, Turn& turn);
   void end_here(GuestId guest, const std::string& name, const std::string& why, Turn& turn);
   void clean_definition(GuestId guest, const GuestSeen& seen, const Claim& owner, Turn& turn);
   void expire_requests(Turn& turn);
+  void ask(GuestId guest, Request& request, Turn& turn);
   void update_wanted(const GuestSeen& seen, Turn& turn);
   const GuestEntry* entry(GuestId guest) const;
   GuestEntry* change_entry(GuestId guest);
@@ -115,6 +138,15 @@ class Target {
   std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
   std::map<GuestId, GuestSeen> seen_;
   std::map<GuestId, Instant> acted_;  // kills and removals ordered, and when to try again
+  // What watch_over() has looked at: it runs on every beat, and mostly nothing has changed.
+  struct Looked {
+    std::uint64_t board{0};
+    std::uint64_t table{0};
+    std::uint64_t libvirt{0};
+    Instant again{Instant::never()};
+  };
+  Looked looked_;
+  std::uint64_t libvirt_changes_{1};
 };
 
 }  // namespace wardom::core

@@ -330,9 +330,12 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& ask : orders.ask_power) ports_.power.ask(ask.ticket, ask.host);
   for (auto& read : orders.reads) ports_.volume.read(read.ticket, std::move(read.cells));
   // A guest must be on the list that the hook falls back to before it can be started here.
-  if (auto list = member_.protected_guests(); list != protected_ && member_.ready()) {
-    protected_ = std::move(list);
-    events_.protected_(protected_);
+  if (member_.ready() && listed_ != member_.board_revision()) {
+    listed_ = member_.board_revision();
+    if (auto list = member_.protected_guests(); list != protected_) {
+      protected_ = std::move(list);
+      events_.protected_(protected_);
+    }
   }
   for (const auto& one : orders.acts) act(one);
   describe_own();

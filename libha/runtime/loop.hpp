@@ -107,6 +107,7 @@ class Loop {
   std::set<Ticket> descriptions_;
   std::vector<core::Input> own_inputs_;  // what the loop itself has to tell the core next turn
   std::vector<GuestId> protected_;
+  std::uint64_t listed_{0};  // the board's revision from which the list was made
 };
 
 }  // namespace wardom::runtime

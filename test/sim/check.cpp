@@ -31,6 +31,8 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
         return fail(129, "TokenMonotone: an older generation of " + truth(entry.guest)->name +
                              " is held anew");
       top = std::max(top, entry.generation);
+      auto& version = recorded[entry.guest];
+      version = std::max(version, version_of(entry.xml));
     }
     return;
   }
@@ -85,7 +87,11 @@ std::string Domain::unsettled_guests() {
   for (const auto& guest : guests) {
     const auto found = owner.find(guest.id);
     if (!guest.is_protected || !guest.wanted || found == owner.end()) continue;
-    if (found->second.second == "unproved" || found->second.second == "yielded") continue;
+    if (found->second.second == "yielded") continue;
+    if (found->second.second == "unproved") {
+      if (runner(guest.id) == nullptr) unproved.insert(guest.id);
+      continue;
+    }
     if (runner(guest.id) == nullptr)
       return guest.name + " runs nowhere; its newest record is " + found->second.second +
              ", generation " + std::to_string(found->second.first.value);

@@ -194,7 +194,22 @@ void Hands::define(Ticket ticket, GuestId guest, std::string xml) {
   answer.give(true, true, "");
 }
 
-void Hands::describe(Ticket, std::string) {}
+void Hands::describe(Ticket ticket, std::string name) {
+  port::ActDone done;
+  done.ticket = ticket;
+  done.act = port::Act::describe;
+  done.guest = GuestId{*parse_bits(name)};
+  const auto found = host.definitions.find(done.guest);
+  if (host.libvirt_up && found != host.definitions.end()) {
+    done.ok = true;
+    done.xml = domain.xml_of(done.guest, found->second);
+    done.name = domain.truth(done.guest)->name;
+    done.memory_kib = 1024 * 1024;
+    done.vcpus = 1;
+    done.state = domain.state_of(host, done.guest).state;
+  }
+  domain.to_daemon(host, ms(3), done);
+}
 
 void Hands::mark(Ticket ticket, GuestId guest, Generation) {
   Answer{domain, host, host.daemon_life, host.libvirt_life, ticket, port::Act::mark, guest}.give(

@@ -1,5 +1,7 @@
 #include "test/sim/run.hpp"
 
+#include <cstdio>
+
 namespace wardom::sim {
 namespace {
 
@@ -74,6 +76,10 @@ Outcome run(const Options& options) {
   outcome.turns = d.turns;
   outcome.ran = d.clock.now();
   outcome.marks = d.marks;
+  d.unproved.clear();
+  (void)d.unsettled_guests();
+  if (!d.unproved.empty()) ++outcome.marks["runs that end with a guest that waits for proof"];
+  if (!d.unproved.empty() && options.trace) std::printf("UNPROVED at the end\n");
   return outcome;
 }
 

@@ -165,6 +165,7 @@ void Domain::start_daemon(Host& host) {
     if (reply.ok) guest->is_protected = found->second.second;
     host.replies.erase(found);
   };
+  events.step = [](const wire::StepMessage&) {};
   events.described = [](const port::ActDone&) {};
   events.protected_ = [](const std::vector<GuestId>&) {};
   host.loop = std::make_unique<runtime::Loop>(
@@ -362,6 +363,10 @@ void Domain::run_qemu(Host& host, GuestId guest, std::uint32_t version, const ch
       return fail(129, "OneRunner: " + truth(guest)->name + " starts on host " +
                            std::to_string(host.id.value) + " by " + by + ", and runs on host " +
                            std::to_string(other->id.value) + (other->frozen ? " (frozen)" : ""));
+  if (const auto known = recorded.find(guest); known != recorded.end() && version < known->second)
+    return fail(129, "a stale definition of " + truth(guest)->name + " is started: version " +
+                         std::to_string(version) + ", recorded was " +
+                         std::to_string(known->second));
   trace("guest " + truth(guest)->name + " runs on host " + std::to_string(host.id.value) + " by " +
         by);
   host.qemus[guest] = Qemu{version};

@@ -232,8 +232,10 @@ struct Domain {
   std::set<std::pair<HostId, Incarnation>> verdicts;  // every one that ever landed
   std::map<std::pair<GuestId, Generation>, HostId> holders;
   std::map<GuestId, Generation> held;
+  std::map<GuestId, std::uint32_t> recorded;  // newest definition in a holder's table
   std::uint64_t hash{1469598103934665603ULL};
   std::uint64_t turns{0};
+  std::set<GuestId> unproved;  // wait for a proof about their host, as last looked
   std::map<std::string, std::uint64_t> marks;  // rare states that were reached
 };
 
