@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from labkit import errors, flight, host as lab_hosts, layout, run, services, views  # noqa: E402
+from labkit import (bmc, errors, flight, host as lab_hosts, layout, run, services,  # noqa: E402
+                    views)
 
 LAB = str(REPOSITORY / "scripts" / "lab")
 GUEST_XML = "/etc/wardom-lab/guests/{}.xml"
@@ -217,17 +218,14 @@ class Cluster:
                     self.ask_manager(host, "resume", service)
                 elif not state["wanted"]:
                     self.ask_manager(host, "start", service)
-        eventually("all hosts alive in all eyes", self.all_alive_or_powered_on,
-                   explain=self.picture)
+        eventually("all hosts alive in all eyes",
+                   lambda: self.managers_answer() and self.all_alive(), explain=self.picture)
 
-    def all_alive_or_powered_on(self) -> bool:
-        """A decider that still holds a booting host for a hung one powers it off once more."""
+    def managers_answer(self) -> bool:
+        """Powers hosts on again: a decider that holds a booting host for a hung one shoots it."""
         for host in self.host_names:
             if not self.is_powered(host):
                 self.lab("power", host, "on")
-        return self.all_alive()
-
-    def managers_answer(self) -> bool:
         try:
             return all(self.services(host) for host in self.host_names)
         except errors.LabError:

@@ -6,12 +6,22 @@ Run as root: /usr/bin/python3 test/lab/test_scenarios_silence.py
 
 from __future__ import annotations
 
+import os
+import signal
 import unittest
 
-from scenario_support import ScenarioCase, eventually
+from scenario_support import ScenarioCase, bmc, eventually, lab_hosts
 
 WATCH_S = 10.0
 LIE_WATCH_S = 5.0
+
+
+def waiting_bytes(responder: int, address: str) -> int:
+    """Requests that the BMC's socket holds and its stopped process has not read."""
+    local = bytes(int(part) for part in reversed(address.split("."))).hex().upper() + ":026F"
+    with open(f"/proc/{responder}/net/udp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return sum(int(row[4].split(":")[1], 16) for row in rows if row[1] == local)
 
 
 class Silence(ScenarioCase):
@@ -52,6 +62,26 @@ class Silence(ScenarioCase):
         self.cluster.lab("link", "n3", "storage", "down")
         self.cluster.lab("link", "n3", "mgmt", "down")
         self.assert_powered_off_and_recovered("n3")
+
+    def test_power_reading_under_way_at_the_cut(self) -> None:
+        """A BMC that is slow to answer: asked while its host lived, it answers off after the cut.
+        That reading proves nothing, but the later ones do."""
+        record = self.cluster.record
+        victim = record.host("n3")
+        responder = bmc.recorded_pid(record, victim)
+        os.kill(responder, signal.SIGSTOP)
+        try:
+            sizes = {waiting_bytes(responder, victim.bmc)}
+
+            def both_have_asked() -> bool:  # the decider and the next in line
+                sizes.add(waiting_bytes(responder, victim.bmc))
+                return len(sizes) > 2
+
+            eventually("the BMC has been asked twice", both_have_asked, 1.5)
+            lab_hosts.cut(record, victim)
+        finally:
+            os.kill(responder, signal.SIGCONT)
+        self.await_recovery("n3", 15.0)
 
     def test_hang_without_bmc(self) -> None:
         self.cluster.lab("bmc", "n3", "down")

@@ -108,19 +108,18 @@ class Takeover(ScenarioCase):
     # --- the decider dies and is back after a moment -------------------------------------------
 
     def assert_recovered_or_named(self) -> None:
-        """Before the verdict stands on the volume, a restarted decider may have seen no life sign
-        of the victim: then it has no evidence, nothing starts, and `status` says why."""
+        """Before the verdict stands on the volume, a decider that was restarted, or that stood
+        still for long, may lack evidence: then nothing starts, and `status` says why."""
         outcome = eventually("the guests run again, or the problem is named", lambda: (
             "recovered" if self.is_recovered() else
             "named" if self.cluster.state("n1", "n3") == "unknown" and self.cluster.status("n2")
             and self.cluster.status("n2")["decider"] == "n1" else None),
                              explain=self.cluster.picture)
-        if outcome == "named":
-            self.quiet_watch(3.0)
-        if outcome == "named" and not self.is_recovered():
-            self.await_problem("n1", "n3", "not heard of since this wardomd started")
-        else:
+        if outcome == "recovered":
             self.assert_each_runs_once()
+            return
+        self.await_problem("n1", "n3", "not heard of since this wardomd started")
+        self.quiet_watch(3.0)
 
     def test_decider_restarted_at_suspect(self) -> None:
         self.strike_and_cut(["n1"], "suspect")
