@@ -262,7 +262,10 @@ class Cluster:
                 self.guest_view(host, guest) for host in self.host_names), explain=self.picture)
             self.must(home, "virsh", "define", GUEST_XML.format(guest))
             self.must(home, "virsh", "start", guest)
-            self.must(home, "wardomctl", "guest", "protect", guest)
+            # A request that is sent while corosync's ring still takes the host in may be lost.
+            eventually(f"{guest} is protected", lambda: self.run(
+                home, "wardomctl", "guest", "protect", guest).returncode == 0,
+                       explain=self.picture)
         eventually("all guests count at home", self.all_at_home, explain=self.picture)
 
     def defined(self, host: str) -> list[str]:

@@ -18,7 +18,8 @@ LOCAL = """\
 <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>
 <nvram>/var/lib/libvirt/local_VARS.fd</nvram>
 <kernel>/boot/local-kernel</kernel></os><features><acpi/></features><devices>
-<disk type='file' device='cdrom'><source file='/srv/local.iso'/><target dev='sda' bus='sata'/></disk>
+<disk type='file' device='cdrom'><source file='/srv/local.iso'/>
+<target dev='sda' bus='sata'/></disk>
 </devices></domain>
 """
 LOCAL_PATHS = ("/var/lib/libvirt/local_VARS.fd", "/boot/local-kernel", "/srv/local.iso")
@@ -113,6 +114,7 @@ class Guests(ScenarioCase):
         self.assertEqual(re.findall(r"^  (\S+)  \(", done.stderr, re.MULTILINE), names[:1])
         self.assertEqual(self.cluster.guest_view("n2", "local"), {})
         self.cluster.must("n2", *protect, *some, "--waive", names[0])
+        eventually("n1 knows the new guest", lambda: self.cluster.guest_view("n1", "local"))
         self.assertEqual(sorted(self.cluster.ctl("n1", "guest", "show", "local")["waived"]),
                          sorted(names))
         self.cluster.must("n2", "wardomctl", "guest", "unprotect", "local")
@@ -178,7 +180,7 @@ class Guests(ScenarioCase):
         record = self.cluster.record
         incarnation = self.cluster.incarnation("n1", "n3")
         lab_hosts.cut(record, record.host("n3"))
-        lab_hosts.power_on(record, record.host("n3"))
+        self.cluster.lab("power", "n3", "on")
         eventually("n1 hears its next boot", lambda:
                    self.cluster.host_view("n1", "n3").get("incarnation", "0/")
                    .startswith(f"{incarnation + 1}/"), explain=self.cluster.picture)
