@@ -121,6 +121,7 @@ class Decider {
   bool unanswered(const Assignment& assignment, Instant now);
   bool retire_settled(Turn& turn);
   bool owned(const GuestFacts& facts) const;
+  bool lost(const GuestFacts& facts) const;
   bool writes_may_land(const GuestFacts& facts, Instant now);
   void back_off(GuestId guest, const std::string& name, const std::string& why,
                 const RecoveryId& recovery, Turn& turn);
@@ -149,6 +150,7 @@ class Decider {
   std::map<GuestId, Attempt> attempts_;
   std::vector<PleaseAssign> requests_;
   std::optional<Instant> reconcile_since_;  // waiting for cells read since then
+  std::uint64_t looked_{0};                 // the board's revision when last looked at
   bool work_{false};                        // something changed that may need assignments
   std::map<RecoveryId, HostId> open_recoveries_;
   std::set<RecoveryId> waiting_;            // recoveries with a guest that has no place yet

@@ -23,6 +23,12 @@ bool Decider::look_due(Turn& turn) {
     next_late_.reset();
     work_ = true;
   }
+  // A claim can end without an open assignment: one that came after the withdrawal is refused.
+  if (looked_ != board_.revision()) {
+    looked_ = board_.revision();
+    for (const auto& [guest, facts] : board_.guests())
+      work_ = work_ || (open_assignment(guest) == nullptr && lost(facts));
+  }
   if (!attempts_.empty() && new_host_is_fit(now)) {
     for (auto& [guest, attempt] : attempts_) attempt = {0, now, attempt.why, attempt.recovery, {}};
     work_ = true;
@@ -149,6 +155,14 @@ bool Decider::owned(const GuestFacts& facts) const {
   });
 }
 
+// Wanted running, and no living host's.
+bool Decider::lost(const GuestFacts& facts) const {
+  const Claim* newest = facts.newest();
+  return newest != nullptr && newest->entry->wanted == Wanted::running &&
+         newest->entry->phase != GuestPhase::yielded && !newest->entry->xml.empty() &&
+         !owned(facts);
+}
+
 // After a reboot the old boot's writes may still be on their way through the storage.
 bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
   bool wait = false;
@@ -226,18 +240,16 @@ std::optional<Seeker> Decider::seeker(GuestId guest, const GuestFacts& facts,
 // The guests that are wanted running and that no living host owns.
 std::vector<Seeker> Decider::seekers(const std::vector<Candidate>& fit, Turn& turn) {
   std::vector<Seeker> seeking;
-  std::set<GuestId> lost;
+  std::set<GuestId> without_owner;
   waiting_.clear();
   for (const auto& [guest, facts] : board_.guests()) {
     if (open_assignment(guest) != nullptr) {
-      lost.insert(guest);
+      without_owner.insert(guest);
       continue;
     }
+    if (!lost(facts)) continue;
     const Claim* newest = facts.newest();
-    if (newest == nullptr || newest->entry->wanted != Wanted::running ||
-        newest->entry->phase == GuestPhase::yielded || newest->entry->xml.empty() || owned(facts))
-      continue;
-    lost.insert(guest);
+    without_owner.insert(guest);
     const bool late = writes_may_land(facts, turn.now.at);
     if (!late)
       if (auto one = seeker(guest, facts, fit, turn)) seeking.push_back(std::move(*one));
@@ -245,7 +257,8 @@ std::vector<Seeker> Decider::seekers(const std::vector<Candidate>& fit, Turn& tu
     if (late || attempt == attempts_.end() || !attempt->second.over())
       waiting_.insert(recovery_of(*newest));
   }
-  std::erase_if(attempts_, [&](const auto& attempt) { return !lost.contains(attempt.first); });
+  std::erase_if(attempts_,
+                [&](const auto& attempt) { return !without_owner.contains(attempt.first); });
   return seeking;
 }
 

@@ -409,7 +409,7 @@ void Target::finish_start(GuestId guest, Work& work, const ActDone& done, Turn& 
   auto& now = seen_[guest];
   now.guest = guest;
   if (own != nullptr) now.name = own->name;
-  now.running = done.running;
+  if (done.running != Running::unknown) now.running = done.running;  // an event may know more
   now.defined = true;
   if (done.ok || done.running == Running::yes) {
     settle(guest, GuestPhase::holding, "", turn);
@@ -585,10 +585,11 @@ void Target::watch_guest(GuestId guest, const GuestFacts& facts, Turn& turn) {
     end_here(guest, now->name, "it belongs to " + host_text(newest->host), turn);
     return;
   }
-  if (!holds) return;
+  // Without an owner that lives, what stands here may be the only trace: a refusal, a generation.
+  if (!holds || board_.verdict_on(newest->host, newest->entry->holder) != nullptr) return;
   if (now != nullptr && now->running == Running::no) clean_definition(guest, *now, *newest, turn);
   // The own entry is history: the new owner's record is complete and newer.
-  if (own != nullptr)
+  if (own != nullptr && own->generation < newest->entry->generation)
     std::erase_if(cell_.change().guests, [&](const GuestEntry& e) { return e.guest == guest; });
 }
 

@@ -478,6 +478,10 @@ void Domain::heal() {
       restart_libvirt(*host, ms(100));
     }
   }
+  // Without a majority nothing is promised: then all come back.
+  const auto up = std::count_if(hosts.begin(), hosts.end(), [](auto& h) { return h->powered; });
+  if (2 * static_cast<std::size_t>(up) <= hosts.size())
+    for (auto& host : hosts) power_on(*host, ms(3000));
   for (auto region : {Region::decision, Region::table})
     for (auto& host : hosts) store.change({region, host->id.value}).damaged = false;
 }
