@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from labkit import (bmc, errors, flight, host as lab_hosts, layout, run, services,  # noqa: E402
-                    views)
+from labkit import (bmc, errors, fabric, flight, host as lab_hosts, layout, run,  # noqa: E402
+                    services, views)
 
 LAB = str(REPOSITORY / "scripts" / "lab")
 GUEST_XML = "/etc/wardom-lab/guests/{}.xml"
@@ -202,15 +202,15 @@ class Cluster:
 
     def heal(self) -> None:
         """Ends every fault and waits until every host calls every host alive."""
-        self.lab("heal")
-        report = json.loads(self.lab("status", "--json"))
-        for entry in report["hosts"]:
-            if entry["hung"]:
-                self.lab("resume", entry["name"])
-            if entry["bmc"] and entry["bmc"]["state"] != "up":
-                self.lab("bmc", entry["name"], "up")
-            if entry["power"] == "off":
-                self.lab("power", entry["name"], "on")
+        record = self.record
+        faults = fabric.load_faults(record)
+        if any(faults["links"].values()) or faults["split"]:
+            self.lab("heal")
+        for host in record.hosts:
+            if lab_hosts.is_hung(record, host):
+                self.lab("resume", host.name)
+            if bmc.mode_of(record, host) != "up":
+                self.lab("bmc", host.name, "up")
         eventually("all service managers answer", self.managers_answer, explain=self.picture)
         for host in self.host_names:
             for service, state in self.services(host).items():
