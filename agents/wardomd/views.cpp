@@ -27,11 +27,22 @@ std::string proof_in(const std::string& verdict) {
   return verdict.substr(kLead.size(), verdict.find(':') - kLead.size());
 }
 
+// The boot of the owner that held the guest is over, and no verdict about it stands yet.
+bool boot_is_over(const Sight& sight, const core::GuestView& view) {
+  if (view.owner == kNoHost) return false;
+  const auto& member = sight.loop.member();
+  const auto now = view.owner == sight.self.id
+                       ? member.incarnation()
+                       : member.evidence().of(view.owner).incarnation();
+  return now.number > view.entry.holder.number;
+}
+
 // One word for people: as libvirt says for own guests, as the tables say for others'.
-std::string guest_state(const core::GuestView& view, bool own) {
+std::string guest_state(const Sight& sight, const core::GuestView& view) {
   const auto& entry = view.entry;
+  const bool own = view.owner == sight.self.id;
   if (entry.phase == GuestPhase::refused) return "refused";
-  if (view.owner == kNoHost) return "lost";
+  if (view.owner == kNoHost || boot_is_over(sight, view)) return "lost";
   if (entry.phase != GuestPhase::holding) return core::to_text(entry.phase);
   if (own) {
     switch (view.running) {
@@ -50,7 +61,7 @@ json::object guest_object(const Sight& sight, const Names& names, const core::Gu
   return {{"name", entry.name},
           {"uuid", to_uuid(entry.guest)},
           {"owner", names.host(view.owner)},
-          {"state", guest_state(view, view.owner == sight.self.id)},
+          {"state", guest_state(sight, view)},
           {"generation", entry.generation.value},
           {"priority", entry.priority},
           {"wanted", entry.wanted == Wanted::running ? "running" : "stopped"}};
@@ -239,7 +250,7 @@ Result<json::value> why(const Sight& sight, const std::string& about) {
         json::object{{"at_ms", now.wall.ms}, {"source", "volume"}, {"what", text}});
     return json::value(json::object{{"about", about},
                                     {"kind", "guest"},
-                                    {"state", guest_state(view, view.owner == sight.self.id)},
+                                    {"state", guest_state(sight, view)},
                                     {"chain", chain}});
   }
   return failure("no host or protected guest is called \"" + about +
