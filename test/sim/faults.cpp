@@ -163,7 +163,24 @@ void strike_guests(Domain& d, Host& h, const Fault& fault) {
 
 const char* to_text(FaultKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 
+// A little apart from one another, so that each seed meets the timeouts differently.
+std::vector<Fault> focused(const Options& options, Time from, Time until) {
+  Stream draw(options.seed, 101);
+  const auto victim = draw.below(options.hosts);
+  const auto start = draw.between(from, (from + until) / 2);
+  std::vector<Fault> faults;
+  for (const auto& focus : options.focus)
+    for (std::size_t host = 0; host < options.hosts; ++host)
+      if (focus.everywhere || host == victim)
+        faults.push_back({start + focus.after + draw.between(ms(0), ms(300)), focus.kind, host,
+                          draw.below(options.hosts), focus.lasts});
+  std::sort(faults.begin(), faults.end(),
+            [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  return faults;
+}
+
 std::vector<Fault> draw_faults(const Options& options, Time from, Time until) {
+  if (!options.focus.empty()) return focused(options, from, until);
   Stream draw(options.seed, 100);
   const auto count = 1 + draw.below(7);
   const bool burst = draw.chance(500);

@@ -8,13 +8,6 @@
 
 namespace wardom::sim {
 
-enum class FaultKind : std::uint8_t {
-  power_cut, pull, reset, hang, daemon_kill, daemon_hang, keeper_kill, libvirt_restart,
-  libvirt_away, corosync_down, cut_all, cut_out, cut_in, cut_mgmt, cut_storage, cut_pair, lossy,
-  storage_stall, storage_slow, volume_outage, bmc_unreachable, bmc_slow, bmc_deaf, bmc_lie,
-  bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
-  unprotect, protect, cell_damaged
-};
 inline constexpr int kFaultKinds = 34;
 const char* to_text(FaultKind kind);
 

@@ -30,8 +30,10 @@ void tell(std::uint64_t seed, const Outcome& outcome) {
   std::fflush(stdout);
 }
 
-void run_one(std::uint64_t seed, bool trace, bool hashes, Totals& totals) {
-  auto options = wardom::sim::options_of(seed);
+void run_one(std::uint64_t seed, bool trace, bool hashes, int plant, Totals& totals) {
+  auto options = plant == 0 ? wardom::sim::options_of(seed)
+                            : wardom::sim::planted_options(
+                                  static_cast<wardom::sim::Planted>(plant), seed);
   options.trace = trace;
   const auto outcome = wardom::sim::run(options);
   ++totals.seeds;
@@ -58,6 +60,39 @@ std::vector<std::uint64_t> seeds_of(const std::string& path) {
   return seeds;
 }
 
+// Each planted bug must be caught by one of the first seeds, and the same schedules must pass
+// without it: else they show nothing.
+constexpr std::uint64_t kPlantedSeeds = 40;
+
+int run_planted() {
+  using wardom::sim::Planted;
+  int failures = 0;
+  for (int i = 1; i < wardom::sim::kPlanted; ++i) {
+    const auto planted = static_cast<Planted>(i);
+    std::uint64_t caught = 0;
+    std::string how;
+    std::string false_alarm;
+    for (std::uint64_t seed = 1; seed <= kPlantedSeeds; ++seed) {
+      auto options = wardom::sim::planted_options(planted, seed);
+      if (const auto bent = wardom::sim::run(options); bent.violation && caught == 0) {
+        caught = seed;
+        how = bent.violation->what;
+      }
+      options.planted = Planted::none;
+      if (const auto sound = wardom::sim::run(options); sound.violation && false_alarm.empty())
+        false_alarm = "seed " + std::to_string(seed) + ": " + sound.violation->what;
+      if (caught != 0 && seed >= 5) break;
+    }
+    const bool good = caught != 0 && false_alarm.empty();
+    if (!good) ++failures;
+    std::printf("%s: %s%s%s\n", to_text(planted),
+                caught == 0 ? "NOT CAUGHT"
+                            : ("caught by seed " + std::to_string(caught) + ", " + how).c_str(),
+                false_alarm.empty() ? "" : "; FAILS WITHOUT IT: ", false_alarm.c_str());
+  }
+  return failures == 0 ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -66,13 +101,19 @@ int main(int argc, char** argv) {
   std::string replay;
   bool trace = false;
   bool hashes = false;
+  bool planted = false;
+  int plant = 0;
   int seconds = 0;
   app.add_option("--seeds", range, "A..B, or one seed");
   app.add_option("--replay", replay, "a file of seeds, run instead of --seeds");
   app.add_flag("--trace", trace, "print what happens");
   app.add_flag("--hashes", hashes, "print each run's hash");
   app.add_option("--seconds", seconds, "stop after so much real time");
+  app.add_flag("--planted", planted, "show that each planted bug is caught");
+  app.add_option("--plant", plant, "run the seeds with this planted bug")
+      ->check(CLI::Range(0, wardom::sim::kPlanted - 1));
   CLI11_PARSE(app, argc, argv);
+  if (planted) return run_planted();
   const auto dots = range.find("..");
   const auto first = std::stoull(range);
   const auto last = dots == std::string::npos ? first : std::stoull(range.substr(dots + 2));
@@ -86,7 +127,7 @@ int main(int argc, char** argv) {
   for (const auto seed : seeds) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     if (seconds > 0 && spent.count() > seconds) break;
-    run_one(seed, trace, hashes, totals);
+    run_one(seed, trace, hashes, plant, totals);
   }
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   const auto hours = static_cast<double>(totals.virtual_time.count()) / 3.6e12;

@@ -30,7 +30,8 @@ void Hands::ask(Ticket ticket, HostId to) {
   auto& peer = *d.hosts[to.value - 1u];
   if (!peer.bmc.powered || !peer.bmc.reachable)
     return d.to_daemon(h, d.options.timing.bmc_timeout,
-                       port::PowerReading{ticket, to, port::PowerState::unknown, "no answer"});
+                       port::PowerReading{ticket, to, d.bend(h, peer, port::PowerState::unknown),
+                                          "no answer"});
   const auto life = h.daemon_life;
   d.on_host(h, peer.bmc.latency / 2, [&d, &h, &peer, ticket, to, life] {
     if (h.daemon_life != life) return;
@@ -40,7 +41,8 @@ void Hands::ask(Ticket ticket, HostId to) {
       --peer.bmc.false_offs;
       state = port::PowerState::off;
     }
-    d.to_daemon(h, peer.bmc.latency / 2, port::PowerReading{ticket, to, state, ""});
+    d.to_daemon(h, peer.bmc.latency / 2,
+                port::PowerReading{ticket, to, d.bend(h, peer, state), ""});
   });
 }
 
@@ -165,6 +167,8 @@ void Hands::kill(Ticket ticket, GuestId guest) {
   auto& h = host;
   const Answer answer{d, h, h.daemon_life, h.libvirt_life, ticket, port::Act::kill, guest};
   if (!h.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
+  if (d.options.planted == Planted::refusal_unsettled && !h.qemus.contains(guest))
+    return answer.give(true, true, "");
   d.on_host(h, turn_of(d, h, guest, d.virt.between(ms(5), ms(100))), [&d, &h, answer, guest] {
     if (h.libvirt_life != answer.libvirt) return answer.give(false, false, "connection broke");
     ++d.marks["guest killed by order"];

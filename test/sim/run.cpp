@@ -5,7 +5,6 @@
 namespace wardom::sim {
 namespace {
 
-constexpr Time kFaultsFrom = ms(12000);
 constexpr Time kFaultsUntil = ms(32000);
 constexpr Time kHeal = ms(44000);
 // After the heal everything must be settled within this time: a slow placement round included.

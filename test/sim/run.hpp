@@ -6,6 +6,8 @@
 
 namespace wardom::sim {
 
+inline constexpr Time kFaultsFrom = ms(12000);
+
 struct Outcome {
   std::optional<Violation> violation;
   std::uint64_t hash{0};
@@ -16,6 +18,8 @@ struct Outcome {
 };
 
 Options options_of(std::uint64_t seed);
+// A schedule that needs the barrier which the planted bug takes away.
+Options planted_options(Planted planted, std::uint64_t seed);
 Outcome run(const Options& options);
 
 }  // namespace wardom::sim

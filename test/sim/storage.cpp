@@ -153,7 +153,14 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
       host.stalled.push_back(arrive);
   };
   // The storage does not ask whether the host still thinks.
-  clock.in(disk.between(kIoMin, kIoMax) + host.storage_slow, std::move(landing));
+  auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
+  if (options.planted == Planted::late_writes && bent() && region == Region::table) {
+    takes += 2 * core::kClaimPatience;
+    on_host(host, ms(1), [this, &host, region, number, keeper, sequence] {
+      if (host.keeper_life == keeper) finish_write(host, region, number, true, sequence);
+    });
+  }
+  clock.in(takes, std::move(landing));
   on_host(host, options.timing.feed_window / 4, [this, &host, region, number, keeper] {
     if (host.keeper_life == keeper) finish_write(host, region, number, false, {});
   });
@@ -208,7 +215,7 @@ void Hands::read(Ticket ticket, std::vector<Cell> cells) {
       port::CellRead one;
       one.cell = cells[i];
       one.error = "no answer";
-      if (good) one = i < early.size() ? early[i] : d.store.read(cells[i]);
+      if (good) one = d.bend(h, i < early.size() ? early[i] : d.store.read(cells[i]));
       done.cells.push_back(std::move(one));
     }
     if (good) h.last_read_done = d.clock.now();

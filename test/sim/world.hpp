@@ -18,13 +18,31 @@ namespace wardom::sim {
 // Deliberately wrong variants: what the core is told is bent, so that one of its barriers is gone.
 enum class Planted : std::uint8_t {
   none,
-  one_off_suffices,      // the second reading "off" is made up from the first
-  slot_silence_ignored,  // slots are shown as they stood when the links fell silent
-  early_start,           // a claim counts as read before it was written
-  claims_ignored,        // other hosts' claims are hidden from a target
-  no_reread,             // tables after a verdict are those from before it
-  distrust_ignored,      // "off" beside a life sign is hidden
-  no_write_ahead,        // writes are acknowledged before they land
+  one_off_suffices,      // every reading after the first "off" is a copy of it
+  unknown_is_off,        // a BMC that does not answer reads "off"
+  slot_silence_ignored,  // slots are shown as they stood at first
+  distrust_ignored,      // an "off" beside a life sign is hidden
+  claims_ignored,        // claims of other living hosts are hidden
+  late_writes,           // writes are acknowledged long before they land
+  refusal_unsettled,     // a kill is answered before the start under way has ended
+};
+inline constexpr int kPlanted = 8;
+const char* to_text(Planted planted);
+
+enum class FaultKind : std::uint8_t {
+  power_cut, pull, reset, hang, daemon_kill, daemon_hang, keeper_kill, libvirt_restart,
+  libvirt_away, corosync_down, cut_all, cut_out, cut_in, cut_mgmt, cut_storage, cut_pair, lossy,
+  storage_stall, storage_slow, volume_outage, bmc_unreachable, bmc_slow, bmc_deaf, bmc_lie,
+  bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
+  unprotect, protect, cell_damaged
+};
+
+// A fault that a schedule must contain: so long after its beginning.
+struct Focus {
+  FaultKind kind{FaultKind::hang};
+  Duration after{0};
+  Duration lasts{0};
+  bool everywhere{false};  // on every host, else on the victim
 };
 
 struct Violation {
@@ -92,6 +110,7 @@ struct Bmc {
   bool deaf{false};       // takes power-offs and does nothing
   Duration latency{ms(5)};
   Duration off_delay{ms(200)};
+  std::optional<Time> first_off;  // for Planted::one_off_suffices
 };
 
 struct Host {
@@ -154,6 +173,7 @@ struct Options {
   Timing timing;
   bool trace{false};
   Planted planted{Planted::none};
+  std::vector<Focus> focus;  // empty: faults are drawn
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 
@@ -211,6 +231,11 @@ struct Domain {
   GuestTruth* truth(GuestId guest);
   Host* runner(GuestId guest);
 
+  // planted bugs (planted.cpp)
+  bool bent() const;
+  port::PowerState bend(const Host& asker, Host& peer, port::PowerState state);
+  port::CellRead bend(const Host& reader, port::CellRead read);
+
   // checker
   void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload);
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
@@ -235,6 +260,7 @@ struct Domain {
   std::map<GuestId, std::uint32_t> recorded;  // newest definition in a holder's table
   std::uint64_t hash{1469598103934665603ULL};
   std::uint64_t turns{0};
+  std::map<std::pair<std::size_t, Cell>, port::CellRead> shown;  // Planted::slot_silence_ignored
   std::set<GuestId> unproved;  // wait for a proof about their host, as last looked
   std::map<std::string, std::uint64_t> marks;  // rare states that were reached
 };

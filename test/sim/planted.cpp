@@ -1,0 +1,109 @@
+// Deliberately wrong variants of the core, made by bending what it is told.
+#include <algorithm>
+
+#include "libha/core/guest_life.hpp"
+#include "libha/wire/table.hpp"
+#include "test/sim/run.hpp"
+
+namespace wardom::sim {
+
+const char* to_text(Planted planted) {
+  switch (planted) {
+    case Planted::none: return "none";
+    case Planted::one_off_suffices: return "one off reading suffices";
+    case Planted::unknown_is_off: return "an unknown reading counts as off";
+    case Planted::slot_silence_ignored: return "slot silence not required";
+    case Planted::distrust_ignored: return "distrust ignored";
+    case Planted::claims_ignored: return "claims of others ignored";
+    case Planted::late_writes: return "start before the claim stands";
+    case Planted::refusal_unsettled: return "refusal before the start is settled";
+  }
+  return "?";
+}
+
+// The domain is built up soundly; the bug comes with the faults.
+bool Domain::bent() const { return clock.now() >= kFaultsFrom; }
+
+port::PowerState Domain::bend(const Host& asker, Host& peer, port::PowerState state) {
+  if (!bent()) return state;
+  switch (options.planted) {
+    case Planted::one_off_suffices:
+      if (state == port::PowerState::off) peer.bmc.first_off = clock.now();
+      if (peer.bmc.first_off && clock.now() - *peer.bmc.first_off < ms(2000))
+        return port::PowerState::off;
+      return state;
+    case Planted::unknown_is_off:
+      return state == port::PowerState::unknown ? port::PowerState::off : state;
+    case Planted::distrust_ignored: {
+      const bool heard = !peer.frozen && link(peer.index, asker.index, Link::mgmt);
+      return state == port::PowerState::off && heard && peer.powered ? port::PowerState::on : state;
+    }
+    case Planted::none:
+    case Planted::slot_silence_ignored:
+    case Planted::claims_ignored:
+    case Planted::late_writes:
+    case Planted::refusal_unsettled: return state;
+  }
+  return state;
+}
+
+port::CellRead Domain::bend(const Host& reader, port::CellRead read) {
+  if (!bent()) return read;
+  if (read.cell.index == reader.id.value || read.status != port::CellStatus::valid) return read;
+  const auto& peer = *hosts[read.cell.index - 1u];
+  if (options.planted == Planted::slot_silence_ignored && read.cell.region == Region::slot) {
+    // As it stood when the peer was heard last: no growth is seen while it is not.
+    auto& shown_slot = shown[{reader.index, read.cell}];
+    const bool heard = link(peer.index, reader.index, Link::mgmt);
+    if (heard || shown_slot.status != port::CellStatus::valid) shown_slot = read;
+    return shown_slot;
+  }
+  if (options.planted == Planted::claims_ignored && read.cell.region == Region::table &&
+      peer.powered) {
+    auto table = wire::decode_table(read.payload).value();
+    std::erase_if(table.guests,
+                  [](const GuestEntry& entry) { return core::is_active(entry.phase); });
+    read.payload = wire::encode_table(table, 1 << 20).value();
+  }
+  return read;
+}
+
+Options planted_options(Planted planted, std::uint64_t seed) {
+  Options options = options_of(seed);
+  options.hosts = 3;
+  options.planted = planted;
+  switch (planted) {
+    case Planted::none: break;
+    case Planted::one_off_suffices:
+      options.focus = {{FaultKind::hang, ms(0), ms(6000), false},
+                       {FaultKind::bmc_glitch, ms(200), ms(0), false}};
+      break;
+    case Planted::unknown_is_off:
+      options.focus = {{FaultKind::hang, ms(0), ms(6000), false},
+                       {FaultKind::bmc_unreachable, ms(100), ms(6000), false}};
+      break;
+    case Planted::slot_silence_ignored:
+      options.focus = {{FaultKind::cut_all, ms(0), ms(6000), false},
+                       {FaultKind::bmc_lie, ms(1500), ms(0), false}};
+      break;
+    case Planted::distrust_ignored:
+      options.focus = {{FaultKind::bmc_lie, ms(0), ms(0), false},
+                       {FaultKind::hang, ms(5000), ms(6000), false}};
+      break;
+    case Planted::claims_ignored:
+      options.focus = {{FaultKind::power_cut, ms(0), ms(1000), false}};
+      break;
+    case Planted::late_writes:
+      options.focus = {{FaultKind::power_cut, ms(0), ms(1000), false}};
+      break;
+    case Planted::refusal_unsettled:
+      options.focus = {{FaultKind::power_cut, ms(0), ms(1000), false},
+                       {FaultKind::start_slow, ms(0), ms(3000), true},
+                       {FaultKind::daemon_kill, ms(1600), ms(400), true},
+                       {FaultKind::start_slow, ms(1600), ms(1), true}};
+      break;
+  }
+  return options;
+}
+
+}  // namespace wardom::sim
