@@ -96,6 +96,15 @@ void Board::on_read(const CellSeen& cell, Instant issued) {
   if (changed) ++revision_;
 }
 
+void Board::promise(HostId host, Sequence decision, Sequence table) {
+  auto& kept_decision = decisions_.at(host);
+  kept_decision.promised = std::max(kept_decision.promised, decision);
+  if (kept_decision.behind()) want_decision(host);
+  auto& kept_table = tables_.at(host);
+  kept_table.promised = std::max(kept_table.promised, table);
+  if (kept_table.behind()) want_table(host);
+}
+
 void Board::note_verdicts(const Decision& decision) {
   for (const auto& verdict : decision.verdicts) {
     const auto [found, fresh] = verdicts_.try_emplace(verdict.host, verdict);
@@ -114,13 +123,25 @@ bool Board::read_since(Instant since) const {
   return true;
 }
 
+namespace {
+
+template <class Record>
+std::string doubt_about(const char* what, HostId host, const Kept<Record>& kept) {
+  const std::string name = what + std::to_string(host.value) + ": ";
+  if (!kept.known()) return name + kept.error;
+  if (kept.behind())
+    return name + "its owner has written sequence " + std::to_string(kept.promised.value) +
+           ", the newest that can be read is " + std::to_string(kept.sequence.value);
+  return {};
+}
+
+}  // namespace
+
 std::string Board::unknown_cell() const {
   for (HostId host : members_) {
-    if (!decisions_.at(host).known())
-      return "decision cell of host " + std::to_string(host.value) + ": " +
-             decisions_.at(host).error;
-    if (!tables_.at(host).known())
-      return "host table of host " + std::to_string(host.value) + ": " + tables_.at(host).error;
+    auto doubt = doubt_about("decision cell of host ", host, decisions_.at(host));
+    if (doubt.empty()) doubt = doubt_about("host table of host ", host, tables_.at(host));
+    if (!doubt.empty()) return doubt;
   }
   return {};
 }

@@ -21,8 +21,11 @@ struct Kept {
   Sequence sequence;
   std::optional<Instant> read_issued;  // issue of the newest completed read
   std::string error;
+  Sequence promised;  // the newest write that its owner says was acknowledged
   // The cell can be relied upon: what stands there is known.
   bool known() const { return health == CellHealth::valid || health == CellHealth::empty; }
+  // An acknowledged write cannot be read (yet): what it says is unknown.
+  bool behind() const { return sequence < promised; }
 };
 
 // One host's entry about a guest.
@@ -64,6 +67,9 @@ class Board {
   bool wants() const { return !wanted_.empty(); }
   std::vector<Cell> take_wanted();
   void on_read(const CellSeen& cell, Instant issued);
+  // A member's beat names the newest acknowledged writes of its cells: what is behind is read, and
+  // cannot be relied upon until it has been.
+  void promise(HostId host, Sequence decision, Sequence table);
 
   const Kept<Decision>& decision(HostId host) const { return decisions_.at(host); }
   const Kept<HostTable>& table(HostId host) const { return tables_.at(host); }

@@ -44,9 +44,11 @@ void Decider::on_power(const PowerSeen& seen, Instant, Turn& turn) {
   inquiry.next_ask = turn.now.at + (fresh ? inquiry_interval(evidence_.timing())
                                           : evidence_.timing().power_poll);
   const int offs = evidence_.of(seen.host).power.offs;
-  if (seen.power == inquiry.last_told && offs == inquiry.offs_told) return;
+  // Two readings off are told; those that follow while other evidence is missing say nothing new.
+  const int told = std::min(offs, 2);
+  if (seen.power == inquiry.last_told && told == inquiry.offs_told) return;
   inquiry.last_told = seen.power;
-  inquiry.offs_told = offs;
+  inquiry.offs_told = told;
   std::string text = std::string("BMC reads ") + power_text(seen.power);
   if (seen.power == Power::off) text += " (reading " + std::to_string(offs) + ")";
   if (!seen.error.empty()) text += ": " + seen.error;
@@ -297,8 +299,8 @@ void Decider::look_for_reboots(Turn& turn) {
       continue;
     pronounce(host, *earlier, Proof::rebooted,
               "the same machine runs as incarnation " +
-                  to_text(evidence_.of(host).disk.incarnation) + ", booted after the last sign of " +
-                  to_text(*earlier),
+                  to_text(evidence_.of(host).disk.incarnation) +
+                  ", booted after the last sign of " + to_text(*earlier),
               nullptr, turn);
   }
 }
@@ -355,7 +357,7 @@ Instant Decider::next_deadline() const {
   return next;
 }
 
-std::vector<Problem> Decider::problems() const {
+std::vector<Problem> Decider::problems(Instant now) const {
   std::vector<Problem> list;
   for (const auto& [guest, attempt] : attempts_)
     list.push_back({"fits nowhere: " + attempt.why, to_uuid(guest),
@@ -364,6 +366,9 @@ std::vector<Problem> Decider::problems() const {
     std::string what = "silent everywhere since " + std::to_string(inquiry.first_sign.ms) +
                        " (ms since 1970); not proved dead";
     if (!inquiry.held.empty()) what += "; " + inquiry.held;
+    what += "; missing: " + power_proof(evidence_, host, now).missing;
+    if (const auto& error = evidence_.of(host).power.error; !error.empty())
+      what += "; its BMC: " + error;
     list.push_back({what, host_text(host),
                     "look at the host and at its BMC; its guests start elsewhere only on proof"});
   }

@@ -52,7 +52,7 @@ struct Inquiry {
   Instant off_asked_at;
   Instant next_off;
   int off_tries{0};
-  Power last_told{Power::unknown};
+  std::optional<Power> last_told;
   int offs_told{0};
   std::string held;  // why no active power-off is made; for people
 };
@@ -65,12 +65,8 @@ struct Problem {
 
 class Decider {
  public:
-  Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib,
-          Duration late_writes)
-      : evidence_(evidence),
-        board_(board),
-        reserve_mib_(memory_reserve_mib),
-        late_writes_(late_writes) {}
+  Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib)
+      : evidence_(evidence), board_(board), reserve_mib_(memory_reserve_mib) {}
 
   void on_ready(const VolumeReady& ready) { me_ = ready; }
   void on_written(const CellWritten& written, Turn& turn);
@@ -87,7 +83,7 @@ class Decider {
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
-  std::vector<Problem> problems() const;
+  std::vector<Problem> problems(Instant now) const;
 
  private:
   struct Idle {};
@@ -142,7 +138,6 @@ class Decider {
   const Evidence& evidence_;
   Board& board_;
   std::uint64_t reserve_mib_;
-  Duration late_writes_;
   VolumeReady me_;
   std::variant<Idle, CatchingUp, Deciding> state_;
   OwnCell<Decision> cell_;

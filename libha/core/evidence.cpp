@@ -78,9 +78,9 @@ void Evidence::new_boot(MemberEvidence& member) {
   member.power.first_off_asked.reset();
 }
 
-// The proof `rebooted` (leases.md): a higher number of the same machine, and the earlier boot silent
-// for at least as long as the new one is up. Clocks of two hosts are not compared, only durations;
-// rates may differ by twice the clock error.
+// The proof `rebooted` (leases.md): a higher number of the same machine, and the earlier boot
+// silent for at least as long as the new one is up. Clocks of two hosts are not compared, only
+// durations; rates may differ by twice the clock error.
 void Evidence::note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
                            Instant now) {
   const auto& old = *member.disk.slot;

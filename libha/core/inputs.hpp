@@ -26,6 +26,7 @@ struct Now {
 struct VolumeReady {
   Incarnation incarnation;
   DaemonEpoch epoch;
+  Duration late_writes{std::chrono::seconds{10}};  // L_late of this volume
 };
 struct VolumeLost {
   std::string reason;

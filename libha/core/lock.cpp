@@ -17,7 +17,8 @@ struct View {
 
 std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instant now) {
   const auto& members = evidence.members();
-  const MemberSet heard = evidence.fresh_on(Link::mgmt, now) | evidence.fresh_on(Link::storage, now);
+  const MemberSet heard =
+      evidence.fresh_on(Link::mgmt, now) | evidence.fresh_on(Link::storage, now);
   const MemberSet on_disk = evidence.fresh_on_disk(now);
   std::vector<View> views(members.size());
   MemberSet reachable;  // by this host, or by somebody that it hears

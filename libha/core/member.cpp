@@ -37,7 +37,7 @@ Member::Member(MemberSettings settings)
     : settings_(std::move(settings)),
       evidence_(settings_.members, settings_.self, settings_.timing),
       board_(settings_.members),
-      decider_(evidence_, board_, settings_.memory_reserve_mib, settings_.late_writes),
+      decider_(evidence_, board_, settings_.memory_reserve_mib),
       target_(evidence_, board_),
       random_(settings_.seed) {}
 
@@ -116,9 +116,7 @@ void Member::take(const BeatSeen& seen, Turn& turn) {
       turn.note({Severity::error, "beats", beat.from, {}, {}, "",
                  "its wardom.toml names other members than this host's"});
   }
-  if (beat.decision_sequence > board_.decision(beat.from).sequence)
-    board_.want_decision(beat.from);
-  if (beat.table_sequence > board_.table(beat.from).sequence) board_.want_table(beat.from);
+  board_.promise(beat.from, beat.decision_sequence, beat.table_sequence);
 }
 
 void Member::take(const PowerSeen& seen, Turn& turn) {
@@ -430,7 +428,7 @@ std::vector<Problem> Member::problems(Instant now) const {
       list.push_back({"its wardom.toml names other members than this host's",
                       host_text(view.host), "copy the same file to all hosts and restart wardomd"});
   }
-  for (auto& problem : decider_.problems()) list.push_back(std::move(problem));
+  for (auto& problem : decider_.problems(now)) list.push_back(std::move(problem));
   for (auto& problem : target_.problems()) list.push_back(std::move(problem));
   return list;
 }

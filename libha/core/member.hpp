@@ -25,7 +25,6 @@ struct MemberSettings {
   Timing timing;
   std::uint64_t config_digest{0};
   std::uint64_t memory_reserve_mib{512};
-  Duration late_writes{std::chrono::seconds{10}};  // L_late: guests wait so long after `rebooted`
   std::uint64_t seed{0};                 // of the ids drawn
 };
 

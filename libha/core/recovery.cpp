@@ -170,7 +170,7 @@ bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
     if (!is_active(claim.entry->phase)) continue;
     const auto* verdict = board_.verdict_on(claim.host, claim.entry->holder);
     if (verdict == nullptr || verdict->proof != Proof::rebooted) continue;
-    const std::pair fresh{verdict->incarnation, now + late_writes_};
+    const std::pair fresh{verdict->incarnation, now + me_.late_writes};
     auto& until = late_until_.try_emplace(claim.host, fresh).first->second;
     if (until.first != verdict->incarnation) until = fresh;
     if (now >= until.second) continue;

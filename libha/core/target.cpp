@@ -14,7 +14,7 @@ bool same_assignment(const Assignment& a, const Assignment& b) {
          a.target_incarnation == b.target_incarnation && a.target_epoch == b.target_epoch;
 }
 
-// The newest recorded XML of a guest: its owner's, or, where only refusals are left, the last one's.
+// The newest recorded XML of a guest: its owner's, or the last refusal's where nothing else is left.
 const GuestEntry* recorded(const GuestFacts& facts) {
   const Claim* newest = facts.newest();
   return newest == nullptr || newest->entry->xml.empty() ? nullptr : newest->entry;
@@ -477,8 +477,8 @@ void Target::on_definition(const GuestDefinition& definition, Turn& turn) {
   seen.defined = !definition.xml.empty();
   if (!loaded_) return;
   const auto* own = entry(definition.guest);
-  // Only the holder's definition counts: while a claim is open, what libvirt has here may be a stale
-  // one of an earlier stay.
+  // Only the holder's definition counts: while a claim is open, what libvirt has here may be a
+  // stale one of an earlier stay.
   if (own == nullptr || own->phase != GuestPhase::holding || !mine(*own)) return;
   if (definition.xml.empty()) {
     turn.note({Severity::warning, "libvirt", evidence_.self(), definition.guest, {}, "",
