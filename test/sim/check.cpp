@@ -15,7 +15,8 @@ bool Domain::verdict_seen(HostId host, const Incarnation& incarnation) const {
   });
 }
 
-void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload) {
+void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload,
+                          bool blind) {
   for (auto byte : payload) hash = (hash ^ byte) * 1099511628211ULL;
   if (cell.region == Region::table) {
     const auto table = wire::decode_table(payload);
@@ -45,7 +46,7 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
     if (victim.powered && victim.incarnation == verdict.incarnation && victim.joined)
       return fail(129, "DeadMeansStopped: host " + std::to_string(verdict.host.value) +
                            " lives, and a verdict says that it is dead");
-    if (!host.last_read_done || clock.now() - *host.last_read_done > options.timing.feed_window)
+    if (blind)
       return fail(129, "NoBlindVerdict: the decider had not read the volume for long");
   }
   // VerdictStable: what was once said still stands somewhere.

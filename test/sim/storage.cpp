@@ -133,12 +133,15 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
   const auto life = host.life;
   const auto keeper = host.keeper_life;
   const bool ack_lost = disk.chance(1);
+  const bool blind = !host.last_read_done ||
+                     clock.now() - *host.last_read_done > options.timing.feed_window / 2;
   auto landing = [this, &host, cell, twin, sequence, life, keeper, number, region, ack_lost,
+                  blind,
                   incarnation = host.incarnation, payload = std::move(job.payload)] {
     if (host.life != life) return;  // nothing lands after the power is off
     const auto arrive = [=, this, &host] {
       if (host.life != life) return;
-      land(host, cell, twin, sequence, incarnation, payload);
+      land(host, cell, twin, sequence, incarnation, payload, blind);
       auto& c = host.cares[region];
       --c.in_flight[twin];
       if (host.keeper_life == keeper) c.newest_twin = twin;
@@ -182,7 +185,7 @@ void Domain::finish_write(Host& host, Region region, std::uint64_t number, bool 
 }
 
 void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
-                  const std::vector<std::uint8_t>& payload) {
+                  const std::vector<std::uint8_t>& payload, bool blind) {
   auto& state = store.change(cell);
   const auto* before = state.newest();
   const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
@@ -190,7 +193,8 @@ void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnatio
   const auto* after = state.newest();
   if (cell.index != host.id.value) fail(129, "SingleWriter: another host's cell was written");
   if (after->sequence < highest) fail(129, "a cell's sequence fell");
-  if (cell.region != Region::slot && after == &state.twins[twin]) check_landed(host, cell, payload);
+  if (cell.region != Region::slot && after == &state.twins[twin])
+    check_landed(host, cell, payload, blind);
 }
 
 void Domain::set_storage(Host& host, bool ok) {

@@ -262,7 +262,9 @@ constexpr Duration kReform = ms(2200);
 }  // namespace
 
 void Domain::ring_tick() {
-  const auto up = [&](const Host& h) { return h.powered && !h.frozen && h.corosync_up && h.joined; };
+  const auto up = [](const Host& h) {
+    return h.powered && !h.frozen && h.corosync_up && h.joined;
+  };
   const auto joined = [&](std::size_t a, std::size_t b) {
     for (Link l : {Link::mgmt, Link::storage})
       if (link(a, b, l) && link(b, a, l)) return true;

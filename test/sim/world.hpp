@@ -219,7 +219,7 @@ struct Domain {
                   std::function<void(bool, Sequence)> done);
   void submit(Host& host, Region region, Care::Job job);
   void land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
-            const std::vector<std::uint8_t>& payload);
+            const std::vector<std::uint8_t>& payload, bool blind);
   void heartbeat(Host& host);
   void finish_write(Host& host, Region region, std::uint64_t number, bool ok, Sequence sequence);
   void greet(Host& host);
@@ -237,7 +237,8 @@ struct Domain {
   port::CellRead bend(const Host& reader, port::CellRead read);
 
   // checker
-  void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload);
+  // blind: the writer had not read the volume for long when it submitted this.
+  void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload, bool blind);
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
   std::string unsettled_guests();  // empty: liveness holds
 
