@@ -131,7 +131,7 @@ struct Assignment {
   DaemonEpoch target_epoch;
   LockVersion version;
   Cause cause{Cause::protect};
-  HostId from;                   // whose recorded table holds the guest's XML; kNoHost: the target's
+  HostId from;                   // whose table holds the guest's XML; kNoHost: the target's own
   Incarnation from_incarnation;
   // The claims that no longer count: (host, incarnation) of every earlier claim ended by a verdict,
   // a yield or a refusal known to the decider.

@@ -14,7 +14,7 @@ bool same_assignment(const Assignment& a, const Assignment& b) {
          a.target_incarnation == b.target_incarnation && a.target_epoch == b.target_epoch;
 }
 
-// The newest recorded XML of a guest: its owner's, or the last refusal's where nothing else is left.
+// The newest recorded XML of a guest: its owner's, or the last refusal's where nothing else is.
 const GuestEntry* recorded(const GuestFacts& facts) {
   const Claim* newest = facts.newest();
   return newest == nullptr || newest->entry->xml.empty() ? nullptr : newest->entry;
@@ -435,9 +435,10 @@ void Target::update_wanted(const GuestSeen& seen, Turn& turn) {
   if (wanted == own->wanted) return;
   auto* changed = change_entry(seen.guest);
   changed->wanted = wanted;
+  const char* wish_text = wanted == Wanted::running ? " is wanted running again"
+                                                    : " was shut down on purpose; it stays off";
   turn.note({Severity::notice, "libvirt", evidence_.self(), seen.guest, {}, "",
-             changed->name + (wanted == Wanted::running ? " is wanted running again"
-                                                        : " was shut down on purpose; it stays off")});
+             changed->name + wish_text});
 }
 
 void Target::on_guest(const GuestSeen& seen, Turn& turn) {
