@@ -83,9 +83,9 @@ bit hint;               /* a directory block written before the decision */
 #endif
 
 #ifdef DIRCHANGE
-inline member(h, d, yes) { yes = (h == 0 || (d == 0 && h == 1) || (d == 1 && h == 2)) }
+#define MEMBER(h, d) ((h) == 0 || ((d) == 0 && (h) == 1) || ((d) == 1 && (h) == 2))
 #else
-inline member(h, d, yes) { yes = 1 }
+#define MEMBER(h, d) 1
 #endif
 
 /* Whole records are copied in one step. */
@@ -200,7 +200,7 @@ end_idle:
 #endif
          W_CUR; top = 0 }
 #ifdef DIRCHANGE
-    :: atomic { up[p] && acting[p] > 0 && acting[p] < V ->     /* L7: the holder, a new directory */
+    :: atomic { up[p] && p == 0 && acting[p] > 0 && acting[p] < V ->   /* L7: the holder, which stays */
          W_CUR; todo = 3; top = 0
 #ifdef DIREARLY
          ; hint = 1
@@ -248,7 +248,7 @@ end_idle:
 #endif
       :: else -> if :: acting[p] > 0 -> goto idle :: else fi
       fi;
-      member(p, w.dd, yes);
+      yes = MEMBER(p, w.dd);
 #ifdef DIREARLY
       if :: hint && p == 2 -> yes = 1 :: else fi;
 #endif
