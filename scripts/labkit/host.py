@@ -24,6 +24,13 @@ def create(lab: Lab, host: Host) -> None:
     configs.write_host(lab, host)
 
 
+def fresh_clocks() -> list[str]:
+    """A host's monotonic clocks count from its own boot, as they do on a machine of its own."""
+    return [f"--{name}={-int(time.clock_gettime(clock))}"
+            for name, clock in (("monotonic", time.CLOCK_MONOTONIC),
+                                ("boottime", time.CLOCK_BOOTTIME))]
+
+
 def boot(lab: Lab, host: Host) -> None:
     """Start the host; returns when its first process lives and its cables are connected.
 
@@ -37,7 +44,8 @@ def boot(lab: Lab, host: Host) -> None:
         fabric.plug_in(lab, host)
         (directory / "control").unlink(missing_ok=True)
         run.spawn(run.in_netns(lab.netns(host), [
-            "unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child",
+            "unshare", "--mount", "--pid", "--uts", "--ipc", "--time", *fresh_clocks(), "--fork",
+            "--kill-child",
             "/usr/bin/python3", "-I", str(lab.code / "lab"), "--name", lab.name, "_init",
             host.name]), str(directory / "log" / "boot.log"))
         run.wait_for("first process", (directory / "pid").exists, BOOT_LIMIT_S,
