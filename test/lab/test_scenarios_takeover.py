@@ -59,6 +59,9 @@ class Takeover(ScenarioCase):
     """n3 is cut, n1 decides; what happens to n1 or to the target differs."""
 
     def strike_and_cut(self, hosts: list[str], step: str, **more: object) -> str:
+        # A daemon that has just started leaves the deciding to those who have seen more.
+        eventually("n1 decides", lambda: self.cluster.status("n2")["decider"] == "n1", 40.0,
+                   self.cluster.picture)
         with StrikeAt(self.cluster, hosts, step, **more) as strike:  # type: ignore[arg-type]
             self.cluster.lab("cut", "n3")
             return strike.await_strike()
