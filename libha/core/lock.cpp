@@ -73,8 +73,10 @@ LockView LowestOfMajority::view(const Evidence& evidence, const RuleInputs& own,
     candidates.push_back(i);
     oldest = std::max(oldest, views[i].beats);
   }
+  // Both counts only grow, so each bound is crossed once: nothing here can flutter. Hosts that
+  // start together never see one another as young.
   const auto young = [&](std::size_t i) {
-    return views[i].beats < kYoungBeats && views[i].beats + kYoungBeats < oldest;
+    return views[i].beats < kYoungBeats && oldest >= 2 * kYoungBeats;
   };
   std::sort(candidates.begin(), candidates.end(), [&](std::size_t a, std::size_t b) {
     return std::tuple(young(a), a) < std::tuple(young(b), b);

@@ -6,8 +6,8 @@
 
 namespace wardom::core {
 
-// A daemon that started so many beats ago has seen too little to judge a silence that began before:
-// it leaves deciding to those that have been there for so many beats longer.
+// A daemon that started less than so many beats ago has seen too little to judge a silence that
+// began before: it leaves deciding to others, where one has been there for twice as long.
 inline constexpr std::uint64_t kYoungBeats = 100;
 
 struct LockView {

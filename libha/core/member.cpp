@@ -1,6 +1,7 @@
 #include "libha/core/member.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "libha/core/guest_life.hpp"
 
@@ -9,6 +10,9 @@ namespace {
 
 // Targets look at the decisions by themselves this often, should every nudge be lost.
 constexpr Duration kLookInterval = std::chrono::seconds{2};
+// So many reads in a row may leave a cell in doubt (its newest write was just under way); then the
+// next ones come with a pause.
+constexpr int kDoubtfulReads = 3;
 
 std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
@@ -92,7 +96,9 @@ void Member::take(const CellsRead& read, Turn& turn) {
     if (any) slots_read_at_ = turn.now.at;
   } else {
     reading_board_.reset();
-    if (!board_.unknown_cell().empty()) next_board_ = turn.now.at + settings_.timing.disk_interval;
+    doubtful_reads_ = board_.unknown_cell().empty() ? 0 : doubtful_reads_ + 1;
+    if (doubtful_reads_ >= kDoubtfulReads)
+      next_board_ = turn.now.at + settings_.timing.disk_interval;
   }
 }
 
@@ -124,11 +130,7 @@ void Member::take(const PowerSeen& seen, Turn& turn) {
   if (found == asked_power_.end()) return;
   const Asked asked = found->second;
   asked_power_.erase(found);
-  const bool trusted = !evidence_.of(asked.host).power.distrusted;
   evidence_.on_power(asked.host, seen.power, seen.error, asked.at, turn.now.at);
-  if (trusted && evidence_.of(asked.host).power.distrusted)
-    turn.note({Severity::error, "power", asked.host, {}, {}, "",
-               "its BMC reads off while the host gives signs of life: distrusted"});
   decider_.on_power(seen, asked.at, turn);
 }
 
@@ -287,6 +289,13 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
                std::string(to_text(told->second)) + " -> " + to_text(judged.state) + ": " +
                    judged.because});
     told->second = judged.state;
+  }
+  for (HostId host : settings_.members) {
+    const bool distrusted = evidence_.of(host).power.distrusted;
+    if (std::exchange(told_distrust_[host], distrusted) == distrusted) continue;
+    turn.note({distrusted ? Severity::error : Severity::notice, "power", host, {}, {}, "",
+               distrusted ? "its BMC reads off while the host gives signs of life: distrusted"
+                          : "it has booted anew: its BMC is trusted again"});
   }
   if (told_decider_ != lock.decider) {
     told_decider_ = lock.decider;

@@ -129,6 +129,7 @@ class Member {
   Instant next_slots_{};
   Instant next_look_{};
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
+  int doubtful_reads_{0};
   std::optional<Instant> last_tick_;
   bool acting_{false};         // as of the last tick
   std::uint64_t beats_made_{0};
@@ -142,6 +143,7 @@ class Member {
   Instant next_beat_{};
   std::optional<Beat> last_beat_;
   std::map<HostId, HostState> told_;
+  std::map<HostId, bool> told_distrust_;
   HostId told_decider_;
   bool told_volume_ok_{true};
   std::map<HostId, bool> digest_differs_;

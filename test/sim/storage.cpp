@@ -159,8 +159,8 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
   auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
   if (options.planted == Planted::late_writes && bent() && region == Region::table) {
     takes += 2 * core::kClaimPatience;
-    on_host(host, ms(1), [this, &host, region, number, keeper, sequence] {
-      if (host.keeper_life == keeper) finish_write(host, region, number, true, sequence);
+    on_host(host, ms(1), [this, &host, region, number, keeper] {
+      if (host.keeper_life == keeper) finish_write(host, region, number, true, {});
     });
   }
   clock.in(takes, std::move(landing));
