@@ -1,0 +1,325 @@
+#include "test/golden/core/script.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "libha/core/guest_life.hpp"
+
+namespace wardom::golden {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr HostId kSelf{1};
+constexpr Duration kTick = milliseconds{25};
+
+std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
+
+std::vector<std::string> split(const std::string& line) {
+  std::istringstream in(line);
+  std::vector<std::string> words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
+[[noreturn]] void bad(const std::string& line) {
+  std::fprintf(stderr, "no such line in a script: %s\n", line.c_str());
+  std::exit(2);
+}
+
+}  // namespace
+
+Script::Script() {
+  settings_.self = kSelf;
+  settings_.members = {HostId{1}, HostId{2}, HostId{3}};
+  settings_.with_bmc = {HostId{2}, HostId{3}};
+  settings_.seed = 1;
+  for (HostId host : settings_.members) {
+    auto& peer = peers_[host];
+    peer.incarnation.number = 5;
+    peer.incarnation.id.bytes[0] = static_cast<std::uint8_t>(host.value);
+  }
+}
+
+GuestId Script::guest(const std::string& name) {
+  GuestId id;
+  std::copy(name.begin(), name.end(), id.bytes.begin());
+  return id;
+}
+std::string Script::name(const GuestId& guest) {
+  const auto* text = reinterpret_cast<const char*>(guest.bytes.data());
+  return std::string(text, std::find(text, text + guest.bytes.size(), '\0'));
+}
+
+GuestEntry Script::entry(const std::string& name, Incarnation holder) const {
+  GuestEntry entry;
+  entry.guest = guest(name);
+  entry.name = name;
+  entry.generation = Generation{1};
+  entry.phase = GuestPhase::holding;
+  entry.holder = holder;
+  entry.memory_kib = 1024 * 1024;
+  entry.vcpus = 1;
+  entry.xml = "<domain/>";
+  return entry;
+}
+
+std::string Script::feed(const std::string& line) {
+  out_.clear();
+  const auto words = split(line);
+  if (words[0] == "guests")
+    guests(HostId{static_cast<std::uint16_t>(std::stoi(words[1]))},
+           {words.begin() + 2, words.end()});
+  else if (words[0] == "start" || words[0] == "restart")
+    start({words.begin() + 1, words.end()});
+  else if (words[0] == "run")
+    run(milliseconds{std::stoi(words[1])});
+  else if (words[0] == "host")
+    set_host(words);
+  else if (words[0] == "libvirt")
+    step(core::GuestSeen{guest(words[2]), words[2],
+                         words[1] == "runs" ? core::Running::yes : core::Running::no,
+                         core::Stopped::none, true});
+  else if (words[0] == "start-answer")
+    step(core::ActDone{starts_[words[1]], core::Act::start, guest(words[1]), words[2] == "ok",
+                       words[2] != "open",
+                       words[2] == "ok"     ? core::Running::yes
+                       : words[2] == "open" ? core::Running::unknown
+                                            : core::Running::no,
+                       words[2] == "ok" ? "" : "cannot open the disk"});
+  else
+    bad(line);
+  return out_;
+}
+
+void Script::guests(HostId host, std::vector<std::string> names) {
+  auto& peer = peers_.at(host);
+  for (const auto& one : names) peer.table.guests.push_back(entry(one, peer.incarnation));
+  ++peer.table_sequence;
+  if (host == kSelf)
+    stored_[{Region::table, 1}] = {true, peer.incarnation, Sequence{1}, peer.table};
+}
+
+void Script::start(const std::vector<std::string>& running) {
+  member_ = std::make_unique<core::Member>(settings_);
+  answers_.clear();
+  step(core::VolumeReady{peers_.at(kSelf).incarnation, {}});
+  core::HypervisorUp up;
+  for (const auto& one : peers_.at(kSelf).table.guests)
+    up.guests.push_back({one.guest, one.name, core::Running::yes, core::Stopped::none, true});
+  for (const auto& one : running)
+    up.guests.push_back({guest(one), one, core::Running::yes, core::Stopped::none, true});
+  step(up);
+  tell_quorum();
+  step(core::RingMembers{settings_.members, {}, {}});
+  run(milliseconds{12000});
+  out_ += "  (all is well)\n";
+}
+
+void Script::step(const core::Input& input) {
+  core::Orders orders;
+  member_->step(input, {now_, {1000 + whole_ms(now_.since_boot)}}, orders);
+  carry_out(std::move(orders));
+}
+
+void Script::run(Duration time) {
+  for (const auto until = now_ + time; now_ < until;) {
+    now_ = now_ + kTick;
+    tick();
+  }
+}
+
+void Script::tick() {
+  const auto count = now_.since_boot / kTick;
+  for (auto& [host, peer] : peers_) {
+    if (peer.slot && count % 10 == 0) ++peer.slot_sequence;
+    if (peer.daemon) ++peer.progress;
+    if (host == kSelf || count % 4 != 0) continue;
+    ++peer.beat_sequence;
+    for (Link link : {Link::mgmt, Link::storage}) {
+      if (!(link == Link::mgmt ? peer.mgmt : peer.storage)) continue;
+      Beat beat;
+      beat.from = host;
+      beat.incarnation = peer.incarnation;
+      beat.link = link;
+      beat.run = 7 + peer.incarnation.number;
+      beat.sequence = Sequence{peer.beat_sequence};
+      for (const auto& [other, view] : peers_) {
+        if (view.mgmt) beat.sees_mgmt.set(other.value - 1u);
+        if (view.storage) beat.sees_storage.set(other.value - 1u);
+      }
+      beat.table_sequence = Sequence{peer.table_sequence};
+      beat.volume_ok = beat.hypervisor_ok = true;
+      beat.load = {static_cast<std::uint32_t>(100 * host.value), 8, 65536, 60000};
+      step(core::BeatSeen{beat});
+    }
+  }
+  if (count % 10 == 0) step(core::OwnHeartbeat{Sequence{peers_.at(kSelf).slot_sequence}});
+  for (const auto& answer : std::exchange(answers_, {})) step(answer);
+  core::Orders orders;
+  member_->tick({now_, {1000 + whole_ms(now_.since_boot)}}, orders);
+  carry_out(std::move(orders));
+}
+
+core::CellSeen Script::cell(const Cell& where) const {
+  core::CellSeen seen;
+  seen.cell = where;
+  const HostId host{static_cast<std::uint16_t>(where.index)};
+  const auto& peer = peers_.at(host);
+  seen.writer = host;
+  seen.incarnation = peer.incarnation;
+  seen.health = core::CellHealth::valid;
+  if (where.region == Region::slot) {
+    Slot slot;
+    slot.state = SlotState::up;
+    slot.machine_id.bytes[0] = static_cast<std::uint8_t>(host.value);
+    slot.boot_id.bytes[0] = static_cast<std::uint8_t>(peer.incarnation.number);
+    slot.raw_ns = static_cast<std::uint64_t>((now_ - peer.booted).count());
+    slot.daemon_progress = peer.progress;
+    slot.load = {static_cast<std::uint32_t>(100 * host.value), 8, 65536, 60000};
+    seen.sequence = Sequence{peer.slot_sequence};
+    seen.content = slot;
+    return seen;
+  }
+  if (host != kSelf && where.region == Region::table && peer.table_sequence > 0) {
+    seen.sequence = Sequence{peer.table_sequence};
+    seen.content = peer.table;
+    return seen;
+  }
+  const auto found = stored_.find(where);
+  if (found == stored_.end()) {
+    seen.health = core::CellHealth::empty;
+    return seen;
+  }
+  seen.sequence = found->second.sequence;
+  seen.content = found->second.content;
+  return seen;
+}
+
+void Script::carry_out(core::Orders orders) {
+  for (const auto& write : orders.decisions) {
+    auto& kept = stored_[{Region::decision, 1}];
+    kept = {true, peers_.at(kSelf).incarnation, kept.sequence.next(), write.decision};
+    tell_decision(write.decision);
+    answers_.push_back(core::CellWritten{write.ticket, {Region::decision, 1}, true, kept.sequence,
+                                         ""});
+  }
+  for (const auto& write : orders.tables) {
+    auto& kept = stored_[{Region::table, 1}];
+    kept = {true, peers_.at(kSelf).incarnation, kept.sequence.next(), write.table};
+    tell_table(write.table);
+    answers_.push_back(core::CellWritten{write.ticket, {Region::table, 1}, true, kept.sequence,
+                                         ""});
+  }
+  for (const auto& off : orders.switch_off) {
+    say("-> power off " + host_text(off.host));
+    answers_.push_back(core::PowerOffTaken{off.ticket, off.host, true, ""});
+  }
+  for (const auto& ask : orders.ask_power) {
+    const auto& peer = peers_.at(ask.host);
+    answers_.push_back(core::PowerSeen{ask.ticket, ask.host,
+                                       peer.bmc_answers ? peer.bmc : core::Power::unknown,
+                                       peer.bmc_answers ? "" : "no answer"});
+  }
+  for (const auto& read : orders.reads) {
+    core::CellsRead done{read.ticket, {}};
+    for (const auto& where : read.cells) done.cells.push_back(cell(where));
+    answers_.push_back(std::move(done));
+  }
+  for (const auto& act : orders.acts) {
+    if (act.act == core::Act::start) {
+      starts_[act.name] = act.ticket;
+      say("-> libvirt starts " + act.name);
+    } else if (act.act == core::Act::kill) {
+      say("-> libvirt kills " + act.name);
+      answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
+                                       core::Running::no, ""});
+    } else if (act.act == core::Act::undefine) {
+      say("-> libvirt forgets " + act.name);
+      answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
+                                       core::Running::no, ""});
+    }
+  }
+  for (const auto& note : orders.notes) say(note.text);
+}
+
+void Script::say(const std::string& text) {
+  char at[32];
+  std::snprintf(at, sizeof at, "  %9.3f ", static_cast<double>(now_.since_boot.count()) / 1e9);
+  out_ += at + text + "\n";
+}
+
+void Script::tell_decision(const Decision& decision) {
+  std::string text = "-> decision " + std::to_string(decision.version.value) + ":";
+  for (const auto& verdict : decision.verdicts)
+    text += " " + host_text(verdict.host) + " incarnation " +
+            std::to_string(verdict.incarnation.number) + " dead;";
+  for (const auto& assignment : decision.assignments)
+    text += " " + name(assignment.guest) + "/" + std::to_string(assignment.generation.value) +
+            " to " + host_text(assignment.target) + ";";
+  last_decision_ = decision;
+  say(text);
+}
+
+void Script::tell_table(const HostTable& table) {
+  std::string text = "-> table:";
+  for (const auto& one : table.guests)
+    text += " " + one.name + "/" + std::to_string(one.generation.value) + " " +
+            core::to_text(one.phase) + ";";
+  say(text);
+}
+
+void Script::tell_quorum() {
+  core::RingQuorum quorum;
+  for (const auto& [host, peer] : peers_)
+    if (peer.corosync) quorum.nodes.push_back(host);
+  quorum.quorate = quorum.nodes.size() > 1;
+  step(quorum);
+}
+
+void Script::set_entry(Peer& peer, HostId host, const std::string& name, GuestPhase phase) {
+  GuestEntry fresh = entry(name, peer.incarnation);
+  for (const auto& assignment : last_decision_.assignments)
+    if (assignment.guest == fresh.guest && assignment.target == host)
+      fresh.generation = assignment.generation;
+  fresh.phase = phase;
+  if (phase == GuestPhase::refused) fresh.reason = "cannot open the disk";
+  std::erase_if(peer.table.guests, [&](const auto& old) { return old.guest == fresh.guest; });
+  peer.table.guests.push_back(fresh);
+  ++peer.table_sequence;
+}
+
+void Script::set_host(const std::vector<std::string>& words) {
+  const HostId host{static_cast<std::uint16_t>(std::stoi(words[1]))};
+  auto& peer = peers_.at(host);
+  const auto& what = words[2];
+  if (what == "beats") {
+    peer.mgmt = words[3] == "both" || words[3] == "mgmt";
+    peer.storage = words[3] == "both" || words[3] == "storage";
+  } else if (what == "slot") {
+    peer.slot = words[3] == "grows";
+  } else if (what == "daemon") {
+    peer.daemon = words[3] == "up";
+  } else if (what == "bmc") {
+    peer.bmc_answers = words[3] != "unreachable";
+    peer.bmc = words[3] == "off" ? core::Power::off : core::Power::on;
+  } else if (what == "corosync") {
+    peer.corosync = words[3] == "member";
+    tell_quorum();
+  } else if (what == "claims") {
+    set_entry(peer, host, words[3], GuestPhase::claimed);
+  } else if (what == "holds") {
+    set_entry(peer, host, words[3], GuestPhase::holding);
+  } else if (what == "refuses") {
+    set_entry(peer, host, words[3], GuestPhase::refused);
+  } else if (what == "reboots") {
+    ++peer.incarnation.number;
+    peer.booted = now_;
+    ++peer.slot_sequence;
+  } else {
+    bad(words[0] + " " + words[1] + " " + what);
+  }
+}
+
+}  // namespace wardom::golden

@@ -1,0 +1,81 @@
+// A script drives one member of a domain of three: it says what the world does, and the member's
+// orders and words come out as text. Lines:
+//
+//   guests HOST NAME...          protected guests that HOST holds, before `start`
+//   start                        the member (host 1) starts, all is well
+//   run MS                       time passes
+//   host N beats both|mgmt|storage|none
+//   host N slot grows|still      its disk heartbeat
+//   host N daemon up|down        whether its slot shows a daemon that moves
+//   host N bmc on|off|unreachable
+//   host N corosync member|gone
+//   host N claims|holds|refuses NAME    as its table says; the newest assignment to it
+//   host N reboots               its slot goes on under the next number
+//   libvirt runs|lacks NAME      on host 1
+//   start-answer NAME ok|failed|open    of the start ordered on host 1
+//   restart NAME...              the daemon of host 1 starts anew; libvirt runs these guests
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libha/core/member.hpp"
+
+namespace wardom::golden {
+
+class Script {
+ public:
+  Script();
+  // One line of input; returns what came out.
+  std::string feed(const std::string& line);
+
+ private:
+  struct Peer {
+    bool mgmt{true}, storage{true}, slot{true}, daemon{true}, corosync{true};
+    core::Power bmc{core::Power::on};
+    bool bmc_answers{true};
+    Incarnation incarnation;
+    std::uint64_t slot_sequence{1}, beat_sequence{0}, progress{1};
+    Instant booted{};
+    HostTable table;
+    std::uint64_t table_sequence{0};
+  };
+  struct Stored {
+    bool written{false};
+    Incarnation writer;
+    Sequence sequence;
+    core::CellContent content;
+  };
+
+  void guests(HostId host, std::vector<std::string> names);
+  void start(const std::vector<std::string>& running);
+  void run(Duration time);
+  void tick();
+  void step(const core::Input& input);
+  void carry_out(core::Orders orders);
+  void answer_reads(const std::vector<core::ReadCells>& reads);
+  void tell_quorum();
+  void say(const std::string& text);
+  void tell_decision(const Decision& decision);
+  void tell_table(const HostTable& table);
+  void set_host(const std::vector<std::string>& words);
+  void set_entry(Peer& peer, HostId host, const std::string& name, GuestPhase phase);
+  core::CellSeen cell(const Cell& cell) const;
+  GuestEntry entry(const std::string& name, Incarnation holder) const;
+  static GuestId guest(const std::string& name);
+  static std::string name(const GuestId& guest);
+
+  std::unique_ptr<core::Member> member_;
+  core::MemberSettings settings_;
+  std::map<HostId, Peer> peers_;
+  std::map<Cell, Stored> stored_;
+  std::vector<core::Input> answers_;  // for the next tick
+  std::map<std::string, Ticket> starts_;
+  Instant now_{std::chrono::seconds{1000}};
+  std::string out_;
+  Decision last_decision_;
+};
+
+}  // namespace wardom::golden

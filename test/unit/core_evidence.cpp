@@ -1,0 +1,111 @@
+#include <catch2/catch.hpp>
+
+#include "core_samples.hpp"
+#include "libha/core/judge.hpp"
+
+using namespace wardom;
+using namespace wardom::core;
+using namespace wardom::core::sample;
+
+TEST_CASE("refuse_stale_and_replayed_beats", "[evidence]") {
+  auto evidence = domain();
+  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 5), at(0)));
+  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 5), at(10)));  // equal
+  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 4), at(10)));  // lower
+  CHECK(evidence.on_beat(beat(kPeer, Link::storage, 4), at(10)));     // each link counts by itself
+  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 1, 5, 10), at(20)));  // a new run starts anew
+  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 99, 5, 9), at(30)));  // the old run is over
+  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 9, 4, 11), at(30)));  // an earlier boot
+  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 9, 5, 0), at(30)));   // no run at all
+  CHECK_FALSE(evidence.on_beat(beat(HostId{7}, Link::mgmt, 9), at(30)));     // no member
+  CHECK_FALSE(evidence.on_beat(beat(kSelf, Link::mgmt, 9), at(30)));
+  CHECK(evidence.of(kPeer).beats.last_any() == at(20));
+}
+
+TEST_CASE("slot_lives_only_by_growing", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_slot(slot(kPeer, 10), at(0), at(1));
+  CHECK_FALSE(evidence.of(kPeer).disk.grew);  // the first read shows nothing about life
+  CHECK_FALSE(evidence.of(kPeer).last_life());
+  evidence.on_slot(slot(kPeer, 10), at(100), at(101));
+  CHECK(evidence.of(kPeer).disk.same_read_issued == at(100));
+  evidence.on_slot(slot(kPeer, 11), at(200), at(205));
+  CHECK(evidence.of(kPeer).disk.timer_zero == at(205));  // the completion
+  CHECK_FALSE(evidence.of(kPeer).disk.same_read_issued);
+  evidence.on_slot(slot(kPeer, 9), at(300), at(301));    // lower: a stale write
+  evidence.on_slot(slot(kPeer, 99, 4), at(300), at(301));  // an earlier boot's
+  CHECK(evidence.of(kPeer).disk.timer_zero == at(205));
+  CHECK_FALSE(evidence.of(kPeer).disk.same_read_issued);
+  auto damaged = slot(kPeer, 12);
+  damaged.health = CellHealth::damaged;
+  evidence.on_slot(damaged, at(400), at(401));
+  CHECK(evidence.of(kPeer).disk.sequence == Sequence{11});
+  evidence.on_slot(slot(kPeer, 1, 6), at(500), at(501));  // a new boot is life
+  CHECK(evidence.of(kPeer).incarnation() == boot(6));
+  CHECK(evidence.of(kPeer).last_life() == at(501));
+}
+
+TEST_CASE("distrust_a_bmc_that_reads_off_beside_life", "[evidence]") {
+  auto evidence = domain();
+  std::uint64_t sequence = 0;
+  // Asked every 250 ms: each single reading is young when the next beat comes.
+  for (int now = 0; now < 2000; now += 50) {
+    if (now % 250 == 0) evidence.on_power(kPeer, Power::off, "", at(now), at(now + 5));
+    evidence.on_beat(beat(kPeer, Link::mgmt, ++sequence), at(now + 10));
+  }
+  CHECK(evidence.of(kPeer).power.distrusted);
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1, 6, 10), at(3000));
+  CHECK_FALSE(evidence.of(kPeer).power.distrusted);  // another boot, another word
+}
+
+TEST_CASE("trust_a_bmc_beside_what_was_still_under_way", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_power(kPeer, Power::off, "", at(0), at(5));
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(400));
+  CHECK_FALSE(evidence.of(kPeer).power.distrusted);
+  CHECK(evidence.of(kPeer).power.offs == 0);  // but the run of readings starts anew
+}
+
+TEST_CASE("unknown_power_is_neither_on_nor_off", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_power(kPeer, Power::off, "", at(0), at(5));
+  evidence.on_power(kPeer, Power::unknown, "no answer", at(10), at(15));
+  CHECK(evidence.of(kPeer).power.offs == 1);
+  evidence.on_power(kPeer, Power::on, "", at(20), at(25));
+  CHECK(evidence.of(kPeer).power.offs == 0);
+  evidence.on_power(kPeer, Power::unknown, "reset", at(30), at(35));
+  CHECK(evidence.of(kPeer).power.offs == 0);
+}
+
+TEST_CASE("prove_a_reboot_by_the_uptime", "[evidence]") {
+  const auto up = GENERATE(999, 1000, 1019, 1021, 5000);
+  auto evidence = domain();
+  evidence.on_slot(slot(kPeer, 10), at(0), at(0));
+  evidence.on_slot(slot(kPeer, 11), at(100), at(100));
+  evidence.on_slot(slot(kPeer, 12, 6, 0, milliseconds{up}), at(1140), at(1140));  // 1,040 ms later
+  const bool proved = evidence.of(kPeer).disk.rebooted.has_value();
+  CHECK(proved == (up + up * 2 / 100 <= 1040));
+  if (proved) CHECK(*evidence.of(kPeer).disk.rebooted == boot(5));
+}
+
+TEST_CASE("no_reboot_of_another_machine", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_slot(slot(kPeer, 10), at(0), at(0));
+  auto other = slot(kPeer, 11, 6, 0, milliseconds{10});
+  std::get<Slot>(other.content).machine_id.bytes[0] = 77;
+  evidence.on_slot(other, at(9000), at(9000));
+  CHECK_FALSE(evidence.of(kPeer).disk.rebooted);
+}
+
+TEST_CASE("forget_the_bmc_after_a_stall", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_slot(slot(kPeer, 10), at(0), at(0));
+  evidence.on_slot(slot(kPeer, 11), at(10), at(10));
+  evidence.on_power(kPeer, Power::on, "", at(10), at(12));
+  evidence.on_stall(at(9000));
+  evidence.on_slot(slot(kPeer, 11), at(10000), at(10001));
+  for (int i = 0; i < 2; ++i) evidence.on_power(kPeer, Power::off, "", at(10002), at(10003));
+  const auto proof = power_proof(evidence, kPeer, at(10010));
+  CHECK_FALSE(proof.complete);
+  CHECK_FALSE(proof.credible);
+}

@@ -1,0 +1,128 @@
+#include <catch2/catch.hpp>
+
+#include "core_samples.hpp"
+#include "libha/core/judge.hpp"
+
+using namespace wardom;
+using namespace wardom::core;
+using namespace wardom::core::sample;
+
+namespace {
+
+// What an observer knows, in plain numbers: ages in milliseconds at the moment of judging, -1 for
+// never.
+struct Facts {
+  int mgmt, storage, slot, progress;
+  bool volume_ok;
+};
+
+constexpr int kSuspect = 400, kSilent = 2 * 250 + 400, kOutlives = 250 + 100;
+
+// The rules of the design, written down once more without a look at judge.cpp.
+HostState oracle(const Facts& f) {
+  const bool on_mgmt = f.mgmt >= 0 && f.mgmt <= kSuspect;
+  const bool on_storage = f.storage >= 0 && f.storage <= kSuspect;
+  const bool disk = f.slot >= 0 && f.slot <= kSilent;
+  if (on_mgmt && on_storage)
+    return f.volume_ok && f.slot > kSilent ? HostState::storage_cut : HostState::alive;
+  if (on_storage) return HostState::mgmt_lost;
+  if (on_mgmt) return HostState::storage_lost;
+  if (!f.volume_ok) return HostState::unknown;
+  const bool beat_ever = f.mgmt >= 0 || f.storage >= 0;
+  const int beat = f.mgmt < 0 ? f.storage : f.storage < 0 ? f.mgmt : std::min(f.mgmt, f.storage);
+  if (disk && (!beat_ever || beat - f.slot > kOutlives))
+    return f.progress >= 0 && f.progress <= kSilent ? HostState::isolated : HostState::daemon_down;
+  return beat_ever || f.slot >= 0 ? HostState::suspect : HostState::unknown;
+}
+
+// progress follows the slot: it moves only when the slot is written.
+Evidence evidence_of(const Facts& f, Instant now) {
+  auto evidence = domain();
+  const auto ago = [&](int ms) { return now - milliseconds{ms}; };
+  std::uint64_t sequence = 10;
+  const auto read = [&](int age, std::uint64_t progress) {
+    evidence.on_slot(slot(kPeer, ++sequence, 5, progress), ago(age), ago(age));
+  };
+  if (f.slot >= 0) {
+    read(9000, 1);
+    if (f.progress >= f.slot) read(f.progress, 2);
+    if (f.slot != f.progress) read(f.slot, f.progress >= f.slot ? 2 : 1);
+  }
+  if (f.mgmt >= 0) evidence.on_beat(beat(kPeer, Link::mgmt, 1), ago(f.mgmt));
+  if (f.storage >= 0) evidence.on_beat(beat(kPeer, Link::storage, 1), ago(f.storage));
+  return evidence;
+}
+
+}  // namespace
+
+TEST_CASE("judge_every_mix_around_every_timeout", "[judge]") {
+  const int beats[] = {-1, 0, kSuspect - 1, kSuspect, kSuspect + 1, 3000};
+  const int slots[] = {-1, 0, kSuspect, kSilent - 1, kSilent, kSilent + 1, 3000};
+  const auto now = at(20000);
+  int judged = 0;
+  for (int mgmt : beats)
+    for (int storage : beats)
+      for (int disk : slots)
+        for (int progress : {disk, kSilent, kSilent + 1})
+          for (bool volume_ok : {true, false}) {
+            if (progress < disk || (disk < 0 && progress >= 0)) continue;
+            const Facts facts{mgmt, storage, disk, progress, volume_ok};
+            const auto evidence = evidence_of(facts, now);
+            INFO(mgmt << ' ' << storage << ' ' << disk << ' ' << progress << ' ' << volume_ok);
+            CHECK(to_text(judge(evidence, kPeer, false, volume_ok, now).state) ==
+                  std::string(to_text(oracle(facts))));
+            CHECK(judge(evidence, kPeer, true, volume_ok, now).state == HostState::dead);
+            ++judged;
+          }
+  CHECK(judged > 500);
+}
+
+namespace {
+
+// Evidence of a clean power cut, with one thing changed at a time.
+struct Cut {
+  int on_before_life{200};     // the last reading "on", before the last life sign
+  int offs{2};
+  int first_off_after_life{300};
+  int slot_read_after_life{600};
+  bool heard{false};
+  bool life{true};
+};
+
+PowerProof proof_of(const Cut& cut) {
+  auto evidence = domain();
+  if (cut.life) {
+    evidence.on_slot(slot(kPeer, 1), at(-9000), at(-9000));
+    evidence.on_slot(slot(kPeer, 2), at(0), at(0));
+    evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(0));
+  }
+  auto later = domain();
+  evidence.on_power(kPeer, Power::on, "", at(-cut.on_before_life), at(-cut.on_before_life));
+  if (cut.life) evidence.on_beat(beat(kPeer, Link::mgmt, 2), at(0));
+  for (int i = 0; i < cut.offs; ++i)
+    evidence.on_power(kPeer, Power::off, "", at(cut.first_off_after_life + i),
+                      at(cut.first_off_after_life + i + 1));
+  evidence.on_slot(slot(kPeer, 2), at(cut.slot_read_after_life), at(cut.slot_read_after_life + 1));
+  return power_proof(evidence, kPeer, at(cut.heard ? 390 : 1000));
+}
+
+}  // namespace
+
+TEST_CASE("power_proof_needs_every_part", "[judge]") {
+  CHECK(proof_of({}).complete);
+  CHECK_FALSE(proof_of({.offs = 0}).complete);
+  CHECK_FALSE(proof_of({.offs = 1}).complete);
+  CHECK(proof_of({.offs = 3}).complete);
+  CHECK_FALSE(proof_of({.heard = true}).complete);
+  CHECK_FALSE(proof_of({.life = false}).complete);
+  // Asked at the very moment of the last life sign: not after it.
+  CHECK_FALSE(proof_of({.first_off_after_life = 0}).complete);
+  CHECK(proof_of({.first_off_after_life = 1}).complete);
+  // Silent for more than one interval (250 ms).
+  CHECK_FALSE(proof_of({.slot_read_after_life = 249}).slot_silent);
+  CHECK_FALSE(proof_of({.slot_read_after_life = 250}).slot_silent);
+  CHECK(proof_of({.slot_read_after_life = 251}).slot_silent);
+  // The poll period is 1 s, and one answer's time of 1 s is allowed.
+  CHECK(proof_of({.on_before_life = 2000}).complete);
+  CHECK_FALSE(proof_of({.on_before_life = 2001}).complete);
+}

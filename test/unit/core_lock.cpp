@@ -1,0 +1,114 @@
+#include <catch2/catch.hpp>
+
+#include "core_samples.hpp"
+#include "libha/core/lock.hpp"
+
+using namespace wardom;
+using namespace wardom::core;
+using namespace wardom::core::sample;
+
+namespace {
+
+// hears[a][b]: host a+1 hears host b+1. Who decides, as host `self` sees it?
+struct Views {
+  bool hears[3][3]{{true, true, true}, {true, true, true}, {true, true, true}};
+  std::uint64_t beats[3]{1000, 1000, 1000};
+  bool slots{true};  // everybody's slot can be read by everybody
+};
+
+LockView view_of(const Views& views, std::uint16_t self, MemberSet condemned = {}) {
+  Evidence evidence({HostId{1}, HostId{2}, HostId{3}}, HostId{self}, Timing{});
+  const auto sees = [&](int host) {
+    MemberSet set;
+    for (int other = 0; other < 3; ++other)
+      if (views.hears[host][other]) set.set(static_cast<std::size_t>(other));
+    return set;
+  };
+  for (int host = 0; host < 3; ++host) {
+    const HostId id{static_cast<std::uint16_t>(host + 1)};
+    if (views.slots)
+      for (std::uint64_t sequence : {1, 2}) {
+        auto cell = slot(id, sequence, 5, views.beats[host]);
+        std::get<Slot>(cell.content).sees_mgmt = sees(host);
+        evidence.on_slot(cell, at(0), at(0));
+      }
+    if (host + 1 == self || !views.hears[self - 1][host]) continue;
+    auto one = beat(id, Link::mgmt, views.beats[host]);
+    one.sees_mgmt = sees(host);
+    evidence.on_beat(one, at(0));
+  }
+  LowestOfMajority rule;
+  return rule.view(evidence, {views.beats[self - 1], condemned}, at(1));
+}
+
+}  // namespace
+
+TEST_CASE("decide_by_the_lowest_id", "[lock]") {
+  CHECK(view_of({}, 1).mine);
+  CHECK(view_of({}, 2).decider == HostId{1});
+  CHECK(view_of({}, 2).backup);
+  CHECK_FALSE(view_of({}, 3).backup);
+}
+
+TEST_CASE("decide_nothing_without_a_majority", "[lock]") {
+  Views alone;
+  for (int other : {1, 2}) alone.hears[0][other] = alone.hears[other][0] = false;
+  CHECK(view_of(alone, 1).decider == kNoHost);
+  CHECK(view_of(alone, 2).mine);
+  CHECK(view_of(alone, 3).decider == HostId{2});
+}
+
+TEST_CASE("decide_nothing_where_nobody_hears", "[lock]") {
+  Views mute;  // host 1 hears all and is heard by none
+  mute.hears[1][0] = mute.hears[2][0] = false;
+  CHECK(view_of(mute, 1).decider == kNoHost);
+  CHECK(view_of(mute, 2).mine);
+  Views deaf;  // host 1 is heard by all and hears none
+  deaf.hears[0][1] = deaf.hears[0][2] = false;
+  CHECK(view_of(deaf, 1).decider == kNoHost);
+  CHECK(view_of(deaf, 2).mine);
+  CHECK(view_of(deaf, 3).decider == HostId{2});
+}
+
+TEST_CASE("agree_over_a_link_that_is_cut_between_two", "[lock]") {
+  Views cut;  // 1 and 2 do not hear each other, 3 hears both
+  cut.hears[0][1] = cut.hears[1][0] = false;
+  for (std::uint16_t self = 1; self <= 3; ++self) CHECK(view_of(cut, self).decider == HostId{1});
+}
+
+// Over all views of three hosts there is at most one host that counts itself the decider, as long
+// as all have the same newest beats and slots.
+TEST_CASE("never_two_at_a_time_over_all_views", "[lock]") {
+  for (int bits = 0; bits < 64; ++bits) {
+    Views views;
+    int bit = 0;
+    for (int a = 0; a < 3; ++a)
+      for (int b = 0; b < 3; ++b)
+        if (a != b) views.hears[a][b] = ((bits >> bit++) & 1) != 0;
+    int deciders = 0;
+    for (std::uint16_t self = 1; self <= 3; ++self) deciders += view_of(views, self).mine ? 1 : 0;
+    INFO(bits);
+    CHECK(deciders <= 1);
+  }
+}
+
+TEST_CASE("leave_deciding_to_those_who_saw_it", "[lock]") {
+  Views restarted;
+  restarted.beats[0] = 3;
+  CHECK(view_of(restarted, 1).decider == HostId{2});
+  CHECK(view_of(restarted, 2).mine);
+  CHECK(view_of(restarted, 1).backup);  // keeps its BMC sessions warm for its turn
+  restarted.beats[0] = kYoungBeats;
+  CHECK(view_of(restarted, 1).mine);
+  Views cold;  // all have just started
+  for (auto& beats : cold.beats) beats = 2;
+  CHECK(view_of(cold, 1).mine);
+  CHECK(view_of(cold, 3).decider == HostId{1});
+}
+
+TEST_CASE("never_by_a_condemned_host", "[lock]") {
+  MemberSet condemned;
+  condemned.set(0);
+  CHECK(view_of({}, 1, condemned).decider == HostId{2});
+  CHECK(view_of({}, 2, condemned).mine);
+}
