@@ -1,4 +1,4 @@
-// A simulated domain: hosts with the real loop, core and wire; ports, machines and time are made up.
+// A simulated domain: hosts with the real loop, core and wire; ports, machines, time are made up.
 // One thread. The truth lives here; the checker looks at nothing else.
 #pragma once
 
