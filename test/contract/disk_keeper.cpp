@@ -336,7 +336,7 @@ TEST_CASE("keeper_takes_a_slot_after_silence_with_the_next_number") {
   write_slot(site, 10);
   KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
   keeper.wait_for("joins as incarnation 7/");
-  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  wait_for_slot(site, 1, [](const Slot& s) { return s.host_name == "n1"; });
   CHECK(site.slot(1).sequence > Sequence{10});
 }
 
