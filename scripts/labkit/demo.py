@@ -1,7 +1,8 @@
 """Shows a recovery on this machine: a lab of 3 hosts and 4 guests, one power cut, every step live.
 
-Run by scripts/demo, which installs what is missing first. Builds, starts the lab, cuts the power of a host, shows the guests coming
-back on the other hosts, prints the timeline and the measured seconds per guest, and cleans up.
+Run by scripts/demo, which installs what is missing first. Builds, starts the lab, cuts the power of
+a host, shows the guests coming back on the other hosts, prints the timeline and the measured seconds
+per guest, and cleans up.
 """
 
 from __future__ import annotations
