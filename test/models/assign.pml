@@ -9,7 +9,8 @@
  *
  * The guest's first owner is proved dead when the model begins. The lock is abstracted: `decided` is
  * the highest DECIDED version, and a version begins only when its predecessor's decider acts no
- * longer (lock.pml). Blocks are regular registers (pair.pml): a write in flight may be read or not.
+ * longer (lock.pml). A write in flight may be read or not; once anybody has read it, it has landed
+ * (pair.pml).
  *
  * Bounds: 2 targets, V lock versions, ROUNDS decisions of each, KILLS daemons killed and restarted,
  * DEATHS host deaths, GENS generations.
@@ -17,7 +18,8 @@
  * Invariant: OneRunner (a create under way counts).
  *
  * Mutations: OLDVER NOREISSUE TABLEFIRST DECFIRST EARLYREF NOEPOCH NOLISTED UNSETTLED CLAIMNOACK
- * NOCLAIMS NOSTAND UNASSIGNED.
+ * NOCLAIMS NOSTAND UNASSIGNED. Some of these barriers stand behind one another: which ones is in
+ * the document, and such a mutation is run with the barrier behind it removed too.
  */
 #ifndef V
 #define V 3
@@ -66,14 +68,18 @@ byte deaths, kills;
 inline table_read(x_h, x_e) {
   if
   :: x_e.ph = tcur[x_h].ph; x_e.gen = tcur[x_h].gen; x_e.life = tcur[x_h].life
-  :: tflying[x_h] -> tseen[x_h] = 1; x_e.ph = tfl[x_h].ph; x_e.gen = tfl[x_h].gen; x_e.life = tfl[x_h].life
+  :: tflying[x_h] -> tseen[x_h] = 1;
+     tcur[x_h].ph = tfl[x_h].ph; tcur[x_h].gen = tfl[x_h].gen; tcur[x_h].life = tfl[x_h].life;
+     x_e.ph = tfl[x_h].ph; x_e.gen = tfl[x_h].gen; x_e.life = tfl[x_h].life
   fi
 }
 
 inline block_read(x_v, x_w, x_any) {
   if
   :: x_w.gen = dcur[x_v].gen; x_w.tgt = dcur[x_v].tgt; x_w.life = dcur[x_v].life; x_w.ends = dcur[x_v].ends; x_any = dany[x_v]
-  :: dflying[x_v] -> dseen[x_v] = 1; x_any = 1;
+  :: dflying[x_v] -> dseen[x_v] = 1; dany[x_v] = 1; x_any = 1;     /* it has landed */
+     dcur[x_v].gen = dfl[x_v].gen; dcur[x_v].tgt = dfl[x_v].tgt; dcur[x_v].life = dfl[x_v].life;
+     dcur[x_v].ends = dfl[x_v].ends;
      x_w.gen = dfl[x_v].gen; x_w.tgt = dfl[x_v].tgt; x_w.life = dfl[x_v].life; x_w.ends = dfl[x_v].ends
   fi
 }
@@ -257,13 +263,21 @@ idle:
 end_idle:
   if
   :: atomic { !LIVE -> goto down }
-  :: atomic { LIVE && decided > 0 && dcur[decided].gen > tcur[t].gen && dcur[decided].tgt == t &&
-#ifndef NOEPOCH
-       dcur[decided].life == me &&
+  :: atomic { LIVE && decided > 0 && tcur[t].ph != HOLDING ->
+       u = decided;
+#ifdef OLDVER
+       do :: u > 1 -> u-- :: break od;
 #endif
-       tcur[t].ph != HOLDING ->
-       take(w, dcur[decided]);
-       table_submit(t, CLAIMED, w.gen); printf("host %d claims generation %d.\n", t, w.gen) }
+       block_read(u, stand, any); u = 0; any = 0;
+       if
+       :: stand.gen > tcur[t].gen && stand.tgt == t &&
+#ifndef NOEPOCH
+          stand.life == me &&
+#endif
+          true -> take(w, stand); none(stand);
+          table_submit(t, CLAIMED, w.gen); printf("host %d claims generation %d.\n", t, w.gen)
+       :: else -> none(stand); goto idle
+       fi }
 #ifdef UNASSIGNED
   :: atomic { LIVE && tcur[t].ph == NOTHING -> w.gen = 2; w.tgt = t; w.life = me; w.ends = 15;
        table_submit(t, CLAIMED, w.gen); printf("host %d claims by itself.\n", t) }
