@@ -29,7 +29,9 @@ class Services(ScenarioCase):
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
                    explain=self.cluster.picture)
         self.assert_all_untouched()
-        self.assertEqual(self.cluster.problems("n1"), [])
+        # Adapters come back with a back-off of up to 2 s.
+        eventually("no problem on n1", lambda: self.cluster.problems("n1") == [],
+                   explain=self.cluster.picture)
 
     def service(self, host: str, name: str, verb: str) -> None:
         self.cluster.lab("service", host, name, verb)
