@@ -279,14 +279,6 @@ class KeeperClient::Worker {
     events_.heartbeat({m.sequence, Instant{std::chrono::nanoseconds{ns}}});
   }
 
-  void take(wire::RightsMessage& m) {
-    const auto instant = [](std::uint64_t ns) {
-      return Instant{std::chrono::nanoseconds{static_cast<std::int64_t>(ns)}};
-    };
-    if (events_.rights)
-      events_.rights({m.lease, instant(m.act_until_ns), instant(m.feed_until_ns)});
-  }
-
   void take(wire::RefusedMessage& m) { lose("wardom-keeper: " + m.reason); }
 
   // Completes what has come so far with `unreadable`.

@@ -65,15 +65,6 @@ struct HeartbeatDone {
   Instant submitted;  // CLOCK_MONOTONIC_RAW just before it was submitted
 };
 
-// What the host's own lease allows; comes after `ready` and with every acknowledged heartbeat. Both
-// instants are this host's CLOCK_MONOTONIC_RAW. Whoever starts a guest or decides checks
-// `now < act_until` before and after.
-struct Rights {
-  LeaseState lease{LeaseState::none};
-  Instant act_until;   // t_s + T_F/2 of the newest acknowledged heartbeat; zero: not at all
-  Instant feed_until;  // t_s + T_F
-};
-
 // The connection to the keeper is gone, or the keeper cannot use the volume. Outstanding tickets
 // are answered with `unreadable` / not acknowledged before this event. The adapter reconnects by
 // itself, with back-off.
@@ -96,7 +87,6 @@ struct VolumeEvents {
   std::function<void(WriteDone)> write_done;
   std::function<void(HeartbeatDone)> heartbeat;
   std::function<void(VolumeLost)> lost;
-  std::function<void(Rights)> rights{};  // may be empty
 };
 
 class Volume {

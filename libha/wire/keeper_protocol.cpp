@@ -18,7 +18,6 @@ enum class Type : std::uint8_t {
   write_answer = 67,
   heartbeat = 68,
   refused = 69,
-  rights = 70,
 };
 
 constexpr std::size_t kCellBytes = 5;
@@ -111,12 +110,6 @@ struct Body {
     out.u64(m.sequence.value);
     out.u64(m.raw_ns);
     return Type::heartbeat;
-  }
-  Type operator()(const RightsMessage& m) {
-    out.u8(static_cast<std::uint8_t>(m.lease));
-    out.u64(m.act_until_ns);
-    out.u64(m.feed_until_ns);
-    return Type::rights;
   }
   Type operator()(const RefusedMessage& m) {
     out.text16(cut(m.reason));
@@ -263,12 +256,6 @@ Result<KeeperMessage> decode_keeper_frame(View frame) {
     HeartbeatMessage m;
     m.sequence = Sequence{in.u64()};
     m.raw_ns = in.u64();
-    message = m;
-  } else if (type.value() == Type::rights) {
-    RightsMessage m;
-    m.lease = in.enumeration(LeaseState::ended);
-    m.act_until_ns = in.u64();
-    m.feed_until_ns = in.u64();
     message = m;
   } else if (type.value() == Type::refused) {
     message = RefusedMessage{in.text16(kMaxErrorBytes)};

@@ -17,7 +17,7 @@
 
 namespace wardom::wire {
 
-inline constexpr std::uint16_t kKeeperProtocolVersion = 2;
+inline constexpr std::uint16_t kKeeperProtocolVersion = 1;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024 + 64 * 1024;  // one largest cell
 inline constexpr std::size_t kFrameHeadBytes = 7;
 inline constexpr std::size_t kMaxReadCells = 256;  // port/volume.hpp
@@ -90,14 +90,6 @@ struct HeartbeatMessage {
   std::uint64_t raw_ns{0};
   friend bool operator==(const HeartbeatMessage&, const HeartbeatMessage&) = default;
 };
-// What the host's own lease allows. Sent after Ready, after each heartbeat, and when it changes.
-// The instants are CLOCK_MONOTONIC_RAW of this host, so a message that comes late grants nothing.
-struct RightsMessage {
-  LeaseState lease{LeaseState::none};
-  std::uint64_t act_until_ns{0};   // no guest start and no decision at or after this; 0: none now
-  std::uint64_t feed_until_ns{0};  // the window's end; 0: no window yet
-  friend bool operator==(const RightsMessage&, const RightsMessage&) = default;
-};
 // The keeper cannot serve this connection, and closes it.
 struct RefusedMessage {
   std::string reason;
@@ -105,8 +97,8 @@ struct RefusedMessage {
 };
 
 using DaemonMessage = std::variant<Hello, ReadRequest, WriteRequest, PublishRequest>;
-using KeeperMessage = std::variant<ReadyMessage, ReadAnswer, WriteAnswer, HeartbeatMessage,
-                                   RightsMessage, RefusedMessage>;
+using KeeperMessage =
+    std::variant<ReadyMessage, ReadAnswer, WriteAnswer, HeartbeatMessage, RefusedMessage>;
 
 // Whole frames, ready to send. Texts above their limit are cut.
 Bytes encode_frame(const DaemonMessage& message);

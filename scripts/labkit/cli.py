@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from . import (bmc, errors, fabric, flight, host as hosts, layout, recorder, run, services, state,
-               storage, views, watchdog)
+               storage, views)
 from .layout import Lab
 
 SERVICES = ("corosync", "libvirtd", "keeper", "wardomd", "pacemaker", "volume")
@@ -45,8 +45,6 @@ def parser() -> Parser:
     start.add_argument("--stack", choices=("wardom", "stock", "none"), default="wardom")
     start.add_argument("--profile", choices=("fast", "default"), default="fast")
     start.add_argument("--no-bmc", action="store_true")
-    start.add_argument("--watchdog", action="store_true",
-                       help="hosts have a watchdog, hold leases and reset themselves")
     start.add_argument("--post-s", type=float, metavar="S",
                        help="seconds from power on to booting (default: 0, stock: 30)")
     execute = commands.add_parser("exec", help="run a command on a host, as on its console",
@@ -82,7 +80,7 @@ def parser() -> Parser:
     add("down", "end the lab; leaves nothing; also after a crash")
     for name in ("_init", "_boot"):
         commands.add_parser(name).add_argument("host")
-    for name in ("_record", "_supervise", "_watchdogs"):
+    for name in ("_record", "_supervise"):
         commands.add_parser(name)
     return top
 
@@ -103,7 +101,6 @@ def do_up(arguments: argparse.Namespace) -> int:
     from . import up
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
                   arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
-    lab.watchdog = arguments.watchdog
     began = time.monotonic()
 
     def progress(text: str) -> None:
@@ -270,8 +267,6 @@ def internal(lab: Lab, arguments: argparse.Namespace) -> int:
         hosts.boot_after_post(lab, lab.host(arguments.host))
     elif arguments.command == "_record":
         recorder.record(lab)
-    elif arguments.command == "_watchdogs":
-        watchdog.watch(lab)
     return errors.DONE
 
 

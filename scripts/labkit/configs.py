@@ -12,8 +12,8 @@ import uuid
 from pathlib import Path
 
 from . import guest
-from .layout import (BMC_CIPHER_SUITE, BMC_PASSWORD, BMC_PORT, BMC_USER, HOST_BIN_DIR,
-                     HOST_LAB_DIR, LINKS, VOLUME_PATH, WATCHDOG_SOCKET, Host, Lab)
+from .layout import (BMC_CIPHER_SUITE, BMC_PASSWORD, BMC_PORT, BMC_USER, HOST_BIN_DIR, LINKS,
+                     VOLUME_PATH, Host, Lab)
 
 GUEST_XML_DIR = "/etc/wardom-lab/guests"
 NAMESPACE = uuid.UUID("0b6f7f0e-54b8-4b8a-9f5b-1f0f6b8e2f00")
@@ -28,9 +28,6 @@ OWN_DIRECTORIES = (
 TOTEM_TOKEN_MS = 1000
 KNET_PING_INTERVAL_MS = 100
 KNET_PING_TIMEOUT_MS = 300
-
-# The keeper counts on a second more (kLabLateness): that makes the profiles' W.
-WATCHDOG_TIMEOUT_S = {"fast": 4, "default": 9}
 
 LIBVIRTD_CONF = """\
 # Only inside the lab: migration between hosts without keys.
@@ -179,13 +176,6 @@ path = "{VOLUME_PATH}"
 
 [timing]
 profile = "{lab.profile}"
-"""
-    if lab.watchdog:
-        text += f"""
-[watchdog]
-device = "{HOST_LAB_DIR / WATCHDOG_SOCKET}"
-timeout = "{WATCHDOG_TIMEOUT_S[lab.profile]}s"
-lab = true
 """
     if lab.bmc:
         text += f"""

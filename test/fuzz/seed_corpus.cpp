@@ -6,7 +6,6 @@
 #include "libha/wire/beat.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/envelope.hpp"
-#include "libha/wire/guest_list.hpp"
 #include "libha/wire/keeper_protocol.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/superblock.hpp"
@@ -76,7 +75,6 @@ void seed_protocol() {
   keeper("read-answer", ReadAnswer{Ticket{7}, true, {view, view}});
   keeper("write-answer", WriteAnswer{Ticket{8}, {}, true, Sequence{1}, ""});
   keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2});
-  keeper("rights", RightsMessage{LeaseState::held, 2, 3});
   keeper("refused", RefusedMessage{"no"});
 }
 
@@ -93,8 +91,5 @@ int main(int argc, char** argv) {
   seed_cells();
   seed_records();
   seed_protocol();
-  const auto list = encode_guest_list({{GuestId{samples::bits(1)}, 4711, 12, "/a/qemu"},
-                                       {GuestId{samples::bits(2)}, 0, 0, ""}});
-  seed("guest_list", "two", Bytes(list.begin(), list.end()));
   return 0;
 }
