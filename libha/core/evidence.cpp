@@ -188,6 +188,11 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
       evidence.first_off_asked.reset();
       return;
     case Power::off:
+      // A reading that was asked while the host still lived, and answered after its last sign, must
+      // not stand at the head of the run: then no later reading could complete the proof.
+      if (const auto life = at(host).last_life();
+          life && evidence.offs > 0 && *evidence.first_off_asked <= *life)
+        evidence.offs = 0;
       if (evidence.offs == 0) evidence.first_off_asked = asked;
       if (!evidence.off_since) evidence.off_since = now;
       ++evidence.offs;

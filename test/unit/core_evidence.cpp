@@ -109,3 +109,16 @@ TEST_CASE("forget_the_bmc_after_a_stall", "[evidence]") {
   CHECK_FALSE(proof.complete);
   CHECK_FALSE(proof.credible);
 }
+
+// A poll under way when the power goes: asked of a living host, answered after its last sign.
+TEST_CASE("begin_the_run_of_off_readings_after_the_last_sign", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(10));
+  evidence.on_power(kPeer, Power::off, "", at(0), at(20));
+  evidence.on_power(kPeer, Power::off, "", at(100), at(110));
+  CHECK(evidence.of(kPeer).power.offs == 1);
+  CHECK(evidence.of(kPeer).power.first_off_asked == at(100));
+  evidence.on_power(kPeer, Power::off, "", at(150), at(160));
+  CHECK(evidence.of(kPeer).power.offs == 2);
+  CHECK(evidence.of(kPeer).power.first_off_asked == at(100));
+}
