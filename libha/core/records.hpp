@@ -97,11 +97,6 @@ struct Slot {
   friend bool operator==(const Slot&, const Slot&) = default;
 };
 
-// Where a host stands with its own lease. `none`: no watchdog is fed, so no lease is published, and
-// the host's silence proves nothing. `ending`: its protected guests are being killed. `ended`: the
-// watchdog is fed no more.
-enum class LeaseState : std::uint8_t { none = 0, held = 1, ending = 2, ended = 3 };
-
 // Why acting is allowed. `none` never stands on the volume.
 enum class Proof : std::uint8_t {
   none = 0, power_off = 1, lease_expired = 2, rebooted = 3, released = 4, operator_word = 5

@@ -1,6 +1,6 @@
-add_executable(unit-core core_main.cpp core_evidence.cpp core_judge.cpp core_lock.cpp
+add_executable(unit-core core_evidence.cpp core_judge.cpp core_lock.cpp
                          core_placement.cpp core_parts.cpp core_board.cpp)
 target_include_directories(unit-core PRIVATE ${CMAKE_CURRENT_LIST_DIR})
-target_link_libraries(unit-core PRIVATE wardom_core Catch2::Catch2)
+target_link_libraries(unit-core PRIVATE wardom_core wardom_catch_main)
 add_test(NAME unit.core COMMAND unit-core)
 set_tests_properties(unit.core PROPERTIES LABELS "unit;fast" TIMEOUT 60)
