@@ -53,11 +53,16 @@ def ip_batch(netns: str | None, lines: Sequence[str], *, force: bool = False) ->
     command([*argv, "-batch", "-"], stdin="\n".join(lines) + "\n", check=not force)
 
 
-def spawn(argv: Sequence[str], log: str, *, cwd: str | None = None) -> int:
-    """Start a long-lived program that outlives us and holds nothing of our terminal."""
+def spawn(argv: Sequence[str], log: str, *, cwd: str | None = None,
+          before: Callable[[], None] | None = None) -> int:
+    """Start a long-lived program that outlives us and holds nothing of our terminal.
+
+    `before` runs in the new process, just before it becomes that program.
+    """
     with open(log, "ab", buffering=0) as out:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                   start_new_session=True, env=CLEAN_ENV, cwd=cwd)
+                                   start_new_session=True, env=CLEAN_ENV, cwd=cwd,
+                                   preexec_fn=before)
     return process.pid
 
 

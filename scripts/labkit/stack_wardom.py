@@ -15,6 +15,9 @@ VOLUME_HOSTS = 8
 VOLUME_DOMAINS = 2
 ALIVE_LIMIT_S = 30.0
 CTL_LIMIT_S = 20.0
+# Seconds. A host's death ends all of its connections to the stores, and what one of them had taken
+# by then is on disk within milliseconds: here L_late need not cover a fabric's retries.
+L_LATE = "2"
 
 
 def check_programs(lab: Lab) -> None:
@@ -30,7 +33,8 @@ def start(lab: Lab, progress: Callable[[str], None]) -> None:
     hosts.execute(lab, lab.hosts[0], [
         "wardomctl", "volume", "format", VOLUME_PATH,
         "--hosts", str(max(VOLUME_HOSTS, len(lab.hosts))),
-        "--domains", str(max(VOLUME_DOMAINS, len(lab.domains()))), "--profile", lab.profile],
+        "--domains", str(max(VOLUME_DOMAINS, len(lab.domains()))), "--profile", lab.profile,
+        "--l-late", L_LATE],
         limit_s=CTL_LIMIT_S)
     progress("wardom-keeper and wardomd")
     for name in services.OF_STACK["wardom"]:

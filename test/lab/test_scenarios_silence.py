@@ -68,6 +68,9 @@ class Silence(ScenarioCase):
         That reading proves nothing, but the later ones do."""
         record = self.cluster.record
         victim = record.host("n3")
+        eventually("its BMC is being read on by both", lambda: all(
+            self.cluster.host_view(host, "n3").get("power") == "on" for host in ("n1", "n2")),
+                   explain=self.cluster.picture)
         responder = bmc.recorded_pid(record, victim)
         os.kill(responder, signal.SIGSTOP)
         try:
