@@ -18,7 +18,10 @@
  *
  * Invariant: DeadMeansStopped.
  *
- * Mutations: FROMACK (window from the acknowledgement), FROMISSUE (timer zero is the read's issue),
+ * -DLEAVE: the host may write `left`; after the acknowledgement, and only then, it disarms its watchdog
+ * and runs on without a lease. A slot that shows `left` yields no verdict.
+ *
+ * Mutations: LEFTEXP (`left` read as expiry), DISARM (disarmed before the acknowledgement), FROMACK (window from the acknowledgement), FROMISSUE (timer zero is the read's issue),
  * EARLYREAD (the last read may be issued sooner than D), SHORTD (D without W), NORHO (D without rho),
  * NOLATCH with READTF (last read issued T_F after timer zero), NOSTALL is outside.
  */
@@ -67,6 +70,12 @@ bit sampled;          /* the disk has answered it */
 byte rissue;          /* its clock since the issue */
 bit rvalid;           /* issued late enough for a verdict */
 bit dead;             /* the verdict */
+#ifdef LEAVE
+bit leaving;          /* the write in flight says `left`; no other follows it */
+bit left;             /* the slot says `left` */
+bit disarmed;         /* no watchdog any more, and no need to feed one */
+bit rleft;            /* what the newest read found */
+#endif
 #ifdef OUTAGE
 bit outage;           /* nobody reads or writes */
 byte req = NEVER;     /* host's clock since its request */
@@ -79,6 +88,20 @@ byte extra;
 #define IO_WORKS !outage
 #else
 #define IO_WORKS 1
+#endif
+#ifdef LEAVE
+#define ARMED (!disarmed)
+#define GOES_ON (!leaving)
+#define MAY_JUDGE LEFT_RULE
+#ifdef LEFTEXP
+#define LEFT_RULE 1
+#else
+#define LEFT_RULE (!rleft)
+#endif
+#else
+#define ARMED 1
+#define GOES_ON 1
+#define MAY_JUDGE 1
 #endif
 #define BUMP(x, cap) x = (x < (cap) -> x + 1 : x)
 
@@ -103,8 +126,8 @@ inline oclock() {
 active proctype Everything() {
   do
   /* time: only after the watchdog had its say */
-  :: atomic { !dead && (fed < WD || stopped) ->
-       if :: stopped :: else -> BUMP(fed, WD) fi;
+  :: atomic { !dead && (fed < WD || stopped || (ARMED == 0)) ->
+       if :: stopped || (ARMED == 0) :: else -> BUMP(fed, WD) fi;
        if :: stopped :: !stopped && hphase >= RATE -> hphase = 1            /* a slow clock stands still once in RATE */
           :: !stopped -> hclock(); BUMP(hphase, RATE) fi;
        if :: ophase >= RATE -> oclock(); oclock(); ophase = 1
@@ -119,16 +142,29 @@ active proctype Everything() {
 #endif
           :: else fi }
   /* the watchdog fires anywhere up to WD after the last feed */
-  :: atomic { !stopped && !dead -> stopped = 1; ts = NEVER; win = 0; hphase = 0; fed = 0; latched = 0
+  :: atomic { !stopped && !dead && ARMED -> stopped = 1; ts = NEVER; win = 0; hphase = 0; fed = 0; latched = 0
 #ifdef OUTAGE
        ; req = NEVER
 #endif
      }
-  :: atomic { !stopped && !latched && win < TF && fed > 0 -> fed = 0 }
+  :: atomic { !stopped && !latched && ARMED && win < TF && fed > 0 -> fed = 0 }
   /* heartbeat: submit, land, acknowledge */
+#ifdef LEAVE
+  :: atomic { !stopped && !flight && !leaving && IO_WORKS -> flight = 1; land = 0; ts = 0 }
+  :: atomic { !stopped && !flight && !leaving && !latched && IO_WORKS ->
+       flight = 1; land = 0; ts = 0; leaving = 1
+#ifdef DISARM
+       ; disarmed = 1; fed = 0
+#endif
+     }
+  :: atomic { flight && !land && IO_WORKS -> land = 1; fresh = 1;
+       if :: leaving -> left = 1 :: else fi }
+  :: atomic { !stopped && flight && land && leaving && !latched && !disarmed -> disarmed = 1; fed = 0 }
+#else
   :: atomic { !stopped && !flight && IO_WORKS -> flight = 1; land = 0; ts = 0 }
   :: atomic { flight && !land && IO_WORKS -> land = 1; fresh = 1 }
-  :: atomic { !stopped && flight && land ->
+#endif
+  :: atomic { !stopped && flight && land && GOES_ON ->
 #ifdef FROMACK
        win = 0;
 #else
@@ -155,7 +191,11 @@ active proctype Everything() {
 #endif
 #endif
      }
-  :: atomic { rd && !sampled -> sampled = 1; rnew = fresh; fresh = 0 }
+  :: atomic { rd && !sampled -> sampled = 1; rnew = fresh; fresh = 0
+#ifdef LEAVE
+       ; rleft = left
+#endif
+     }
   :: atomic { rd && sampled ->
        rd = 0; sampled = 0;
        if
@@ -168,9 +208,9 @@ active proctype Everything() {
        :: else ->
           if
 #ifdef EARLYREAD
-          :: timer >= TF + WD -> dead = 1
+          :: MAY_JUDGE && timer >= TF + WD -> dead = 1
 #else
-          :: rvalid && timer >= D -> dead = 1
+          :: MAY_JUDGE && rvalid && timer >= D -> dead = 1
 #endif
           :: else
           fi
