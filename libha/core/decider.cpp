@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "libha/core/check.hpp"
 #include "libha/core/guest_life.hpp"
 
 namespace wardom::core {
@@ -96,7 +97,7 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   if (!take_over(lock, turn)) return;
   ask_about_silent(turn);
   if (deciding()) {
-    look_for_reboots(turn);
+    look_for_ended_boots(turn);
     reconcile(turn);
   }
   if (const auto ticket = cell_.due(turn))
@@ -145,13 +146,21 @@ void Decider::ask_about_silent(Turn& turn) {
   for (HostId host : evidence_.members()) {
     if (host == evidence_.self()) continue;
     const auto judged = judge(evidence_, host, condemned(host), volume_ok_, turn.now.at);
-    if (judged.state == HostState::suspect) {
+    if (to_be_asked_about(host, judged.state, turn.now.at)) {
       inquire(host, turn);
     } else if (inquiries_.erase(host) > 0 && judged.state != HostState::dead) {
       turn.note({Severity::notice, "decider", host, {}, {}, "",
                  std::string("inquiry ended: ") + to_text(judged.state) + ", " + judged.because});
     }
   }
+}
+
+// Besides suspects: hosts that were gone before this daemon started, if their slot stands still.
+bool Decider::to_be_asked_about(HostId host, HostState state, Instant now) const {
+  if (state == HostState::suspect) return true;
+  const auto& disk = evidence_.of(host).disk;
+  return state == HostState::unknown && volume_ok_ && disk.slot && disk.silence.since &&
+         now - *disk.silence.since > disk_silent_after(evidence_.timing());
 }
 
 // Takes over: every verdict stays, every open assignment of the leading decider is re-issued
@@ -186,25 +195,26 @@ void Decider::start_deciding(Turn& turn) {
 void Decider::inquire(HostId host, Turn& turn) {
   auto [found, fresh] = inquiries_.try_emplace(host);
   auto& inquiry = found->second;
+  const auto incarnation = evidence_.of(host).incarnation();
   if (fresh) {
-    const auto life = evidence_.of(host).last_life().value_or(turn.now.at);
+    const auto life = evidence_.of(host).last_life();
     inquiry.recovery = RecoveryId{turn.random.bits()};
+    inquiry.seen_alive = life.has_value();
     inquiry.since = turn.now.at;
-    inquiry.first_sign = {turn.now.wall.ms - whole_ms(turn.now.at - life)};
+    inquiry.first_sign = {turn.now.wall.ms - whole_ms(turn.now.at - life.value_or(turn.now.at))};
     inquiry.next_ask = turn.now.at;
-    turn.note({Severity::info, "judge", host, {}, inquiry.recovery, "last-sign",
-               "the last sign of life", inquiry.first_sign});
+    if (life)
+      turn.note({Severity::info, "judge", host, {}, inquiry.recovery, "last-sign",
+                 "the last sign of life", inquiry.first_sign});
     turn.note({Severity::warning, "judge", host, {}, inquiry.recovery, "suspect",
-               "silent on both links and on disk for " +
-                   std::to_string(whole_ms(turn.now.at - life)) + " ms"});
+               life ? "silent on both links and on disk for " +
+                          std::to_string(whole_ms(turn.now.at - *life)) + " ms"
+                    : "not heard of since this wardomd started, and its slot stands still"});
   }
-  const auto proof = power_proof(evidence_, host, turn.now.at);
+  const auto proof = proof_about(evidence_, host, incarnation, turn.now.at);
   // A verdict must rest on a known board and wait for the decisions before it.
-  if (proof.complete && deciding() && cell_.settled()) {
-    pronounce(host, evidence_.of(host).incarnation(), Proof::power_off,
-              "BMC read off " + std::to_string(evidence_.of(host).power.offs) +
-                  " times, no life sign since the first, slot silent",
-              &inquiry, turn);
+  if (proof.stands() && deciding() && cell_.settled()) {
+    pronounce(host, incarnation, proof, &inquiry, turn);
     inquiries_.erase(found);
     return;
   }
@@ -223,14 +233,39 @@ void Decider::ask(HostId host, Inquiry& inquiry, Turn& turn) {
   turn.orders.ask_power.push_back({*inquiry.asked, host});
 }
 
+// Another host fell silent at about the same time.
+bool Decider::silent_together(const Inquiry& inquiry) const {
+  return std::any_of(inquiries_.begin(), inquiries_.end(), [&](const auto& other) {
+    const auto apart = other.second.since - inquiry.since;
+    return &other.second != &inquiry && other.second.seen_alive &&
+           std::max(apart, -apart) < kUrgentInquiry;
+  });
+}
+
+// A guest that is wanted running is this host's, or was given to it.
+bool Decider::death_awaited(HostId host) const {
+  const auto& open = cell_.wanted().assignments;
+  if (std::any_of(open.begin(), open.end(), [&](const Assignment& a) { return a.target == host; }))
+    return true;
+  const auto& table = board_.table(host);
+  if (!table.known() || table.behind()) return true;  // what it owns is unknown
+  const auto& guests = table.record.guests;
+  return std::any_of(guests.begin(), guests.end(), [&](const GuestEntry& entry) {
+    return is_active(entry.phase) && entry.wanted == Wanted::running &&
+           board_.verdict_on(host, entry.holder) == nullptr;
+  });
+}
+
 // Why a silent host that has power is not powered off; empty: nothing speaks against it.
 std::string Decider::power_off_held(HostId host, const Inquiry& inquiry) const {
   const auto& member = evidence_.of(host);
   const bool slot_silent = member.disk.same_read_issued && member.disk.timer_zero &&
                            *member.disk.same_read_issued - *member.disk.timer_zero >
                                disk_silent_after(evidence_.timing());
-  if (inquiries_.size() > 1)
+  if (!inquiry.seen_alive) return "it was silent before this wardomd started: it may be booting";
+  if (silent_together(inquiry))
     return "several hosts are silent at once: power-offs are held, look for a common cause";
+  if (!death_awaited(host)) return "it owns no guest: nothing waits for its death";
   if (!slot_silent) return "waiting for its slot to stay silent";
   if (!evidence_.ring_up()) return "no corosync ring here to agree";
   if (!evidence_.quorate()) return "corosync's ring here has no quorum";
@@ -265,43 +300,60 @@ void Decider::consider_power_off(HostId host, Inquiry& inquiry, Turn& turn) {
              "silent on both links and on disk, power on, quorum agrees: powering it off"});
 }
 
-void Decider::pronounce(HostId host, const Incarnation& incarnation, Proof proof,
-                        std::string detail, const Inquiry* inquiry, Turn& turn) {
+void Decider::pronounce(HostId host, const Incarnation& incarnation, const ProofAbout& proof,
+                        const Inquiry* inquiry, Turn& turn) {
+  WARDOM_CHECK(proof.stands());
   Verdict verdict;
   verdict.host = host;
   verdict.incarnation = incarnation;
-  verdict.proof = proof;
+  verdict.proof = proof.proof;
   verdict.version = cell_.wanted().version;
   verdict.recovery = inquiry != nullptr ? inquiry->recovery : RecoveryId{turn.random.bits()};
   verdict.first_sign = inquiry != nullptr ? inquiry->first_sign : turn.now.wall;
   verdict.judged = turn.now.wall;
-  verdict.detail = std::move(detail);
+  verdict.detail = proof.detail;
   auto& mine = cell_.change();
   // The newest verdict on a host covers its earlier boots (board.hpp).
   std::erase_if(mine.verdicts, [&](const Verdict& v) { return v.host == host; });
   mine.verdicts.push_back(verdict);
   turn.note({Severity::warning, "decider", host, {}, verdict.recovery, "verdict",
-             std::string("dead, by ") + (proof == Proof::rebooted ? "rebooted: " : "power-off: ") +
-                 verdict.detail});
+             std::string("dead, by ") + to_text(proof.proof) + ": " + verdict.detail});
   open_recoveries_[verdict.recovery] = host;
 }
 
-// A host that came back before its BMC was ever read off: its earlier boot is proved over.
-void Decider::look_for_reboots(Turn& turn) {
-  for (HostId host : evidence_.members()) {
+// Boots of hosts that hold guests by the tables, and that no verdict names.
+std::set<std::pair<HostId, Incarnation>> Decider::boots_that_hold_guests() const {
+  std::set<std::pair<HostId, Incarnation>> boots;
+  for (const auto& [guest, facts] : board_.guests())
+    for (const auto& claim : facts.claims)
+      if (is_active(claim.entry->phase) &&
+          board_.verdict_on(claim.host, claim.entry->holder) == nullptr)
+        boots.emplace(claim.host, claim.entry->holder);
+  return boots;
+}
+
+// Earlier boots of hosts that have come back, whose end nobody has pronounced: the machine booted
+// before its BMC was ever read off, or while nobody decided.
+void Decider::look_for_ended_boots(Turn& turn) {
+  if (std::exchange(holding_boots_at_, board_.revision()) != board_.revision())
+    holding_boots_ = boots_that_hold_guests();
+  auto boots = holding_boots_;
+  for (HostId host : evidence_.members())
+    if (const auto& earlier = evidence_.of(host).disk.rebooted) boots.emplace(host, *earlier);
+  for (const auto& [host, boot] : boots) {
     if (!cell_.settled()) return;  // a verdict waits for the decisions before it
-    const auto& earlier = evidence_.of(host).disk.rebooted;
-    if (!earlier || condemned(host) || board_.verdict_on(host, *earlier) != nullptr) continue;
+    const auto newest =
+        host == evidence_.self() ? me_.incarnation : evidence_.of(host).incarnation();
+    if (boot.number >= newest.number || condemned(host) ||
+        board_.verdict_on(host, boot) != nullptr)
+      continue;
     const auto& said = cell_.wanted().verdicts;
     if (std::any_of(said.begin(), said.end(), [&](const Verdict& verdict) {
-          return verdict.host == host && verdict.incarnation.number >= earlier->number;
+          return verdict.host == host && verdict.incarnation.number >= boot.number;
         }))
       continue;
-    pronounce(host, *earlier, Proof::rebooted,
-              "the same machine runs as incarnation " +
-                  to_text(evidence_.of(host).disk.incarnation) +
-                  ", booted after the last sign of " + to_text(*earlier),
-              nullptr, turn);
+    if (const auto proof = proof_about(evidence_, host, boot, turn.now.at); proof.stands())
+      pronounce(host, boot, proof, nullptr, turn);
   }
 }
 
@@ -366,7 +418,10 @@ std::vector<Problem> Decider::problems(Instant now) const {
     std::string what = "silent everywhere since " + std::to_string(inquiry.first_sign.ms) +
                        " (ms since 1970); not proved dead";
     if (!inquiry.held.empty()) what += "; " + inquiry.held;
-    what += "; missing: " + power_proof(evidence_, host, now).missing;
+    const auto proof = proof_about(evidence_, host, evidence_.of(host).incarnation(), now);
+    what += "; missing: " + proof.missing;
+    if (proof.lease_expires) what += ", then its guests start after L_late " +
+                                     wardom::to_text(me_.late_writes);
     if (const auto& error = evidence_.of(host).power.error; !error.empty())
       what += "; its BMC: " + error;
     list.push_back({what, host_text(host),

@@ -17,6 +17,7 @@
 #include "libha/core/judge.hpp"
 #include "libha/core/lock.hpp"
 #include "libha/core/placement.hpp"
+#include "libha/core/proofs.hpp"
 #include "libha/core/turn.hpp"
 
 namespace wardom::core {
@@ -40,9 +41,10 @@ inline constexpr Duration kTakeoverPause = std::chrono::seconds{1};
 // After so long a silence without proof, slot and BMC are asked at their usual pace again.
 inline constexpr Duration kUrgentInquiry = std::chrono::seconds{60};
 
-// A silent member, being asked about.
+// A silent member, being asked about. `seen_alive`: by this daemon, before the silence.
 struct Inquiry {
   RecoveryId recovery;
+  bool seen_alive{false};
   Instant since;
   WallTime first_sign;
   std::optional<Ticket> asked;
@@ -109,15 +111,20 @@ class Decider {
   void ask(HostId host, Inquiry& inquiry, Turn& turn);
   std::string power_off_held(HostId host, const Inquiry& inquiry) const;
   void consider_power_off(HostId host, Inquiry& inquiry, Turn& turn);
-  void pronounce(HostId host, const Incarnation& incarnation, Proof proof, std::string detail,
+  void pronounce(HostId host, const Incarnation& incarnation, const ProofAbout& proof,
                  const Inquiry* inquiry, Turn& turn);
-  void look_for_reboots(Turn& turn);
+  bool to_be_asked_about(HostId host, HostState state, Instant now) const;
+  bool silent_together(const Inquiry& inquiry) const;
+  bool death_awaited(HostId host) const;
+  void look_for_ended_boots(Turn& turn);
+  std::set<std::pair<HostId, Incarnation>> boots_that_hold_guests() const;
   void reconcile(Turn& turn);
   bool look_due(Turn& turn);
   bool unanswered(const Assignment& assignment, Instant now);
   bool retire_settled(Turn& turn);
   bool owned(const GuestFacts& facts) const;
   bool lost(const GuestFacts& facts) const;
+  Duration late_writes_after(Proof proof) const;
   bool writes_may_land(const GuestFacts& facts, Instant now);
   void back_off(GuestId guest, const std::string& name, const std::string& why,
                 const RecoveryId& recovery, Turn& turn);
@@ -151,7 +158,9 @@ class Decider {
   std::set<RecoveryId> waiting_;            // recoveries with a guest that has no place yet
   std::map<GuestId, std::pair<Generation, Instant>> open_since_;  // unanswered assignments
   std::map<GuestId, Generation> given_;     // a withdrawn generation is not given again
-  std::map<HostId, std::pair<Incarnation, Instant>> late_until_;  // of verdicts by `rebooted`
+  std::map<HostId, std::pair<Incarnation, Instant>> late_until_;  // of the newest verdict on each
+  std::set<std::pair<HostId, Incarnation>> holding_boots_;  // that own guests, without a verdict
+  std::uint64_t holding_boots_at_{0};                       // the board's revision they are from
   std::optional<Instant> next_late_;
   MemberSet fit_;
   std::optional<Instant> took_over_;

@@ -15,6 +15,13 @@ std::optional<Instant> MemberEvidence::last_life() const {
   return std::max(beats.last_any(), grown);
 }
 
+void SlotEvidence::Silence::seen(Instant issued, Instant completed) {
+  if (since)
+    seen_issued = std::max(seen_issued.value_or(issued), issued);
+  else
+    since = completed;
+}
+
 Incarnation MemberEvidence::incarnation() const {
   const Incarnation by_beat = beats.newest ? beats.newest->incarnation : Incarnation{};
   return by_beat.number > disk.incarnation.number ? by_beat : disk.incarnation;
@@ -105,7 +112,19 @@ void Evidence::on_stall(Instant now) {
     power.off_since.reset();
     if (member.disk.timer_zero) member.disk.timer_zero = now;
     member.disk.same_read_issued.reset();
+    time_anew(member);
   }
+}
+
+void Evidence::time_anew(MemberEvidence& member) {
+  member.disk.silence = {};
+  member.disk.later_boot = {};
+}
+
+void Evidence::on_observer(bool fit) {
+  observer_fit_ = fit;
+  if (!fit)
+    for (auto& member : table_) time_anew(member);
 }
 
 bool Evidence::on_beat(const Beat& beat, Instant now) {
@@ -154,13 +173,20 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
   if (first || newer_boot || (same_boot && cell.sequence > disk.sequence)) {
     if (!disk.slot || newer_boot || disk.slot->daemon_progress != slot->daemon_progress)
       disk.progress_moved = slot->daemon_progress == 0 ? std::nullopt : std::optional{now};
-    if (newer_boot && !first) note_reboot(member, cell, *slot, now);
+    if (newer_boot && !first) {
+      note_reboot(member, cell, *slot, now);
+      disk.earlier = {disk.incarnation, *disk.slot};
+      disk.later_boot = {};
+    }
     if (cell.incarnation.number > member.incarnation().number) new_boot(member);
     disk.slot = *slot;
     disk.incarnation = cell.incarnation;
     disk.sequence = cell.sequence;
     disk.timer_zero = now;
     disk.same_read_issued.reset();
+    disk.silence = {};
+    disk.silence.seen(issued, now);
+    disk.later_boot.seen(issued, now);
     if (!first) {
       disk.grew = true;
       note_life(member, now);
@@ -168,7 +194,13 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     return;
   }
   // Equal is silence. Lower, or another incarnation with a number not above, is a stale write.
-  if (same_boot && cell.sequence == disk.sequence) disk.same_read_issued = issued;
+  if (same_boot && cell.sequence == disk.sequence) {
+    disk.same_read_issued = issued;
+    disk.silence.seen(issued, now);
+    disk.later_boot.seen(issued, now);
+  } else if (!same_boot) {
+    disk.later_boot = {};
+  }
 }
 
 void Evidence::on_power(HostId host, Power power, const std::string& error, Instant asked,

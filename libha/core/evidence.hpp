@@ -29,6 +29,17 @@ struct BeatEvidence {
 
 // A member's slot as read. Timer zero is the completion of the first read that showed `sequence`.
 struct SlotEvidence {
+  // A silence as this host has timed it since it last began to time anew (leases.md, the observer's
+  // side).
+  struct Silence {
+    std::optional<Instant> since;        // completion of the first read that showed it
+    std::optional<Instant> seen_issued;  // issue of the newest read that still did
+    void seen(Instant issued, Instant completed);
+  };
+  struct Earlier {
+    Incarnation incarnation;
+    Slot slot;
+  };
   std::optional<Slot> slot;
   Incarnation incarnation;
   Sequence sequence;
@@ -40,6 +51,9 @@ struct SlotEvidence {
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
   // The earlier boot that is proved over, because the same machine has booted since its last sign.
   std::optional<Incarnation> rebooted;
+  Silence silence;                 // of (incarnation, sequence): neither has grown
+  Silence later_boot;              // of every boot before `incarnation`: the slot shows none
+  std::optional<Earlier> earlier;  // the boot that the slot showed before this one
 };
 
 struct PowerEvidence {
@@ -87,6 +101,10 @@ class Evidence {
   // This host was stalled: it cannot know what it has missed. What BMCs read before says nothing
   // about a silence that began meanwhile, and every slot is timed anew.
   void on_stall(Instant now);
+  // Whether this host can time others' silence now: it reads the volume, and is within half the
+  // feed window of its own lease. When it cannot, every lease is timed anew from then on.
+  void on_observer(bool fit);
+  bool observer_fit() const { return observer_fit_; }
 
   const std::vector<HostId>& members() const { return members_; }
   HostId self() const { return self_; }
@@ -105,6 +123,7 @@ class Evidence {
   MemberEvidence& at(HostId host);
   void note_life(MemberEvidence& member, Instant now);
   static void new_boot(MemberEvidence& member);
+  static void time_anew(MemberEvidence& member);
   static void note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
                           Instant now);
 
@@ -114,6 +133,7 @@ class Evidence {
   std::vector<MemberEvidence> table_;
   bool quorate_{false};
   bool ring_up_{false};
+  bool observer_fit_{false};
 };
 
 }  // namespace wardom::core

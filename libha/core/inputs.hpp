@@ -27,6 +27,7 @@ struct VolumeReady {
   Incarnation incarnation;
   DaemonEpoch epoch;
   Duration late_writes{std::chrono::seconds{10}};  // L_late of this volume
+  Duration late_writes_after_off{0};               // L_late_after_off
 };
 struct VolumeLost {
   std::string reason;

@@ -182,6 +182,14 @@ bool Member::may_act(Instant now) const {
   return ready_ && heartbeat_at_ && now - *heartbeat_at_ < limit && reads_ok(now);
 }
 
+// Whether this host can time the silence of others: its reads complete, if slowly, and its own
+// lease is past no step of its ladder.
+bool Member::may_time(Instant now) const {
+  const auto& timing = settings_.timing;
+  return ready_ && heartbeat_at_ && now - *heartbeat_at_ < timing.feed_window / 2 &&
+         slots_read_at_ && now - *slots_read_at_ <= volume_patience(timing);
+}
+
 bool Member::reads_ok(Instant now) const {
   return ready_ && slots_read_at_ && now - *slots_read_at_ <= disk_silent_after(settings_.timing);
 }
@@ -212,6 +220,7 @@ void Member::tick(Now now, Orders& orders) {
                    ": what it saw of others before does not count"});
   }
   last_tick_ = now.at;
+  evidence_.on_observer(may_time(now.at));
   const LockView lock = this->lock(now.at);
   if (now.at >= next_look_) {
     next_look_ = now.at + kLookInterval;

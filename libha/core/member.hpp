@@ -96,6 +96,7 @@ class Member {
   void take(const Load& load, Turn& turn);
 
   bool may_act(Instant now) const;
+  bool may_time(Instant now) const;
   bool reads_ok(Instant now) const;
   bool verdict_on(HostId host) const;
   void read_slots(Turn& turn);

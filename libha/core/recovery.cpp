@@ -163,16 +163,30 @@ bool Decider::lost(const GuestFacts& facts) const {
          !owned(facts);
 }
 
-// After a reboot the old boot's writes may still be on their way through the storage.
+// How long a write that the dead had issued may still be on its way through the storage.
+Duration Decider::late_writes_after(Proof proof) const {
+  switch (proof) {
+    case Proof::power_off: return me_.late_writes_after_off;
+    case Proof::released: return Duration::zero();  // its I/O was drained before it said so
+    case Proof::none:
+    case Proof::lease_expired:
+    case Proof::rebooted:
+    case Proof::operator_word: break;
+  }
+  return me_.late_writes;
+}
+
 bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
   bool wait = false;
   for (const auto& claim : facts.claims) {
     if (!is_active(claim.entry->phase)) continue;
     const auto* verdict = board_.verdict_on(claim.host, claim.entry->holder);
-    if (verdict == nullptr || verdict->proof != Proof::rebooted) continue;
-    const std::pair fresh{verdict->incarnation, now + me_.late_writes};
+    if (verdict == nullptr) continue;
+    const std::pair fresh{verdict->incarnation, now + late_writes_after(verdict->proof)};
     auto& until = late_until_.try_emplace(claim.host, fresh).first->second;
-    if (until.first != verdict->incarnation) until = fresh;
+    // The verdict on a later boot replaces the one on this, but does not shorten its wait.
+    if (until.first != verdict->incarnation)
+      until = {fresh.first, std::max(until.second, fresh.second)};
     if (now >= until.second) continue;
     next_late_ = next_late_ ? std::min(*next_late_, until.second) : until.second;
     wait = true;

@@ -58,12 +58,12 @@ Timing timing_of(Profile profile) {
 
 // D = (1+rho) * [T_F/(1-rho) + W(1+rho_w) + G], in whole nanoseconds, rounded up at each step so
 // that rounding never shortens the wait.
-Duration lease_silence(const Timing& t) {
+Duration lease_silence(Duration feed_window, Duration watchdog) {
   constexpr auto scale = [](std::int64_t ns, std::int64_t times, std::int64_t over) {
     return (ns * times + over - 1) / over;
   };
-  const auto window = scale(t.feed_window.count(), 100, 100 - kClockErrorPercent);
-  const auto reset = scale(t.watchdog.count(), 100 + kWatchdogErrorPercent, 100);
+  const auto window = scale(feed_window.count(), 100, 100 - kClockErrorPercent);
+  const auto reset = scale(watchdog.count(), 100 + kWatchdogErrorPercent, 100);
   const auto sum = window + reset + kClockGranularity.count();
   return Duration{scale(sum, 100 + kClockErrorPercent, 100)};
 }

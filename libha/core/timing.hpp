@@ -47,7 +47,11 @@ struct Timing {
 Timing timing_of(Profile profile);
 
 // D: how long an observer must see a slot silent before its lease has expired for certain.
-Duration lease_silence(const Timing& timing);
+// With a host's own T_F and W, as its slot states them, or those of the profile.
+Duration lease_silence(Duration feed_window, Duration watchdog);
+inline Duration lease_silence(const Timing& timing) {
+  return lease_silence(timing.feed_window, timing.watchdog);
+}
 
 // One inequality that does not hold. `key` is the key of wardom.toml that should change, such as
 // "timing.suspect_after".

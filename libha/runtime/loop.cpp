@@ -129,7 +129,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
             decision_capacity_ = wire::extent_payload(ready.geometry.decision_blocks);
             table_capacity_ = wire::extent_payload(ready.geometry.table_blocks);
             step(core::VolumeReady{ready.incarnation, ready.epoch,
-                                   std::chrono::milliseconds(ready.geometry.l_late_ms)});
+                                   std::chrono::milliseconds(ready.geometry.l_late_ms),
+                                   std::chrono::milliseconds(ready.geometry.l_late_after_off_ms)});
           },
           [&](const port::ReadDone& done) { take_cells(done, now, orders); },
           [&](const port::WriteDone& done) {
