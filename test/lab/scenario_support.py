@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from labkit import (bmc, errors, fabric, flight, host as lab_hosts, layout, run,  # noqa: E402
-                    services, views)
+                    services, storage, views)
 
 LAB = str(REPOSITORY / "scripts" / "lab")
 GUEST_XML = "/etc/wardom-lab/guests/{}.xml"
@@ -203,6 +203,8 @@ class Cluster:
     def heal(self) -> None:
         """Ends every fault and waits until every host calls every host alive."""
         record = self.record
+        if storage.describe(record)["state"] == "paused":
+            self.lab("storage", "resume")
         faults = fabric.load_faults(record)
         if any(faults["links"].values()) or faults["split"]:
             self.lab("heal")
