@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
   add_guest_commands(app, options, exit_code);
   add_config_commands(app, options, exit_code);
 #ifdef WARDOM_HAS_VOLUME_COMMANDS
-  add_volume_commands(app, exit_code);
+  add_volume_commands(app, options.socket, exit_code);
 #endif
   try {
     app.parse(argc, argv);

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,7 +128,7 @@ void describe_wardom(const VolumeFile& volume, Contents& contents) {
 }
 
 // By the kernel where it can, else by hand.
-Result<void> zero_all(const std::string& path, BlockIo& io, Offset size) {
+Result<void> zero_all(const std::string& path, BlockIo& io, Offset size, Space space) {
   Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
   if (file.fd < 0) return failure(path + ": cannot open: " + std::strerror(errno));
   struct stat st {};
@@ -135,9 +136,11 @@ Result<void> zero_all(const std::string& path, BlockIo& io, Offset size) {
   if (S_ISBLK(st.st_mode)) {
     std::uint64_t range[2] = {0, size};
     if (::ioctl(file.fd, BLKZEROOUT, range) == 0 && ::fsync(file.fd) == 0) return success();
-  } else if (::fallocate(file.fd, FALLOC_FL_ZERO_RANGE, 0, static_cast<off_t>(size)) == 0 &&
-             ::fsync(file.fd) == 0) {
-    return success();
+  } else {
+    const int mode = space == Space::sparse ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+                                            : FALLOC_FL_ZERO_RANGE;
+    if (::fallocate(file.fd, mode, 0, static_cast<off_t>(size)) == 0 && ::fsync(file.fd) == 0)
+      return success();
   }
   const Buffer zeros(kZeroStep);
   for (Offset at = 0; at < size; at += kZeroStep) {
@@ -177,6 +180,7 @@ Result<Contents> inspect(const std::string& path) {
     return contents;
   } else if (volume.error().trouble != Trouble::not_formatted) {
     if (volume.error().trouble == Trouble::unreachable) return failure(volume.error().message);
+    contents.unknown_version = volume.error().trouble == Trouble::unknown_version;
     contents.what = "a Wardom state volume that cannot be used (" + volume.error().message + ")";
     return contents;
   }
@@ -194,7 +198,29 @@ Result<Contents> inspect(const std::string& path) {
   return contents;
 }
 
-Result<void> format_volume(const std::string& path, const Geometry& geometry) {
+Result<void> check_room(const std::string& path, Offset size) {
+  struct stat st {};
+  const bool exists = ::stat(path.c_str(), &st) == 0;
+  const auto needs = " bytes; this geometry needs " + std::to_string(size) +
+                     " (give fewer --hosts or --domains, or smaller tables)";
+  if (exists && !S_ISREG(st.st_mode)) {
+    auto opened = open_direct(path, Access::read_only);
+    if (!opened) return failure(opened.error().message);
+    if (opened.value()->size() >= size) return success();
+    return failure(path + ": has " + std::to_string(opened.value()->size()) + needs);
+  }
+  const auto slash = path.find_last_of('/');
+  const auto directory = slash == std::string::npos ? std::string(".") : path.substr(0, slash + 1);
+  struct statvfs fs {};
+  if (::statvfs(directory.c_str(), &fs) != 0)
+    return failure(directory + ": " + std::strerror(errno));
+  const Offset has = exists ? static_cast<Offset>(st.st_blocks) * 512 : 0;
+  const Offset free = Offset{fs.f_bavail} * fs.f_frsize;
+  if (has + free >= size) return success();
+  return failure(path + ": its file system has room for " + std::to_string(has + free) + needs);
+}
+
+Result<void> format_volume(const std::string& path, const Geometry& geometry, Space space) {
   if (auto ok = wire::check_geometry(geometry); !ok) return ok;
   const wire::Layout layout(geometry);
   if (auto ok = make_room(path, layout.size()); !ok) return ok;
@@ -205,7 +231,7 @@ Result<void> format_volume(const std::string& path, const Geometry& geometry) {
     return failure(path + ": " + std::to_string(io.size()) + " bytes; this geometry needs " +
                    std::to_string(layout.size()) +
                    " (give fewer --hosts or --domains, or a smaller --table-size)");
-  if (auto ok = zero_all(path, io, layout.size()); !ok) return ok;
+  if (auto ok = zero_all(path, io, layout.size(), space); !ok) return ok;
   const auto payload = wire::encode_superblock(geometry);
   for (std::uint8_t copy = 0; copy < wire::kSuperblockCopies; ++copy) {
     wire::Head head;

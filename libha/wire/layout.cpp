@@ -91,6 +91,13 @@ const char* to_text(Region region) {
   return "?";
 }
 
+std::optional<Region> region_named(std::string_view text) {
+  for (auto region : {Region::superblock, Region::directory, Region::slot, Region::ballot,
+                      Region::decision, Region::table})
+    if (text == to_text(region)) return region;
+  return std::nullopt;
+}
+
 std::string to_text(const Cell& cell) {
   return std::string(to_text(cell.region)) + " " + std::to_string(cell.index);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "libha/core/records.hpp"
 #include "libha/core/result.hpp"
@@ -69,8 +70,19 @@ inline Cell directory_cell(DomainId domain) { return {Region::directory, domain.
 inline Cell ballot_cell(const Geometry& geometry, DomainId domain, HostId host) {
   return {Region::ballot, domain.value * geometry.hosts + host.value};
 }
+// Whose ballot a cell of that region is: the inverse of ballot_cell().
+struct BallotOwner {
+  DomainId domain;
+  HostId host;
+};
+inline BallotOwner ballot_owner(const Geometry& geometry, const Cell& cell) {
+  const std::uint32_t from_0 = cell.index - geometry.hosts - 1;
+  return {DomainId{static_cast<std::uint16_t>(from_0 / geometry.hosts + 1)},
+          HostId{static_cast<std::uint16_t>(from_0 % geometry.hosts + 1)}};
+}
 
 const char* to_text(Region region);
+std::optional<Region> region_named(std::string_view text);
 std::string to_text(const Cell& cell);  // "slot 3"
 
 }  // namespace wardom::wire

@@ -263,3 +263,40 @@ TEST_CASE("check_finds_every_damaged_extent") {
   CHECK(report.damages[0].offset == slot);
   CHECK(report.damages[0].what == "damaged");
 }
+
+TEST_CASE("a_volume_that_does_not_fit_is_refused_with_the_numbers") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  CHECK(disk::check_room(path, 1 << 20));
+  const auto refused = disk::check_room(path, disk::Offset{1} << 60);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find(path) == 0);
+  CHECK(refused.error().message.find("1152921504606846976") != std::string::npos);
+}
+
+TEST_CASE("a_torn_newer_twin_is_harmless_and_an_older_one_is_not") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  check_contract(path);  // table 3: sequence 5 in A (long), 6 in B (short)
+  const wire::Layout layout(geometry());
+  const auto at = [&](wire::Twin twin) {
+    return static_cast<off_t>(*layout.offset(wire::table_cell(HostId{3}), twin));
+  };
+  const auto volume = VolumeFile::open(path, Access::read_only, {});
+  const auto look = [&](wire::Twin twin) {
+    return *disk::look_at(volume.value(), wire::table_cell(HostId{3}), twin);
+  };
+  scribble(path, at(wire::kTwinA) + 700, 3);
+  auto a = look(wire::kTwinA);
+  CHECK(a.extent.state == wire::ExtentState::torn);
+  CHECK(a.last_write == Sequence{5});
+  auto b = look(wire::kTwinB);
+  b.fault.clear();  // the payload of this test is no table
+  CHECK_FALSE(disk::harmless(a, b));
+  scribble(path, at(wire::kTwinA) + 512, 1, '\x09');  // the body of write 9 lies under head 5
+  a = look(wire::kTwinA);
+  CHECK(a.last_write == Sequence{9});
+  CHECK(disk::harmless(a, b));
+  b.fault = "torn";
+  CHECK_FALSE(disk::harmless(a, b));
+}

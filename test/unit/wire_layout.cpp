@@ -126,3 +126,15 @@ TEST_CASE("superblock_round_trip_and_refusals") {
   bad.l_late_ms = kMaxTimeMs + 1;
   CHECK_FALSE(decode_superblock(encode_superblock(bad)));
 }
+
+TEST_CASE("ballot_owner_is_the_inverse_of_ballot_cell") {
+  const auto g = samples::geometry();
+  for (std::uint16_t domain = 1; domain <= g.domains; ++domain)
+    for (std::uint16_t host = 1; host <= g.hosts; ++host) {
+      const auto owner = ballot_owner(g, ballot_cell(g, DomainId{domain}, HostId{host}));
+      REQUIRE(owner.domain == DomainId{domain});
+      REQUIRE(owner.host == HostId{host});
+    }
+  CHECK(region_named("ballot") == Region::ballot);
+  CHECK_FALSE(region_named("ballots"));
+}

@@ -1,0 +1,64 @@
+// What the subcommands of `wardomctl volume` share.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agents/wardomctl/client.hpp"
+#include "libha/config/config.hpp"
+#include "libha/disk/volume_file.hpp"
+
+namespace wardom::ctl {
+
+inline constexpr const char* kDefaultAuditFile = "/var/lib/wardom/audit.jsonl";
+
+// What the command line said; one of the subcommands runs.
+struct VolumeOptions {
+  std::string path;
+  std::string config{kDefaultConfigFile};
+  std::string socket{kDefaultSocket};
+  bool as_json{false};
+  // format
+  std::uint32_t hosts{0};
+  std::uint32_t domains{0};
+  std::string profile{"default"};
+  std::uint64_t table_bytes{0};      // 0: from guests_per_host
+  std::uint32_t guests_per_host{0};  // 0: from table_bytes
+  std::string cluster;
+  double late_s{-1};
+  double late_after_off_s{0};
+  bool force{false};
+  bool destroy_living{false};
+  bool dry_run{false};
+  bool sparse{false};
+  // dump and repair
+  std::string region;
+  std::uint16_t host{0};    // 0: any
+  std::uint16_t domain{0};  // 0: any
+  bool raw{false};
+  std::string audit_file{kDefaultAuditFile};
+};
+
+int fail(int code, const std::string& message);
+
+struct OpenedVolume {
+  std::string path;
+  std::unique_ptr<disk::VolumeFile> volume;
+};
+// The volume that the command line names, or the one of the configuration.
+Result<OpenedVolume> open_volume(const VolumeOptions& options, disk::Access access);
+
+// The one cell that --region with --host and --domain name; nullopt: they name several. It may lie
+// outside the geometry.
+std::optional<Cell> named_cell(const VolumeOptions& options, Region region,
+                               const Geometry& geometry);
+
+int volume_format(const VolumeOptions& options);
+int volume_show(const VolumeOptions& options);
+int volume_check(const VolumeOptions& options);
+int volume_dump(const VolumeOptions& options);
+int volume_repair(const VolumeOptions& options);
+
+}  // namespace wardom::ctl

@@ -1,0 +1,370 @@
+// `wardomctl volume repair`: rewrites the damaged extents of a cell whose owner is proved dead or
+// is not in the configuration. Every block has one writer for ever; the owner of this one is gone,
+// and that is made sure of before a byte is written.
+#include <fcntl.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <iostream>
+
+#include "agents/wardomctl/table.hpp"
+#include "agents/wardomctl/volume_common.hpp"
+#include "agents/wardomctl/volume_json.hpp"
+#include "libha/disk/survey.hpp"
+#include "libha/disk/twin_writer.hpp"
+#include "libha/wire/decision.hpp"
+#include "libha/wire/slot.hpp"
+#include "libha/wire/superblock.hpp"
+#include "libha/wire/table.hpp"
+
+namespace wardom::ctl {
+namespace {
+
+namespace json = boost::json;
+using disk::Look;
+using wire::ExtentState;
+using wire::Twin;
+
+constexpr timespec kWatchEvery{0, 250'000'000};
+
+// The extents of one cell, as they stand.
+using Extents = std::vector<Look>;
+
+Extents look_at_all(const disk::VolumeFile& volume, const Cell& cell) {
+  Extents out;
+  for (std::uint8_t i = 0; const auto look = disk::look_at(volume, cell, Twin{i}); ++i)
+    out.push_back(*look);
+  return out;
+}
+
+bool whole(const Look& look) {
+  return look.fault.empty() && look.extent.state == ExtentState::valid;
+}
+
+const Look* newest_whole(const Extents& extents) {
+  const Look* best = nullptr;
+  for (const auto& look : extents)
+    if (whole(look) && (best == nullptr || look.last_write > best->last_write)) best = &look;
+  return best;
+}
+
+std::string cell_text(const Geometry& g, const Cell& cell) {
+  if (cell.region == Region::superblock) return "superblock";
+  if (cell.region != Region::ballot)
+    return std::string(wire::to_text(cell.region)) + " of host " + std::to_string(cell.index);
+  const auto owner = wire::ballot_owner(g, cell);
+  return "ballot of host " + std::to_string(owner.host.value) + " in domain " +
+         std::to_string(owner.domain.value);
+}
+
+// --- is the owner gone?
+
+// What a repair may rest on; or why it may not.
+struct Leave {
+  bool granted{false};
+  std::string because;
+};
+
+// The highest incarnation that any cell of the host shows.
+Incarnation newest_incarnation(const disk::VolumeFile& volume, HostId host) {
+  Incarnation newest;
+  for (const auto& cell :
+       {wire::slot_cell(host), wire::decision_cell(host), wire::table_cell(host)})
+    for (const auto& look : look_at_all(volume, cell))
+      if (whole(look)) newest = std::max(newest, look.extent.head.incarnation);
+  return newest;
+}
+
+// That, or a later one that only a verdict still names.
+Incarnation known_incarnation(const disk::VolumeFile& volume, HostId host) {
+  auto newest = newest_incarnation(volume, host);
+  for (const auto& [view, decision] : disk::survey(volume).decisions) {
+    if (!decision) continue;
+    for (const auto& verdict : decision->verdicts)
+      if (verdict.host == host && verdict.incarnation.number > newest.number)
+        newest = verdict.incarnation;
+  }
+  return newest;
+}
+
+const Verdict* verdict_on(const disk::Survey& survey, HostId host, const Incarnation& incarnation) {
+  for (const auto& [view, decision] : survey.decisions) {
+    if (!decision) continue;
+    for (const auto& verdict : decision->verdicts)
+      if (verdict.host == host &&
+          (verdict.incarnation == incarnation || verdict.incarnation.number > incarnation.number))
+        return &verdict;
+  }
+  return nullptr;
+}
+
+Leave owner_is_gone(const VolumeOptions& options, const disk::VolumeFile& volume, HostId host) {
+  const auto config = load_config(options.config);
+  if (!config) return {false, config.error().message};
+  if (config.value().find_host(host) == nullptr)
+    return {true, "host " + std::to_string(host.value) + " is not in " + options.config};
+  const auto incarnation = newest_incarnation(volume, host);
+  const auto survey = disk::survey(volume);
+  const auto* verdict = verdict_on(survey, host, incarnation);
+  if (verdict == nullptr)
+    return {false, "host " + std::to_string(host.value) + " (incarnation " + to_text(incarnation) +
+                       ") is in the configuration and no verdict says that it is dead; a living "
+                       "host rewrites its cells by itself, for a dead one see `wardomctl status`"};
+  return {true, "incarnation " + to_text(verdict->incarnation) + " is proved dead, by " +
+                    text_of(verdict->proof)};
+}
+
+// What the local wardomd hears of the host: life on either link or on disk.
+std::string heard_state(const VolumeOptions& options, HostId host) {
+  const auto answer = ask(options.socket, {{"do", "status"}}, kAskPatience);
+  if (answer.exit_code != kDone || !answer.result.is_object()) return {};
+  const auto* hosts = answer.result.get_object().if_contains("hosts");
+  if (hosts == nullptr || !hosts->is_array()) return {};
+  for (const auto& one : hosts->get_array()) {
+    if (!one.is_object()) continue;
+    const auto* id = one.get_object().if_contains("id");
+    const auto* state = one.get_object().if_contains("state");
+    if (id == nullptr || state == nullptr || !id->is_number() || !state->is_string()) continue;
+    if (id->to_number<std::uint64_t>() == host.value) return std::string(state->get_string());
+  }
+  return {};
+}
+
+// Three of the longest disk intervals that the volume's T_F allows (timing.cpp: T_F/8).
+bool slot_moves(const disk::VolumeFile& volume, HostId host) {
+  const auto cell = wire::slot_cell(host);
+  const auto marks = [&] {
+    std::vector<std::pair<ExtentState, std::uint64_t>> out;
+    for (const auto& look : look_at_all(volume, cell))
+      out.emplace_back(look.extent.state, look.last_write.value);
+    return out;
+  };
+  const auto first = marks();
+  const auto until = disk::raw_now() + std::chrono::milliseconds{volume.geometry().t_f_ms} * 3 / 8;
+  while (disk::raw_now() < until) {
+    ::nanosleep(&kWatchEvery, nullptr);
+    if (marks() != first) return true;
+  }
+  return false;
+}
+
+Leave no_life(const VolumeOptions& options, const disk::VolumeFile& volume, HostId host) {
+  const auto state = heard_state(options, host);
+  for (const char* life :
+       {"alive", "daemon-down", "mgmt-lost", "storage-lost", "isolated", "split", "storage-cut"})
+    if (state == life)
+      return {false, "host " + std::to_string(host.value) +
+                         " gives life signs: wardomd here says " + state};
+  std::cerr << "wardomctl: watching slot " << host.value << " for life\n";
+  if (slot_moves(volume, host))
+    return {false, "host " + std::to_string(host.value) + " gives life signs: its slot moves"};
+  return {true, state.empty() ? "its slot stands still; no wardomd here knows more"
+                              : "its slot stands still and wardomd here says " + state};
+}
+
+// --- what to write
+
+struct Repair {
+  Cell cell;
+  std::vector<std::uint8_t> twins;  // to be written
+  std::optional<wire::Head> head;   // none: zeros, as if the cell had never been written
+  wire::Bytes payload;
+  std::string what;  // for people
+};
+
+Sequence highest(const Extents& extents) {
+  Sequence most;
+  for (const auto& look : extents) most = std::max(most, look.last_write);
+  return most;
+}
+
+// The newest whole extent once more, or else a record that says nothing. The sequence goes far
+// above everything that may have been read of the lost write; a slot's does not, since a slot that
+// grows is a sign of life.
+Repair plan(const disk::VolumeFile& volume, const Cell& cell, const Extents& extents) {
+  Repair repair{cell, {}, std::nullopt, {}, {}};
+  for (std::uint8_t i = 0; i < extents.size(); ++i) {
+    const bool damaged = !extents[i].fault.empty();
+    const bool missing = cell.region == Region::superblock && !whole(extents[i]);
+    if (damaged || missing) repair.twins.push_back(i);
+  }
+  if (const Look* good = newest_whole(extents)) {
+    repair.head = good->extent.head;
+    repair.payload = good->extent.payload;
+    repair.what = "a copy of the newest write that is whole, sequence " +
+                  std::to_string(good->last_write.value);
+    if (cell.region == Region::decision || cell.region == Region::table ||
+        cell.region == Region::ballot)
+      repair.head->sequence.value = highest(extents).value + disk::kUnknownSequenceGap;
+    return repair;
+  }
+  const HostId host{static_cast<std::uint16_t>(cell.index)};
+  wire::Head head;
+  head.volume = volume.geometry().volume_uuid;
+  head.cell = cell;
+  head.writer = host;
+  head.sequence = Sequence{highest(extents).value + disk::kUnknownSequenceGap};
+  if (cell.region != Region::ballot) head.incarnation = known_incarnation(volume, host);
+  const auto capacity = wire::extent_payload(volume.layout().blocks(cell.region));
+  switch (cell.region) {
+    case Region::slot: {
+      Slot left;
+      left.state = SlotState::left;
+      repair.payload = wire::encode_slot(left);
+      repair.what = "\"left\"; the host may join again";
+      break;
+    }
+    case Region::decision:
+      repair.payload = wire::encode_decision({}, capacity).value();
+      repair.what = "an empty decision; verdicts and assignments that stood only here are lost";
+      break;
+    case Region::table:
+      repair.payload = wire::encode_table({}, capacity).value();
+      repair.what = "an empty table; guests that stood only here are no longer known";
+      break;
+    case Region::superblock:
+    case Region::directory:
+    case Region::ballot:
+      repair.what = "zeros: it has never balloted, as far as the others can read";
+      return repair;
+  }
+  repair.head = head;
+  return repair;
+}
+
+Result<void> write_one(const disk::VolumeFile& volume, const Repair& repair, Twin twin) {
+  const auto at = *volume.layout().offset(repair.cell, twin);
+  wire::Bytes image(wire::kBlockBytes, 0);
+  if (repair.head) {
+    auto head = *repair.head;
+    head.twin = twin;
+    image = wire::encode_extent(head, repair.payload);
+  }
+  disk::Buffer buffer(image.size());
+  std::copy(image.begin(), image.end(), buffer.bytes().begin());
+  if (auto done = volume.io()->write(at, std::as_const(buffer).bytes()); !done) return done;
+  const auto look = disk::look_at(volume, repair.cell, twin);
+  if (!look->fault.empty())
+    return failure("offset " + std::to_string(at) + " was written and is still " + look->fault +
+                   "; the storage does not keep what it acknowledges");
+  return success();
+}
+
+// --- on record
+
+Result<void> put_on_record(const std::string& path, json::object entry) {
+  entry["ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(
+                    std::chrono::system_clock::now().time_since_epoch())
+                    .count();
+  entry["uid"] = ::getuid();
+  const auto line = json::serialize(entry) + "\n";
+  ::openlog("wardomctl", LOG_PID, LOG_AUTHPRIV);
+  ::syslog(LOG_WARNING, "%s", json::serialize(entry).c_str());
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return failure(path + ": " + std::strerror(errno));
+  const bool written = ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
+                       ::fsync(fd) == 0;
+  const int error = errno;
+  ::close(fd);
+  if (!written) return failure(path + ": " + std::strerror(error));
+  return success();
+}
+
+bool typed(const std::string& words) {
+  std::cerr << "type \"" << words << "\" to go on: " << std::flush;
+  std::string line;
+  std::getline(std::cin, line);
+  return line == words;
+}
+
+int refuse(const std::string& why) { return fail(kRefused, "not repaired: " + why); }
+
+// kDone: the cell is damaged, and may be rewritten as far as its blocks tell.
+int may_rewrite(const std::string& name, const Cell& cell, const Extents& extents) {
+  for (const auto& look : extents)
+    if (look.extent.state == ExtentState::unknown_version)
+      return refuse(name +
+                    " was written by another version of Wardom; use that version's programs");
+  const bool damaged = std::any_of(extents.begin(), extents.end(), [&](const Look& look) {
+    return !look.fault.empty() || (cell.region == Region::superblock && !whole(look));
+  });
+  if (damaged) return kDone;
+  return fail(kFailed, name + " is whole: nothing to repair");
+}
+
+int carry_out(const VolumeOptions& options, const disk::VolumeFile& volume, const Repair& repair,
+              const std::string& name, const std::string& because) {
+  json::array offsets;
+  for (const auto twin : repair.twins)
+    offsets.push_back(*volume.layout().offset(repair.cell, Twin{twin}));
+  json::object entry{{"do", "volume-repair"},
+                     {"path", options.path},
+                     {"uuid", to_uuid(volume.geometry().volume_uuid)},
+                     {"cell", name},
+                     {"offsets", std::move(offsets)},
+                     {"because", because},
+                     {"writes", repair.what},
+                     {"done", nullptr}};
+  if (auto kept = put_on_record(options.audit_file, entry); !kept)
+    return fail(kFailed, "not repaired, since it cannot be put on record: " + kept.error().message);
+  Result<void> done = success();
+  for (const auto twin : repair.twins)
+    if (done) done = write_one(volume, repair, Twin{twin});
+  entry["done"] = done.has_value();
+  if (!done) entry["error"] = done.error().message;
+  if (auto kept = put_on_record(options.audit_file, entry); !kept)
+    std::cerr << "wardomctl: " << kept.error().message << "\n";
+  if (!done) return fail(kFailed, name + ": " + done.error().message);
+  if (options.as_json)
+    std::cout << entry << "\n";
+  else
+    std::cout << name << " is rewritten: " << repair.what << "\n";
+  return kDone;
+}
+
+}  // namespace
+
+int volume_repair(const VolumeOptions& options) {
+  const auto opened = open_volume(options, disk::Access::read_write);
+  if (!opened) return fail(kFailed, opened.error().message);
+  const auto& volume = *opened.value().volume;
+  const auto region = *wire::region_named(options.region);
+  if (region == Region::directory)
+    return refuse("directory cells are hints, which the holder of the domain's lock writes anew");
+  const auto cell = named_cell(options, region, volume.geometry());
+  if (!cell || !volume.layout().offset(*cell, wire::kTwinA))
+    return fail(kUsage, "name one cell of the volume: --host, and for a ballot --domain too");
+  const auto name = cell_text(volume.geometry(), *cell);
+  const auto extents = look_at_all(volume, *cell);
+  if (const int code = may_rewrite(name, *cell, extents); code != kDone) return code;
+  std::string because = "the other copies are whole";
+  if (region != Region::superblock) {
+    const HostId host{options.host};
+    const auto gone = owner_is_gone(options, volume, host);
+    if (!gone.granted) return refuse(gone.because);
+    const auto silent = no_life(options, volume, host);
+    if (!silent.granted) return refuse(silent.because);
+    because = gone.because + "; " + silent.because;
+  }
+  const auto repair = plan(volume, *cell, extents);
+  std::cerr << name << ":\n";
+  for (std::size_t i = 0; i < extents.size(); ++i)
+    std::cerr << "  extent " << i << " at offset " << extents[i].offset << ": "
+              << (extents[i].fault.empty() ? wire::to_text(extents[i].extent.state)
+                                           : printable(extents[i].fault))
+              << "\n";
+  std::cerr << because << "\nwill be written: " << repair.what << "\n";
+  if (!typed("repair " + name)) return refuse("not confirmed");
+  const auto again = look_at_all(volume, *cell);
+  for (std::size_t i = 0; i < extents.size(); ++i)
+    if (again[i].last_write != extents[i].last_write)
+      return refuse("somebody has written " + name + " meanwhile");
+  return carry_out(options, volume, repair, name, because);
+}
+
+}  // namespace wardom::ctl
