@@ -36,6 +36,13 @@ bool MemberEvidence::heard(Instant now, const Timing& timing) const {
   return link_fresh(Link::mgmt, now, timing) || link_fresh(Link::storage, now, timing);
 }
 
+bool MemberEvidence::slot_stands(Instant now, const Timing& timing, Duration horizon) const {
+  if (!disk.timer_zero || !disk.shown) return false;
+  const bool stood = disk.same_read_issued &&
+                     *disk.same_read_issued - *disk.timer_zero > disk_silent_after(timing);
+  return stood || now - *disk.shown > horizon;
+}
+
 Evidence::Evidence(std::vector<HostId> members, HostId self, Timing timing)
     : members_(std::move(members)), self_(self), timing_(timing) {
   for (HostId host : members_) {
@@ -68,10 +75,11 @@ std::size_t Evidence::index_of(HostId host) const {
 // A sign of life after a reading "off" ends that run of readings. Long after the first of them,
 // where no datagram or block that was under way can explain it, it also shows that the BMC does
 // not tell the truth. (The first: a liar that is asked often must not look fresh each time.)
-void Evidence::note_life(MemberEvidence& member, Instant now) {
+// `not_before`: the sign came no earlier than that.
+void Evidence::note_life(MemberEvidence& member, Instant not_before) {
   auto& power = member.power;
   if (power.off_since && power.last == Power::off &&
-      now - *power.off_since > timing_.suspect_after + 2 * timing_.disk_interval)
+      not_before - *power.off_since > timing_.suspect_after + 2 * timing_.disk_interval)
     power.distrusted = true;
   power.offs = 0;
   power.first_off_asked.reset();
@@ -183,19 +191,24 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     disk.incarnation = cell.incarnation;
     disk.sequence = cell.sequence;
     disk.timer_zero = now;
+    disk.not_before = disk.shown_issued;
+    disk.shown_issued = issued;
+    disk.shown = now;
     disk.same_read_issued.reset();
     disk.silence = {};
     disk.silence.seen(issued, now);
     disk.later_boot.seen(issued, now);
     if (!first) {
       disk.grew = true;
-      note_life(member, now);
+      note_life(member, disk.not_before.value_or(now));
     }
     return;
   }
   // Equal is silence. Lower, or another incarnation with a number not above, is a stale write.
   if (same_boot && cell.sequence == disk.sequence) {
     disk.same_read_issued = issued;
+    disk.shown_issued = issued;
+    disk.shown = now;
     disk.silence.seen(issued, now);
     disk.later_boot.seen(issued, now);
   } else if (!same_boot) {
@@ -260,11 +273,8 @@ MemberSet Evidence::fresh_on(Link link, Instant now) const {
 
 MemberSet Evidence::fresh_on_disk(Instant now) const {
   MemberSet set;
-  for (std::size_t i = 0; i < table_.size(); ++i) {
-    const auto& disk = table_[i].disk;
-    if (disk.grew && disk.timer_zero && now - *disk.timer_zero <= disk_silent_after(timing_))
-      set.set(i);
-  }
+  for (std::size_t i = 0; i < table_.size(); ++i)
+    if (table_[i].slot_fresh(now, timing_, read_horizon_)) set.set(i);
   return set;
 }
 

@@ -47,6 +47,13 @@ struct SlotEvidence {
   bool grew{false};                        // seen to grow at least once since this daemon's start
   std::optional<Instant> progress_moved;   // when daemon_progress last differed
   std::optional<Instant> same_read_issued; // issue of the newest read that still showed `sequence`
+  // The newest read that showed `sequence`, by its issue and its completion. Members that neither
+  // decide nor stand by read seldom (member.cpp): "not read lately" is not "silent".
+  std::optional<Instant> shown_issued;
+  std::optional<Instant> shown;
+  // The issue of the last read that showed an older sequence: no part of the newest write landed
+  // before. That is as much as the slot tells of when its host was last alive.
+  std::optional<Instant> not_before;
   CellHealth health{CellHealth::empty};    // of the newest read
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
   // The earlier boot that is proved over, because the same machine has booted since its last sign.
@@ -84,6 +91,12 @@ struct MemberEvidence {
   Incarnation incarnation() const;
   bool link_fresh(Link link, Instant now, const Timing& timing) const;
   bool heard(Instant now, const Timing& timing) const;
+  // The slot has been read once, and since then it was seen to stand for too long, or it has not
+  // been seen for `horizon`, although it should have been.
+  bool slot_stands(Instant now, const Timing& timing, Duration horizon) const;
+  bool slot_fresh(Instant now, const Timing& timing, Duration horizon) const {
+    return disk.grew && !slot_stands(now, timing, horizon);
+  }
 };
 
 class Evidence {
@@ -101,6 +114,8 @@ class Evidence {
   // This host was stalled: it cannot know what it has missed. What BMCs read before says nothing
   // about a silence that began meanwhile, and every slot is timed anew.
   void on_stall(Instant now);
+  // Within this time every slot is read again as long as reads complete.
+  void set_read_horizon(Duration horizon) { read_horizon_ = horizon; }
   // Whether this host can time others' silence now: it reads the volume, and is within half the
   // feed window of its own lease. When it cannot, every lease is timed anew from then on.
   void on_observer(bool fit);
@@ -109,6 +124,7 @@ class Evidence {
   const std::vector<HostId>& members() const { return members_; }
   HostId self() const { return self_; }
   const Timing& timing() const { return timing_; }
+  Duration read_horizon() const { return read_horizon_; }
   const MemberEvidence& of(HostId host) const;
   const MemberEvidence* find(HostId host) const;
   std::size_t index_of(HostId host) const;
@@ -121,7 +137,7 @@ class Evidence {
 
  private:
   MemberEvidence& at(HostId host);
-  void note_life(MemberEvidence& member, Instant now);
+  void note_life(MemberEvidence& member, Instant not_before);
   static void new_boot(MemberEvidence& member);
   static void time_anew(MemberEvidence& member);
   static void note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
@@ -130,6 +146,7 @@ class Evidence {
   std::vector<HostId> members_;
   HostId self_;
   Timing timing_;
+  Duration read_horizon_{disk_silent_after(timing_)};
   std::vector<MemberEvidence> table_;
   bool quorate_{false};
   bool ring_up_{false};

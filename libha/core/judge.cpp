@@ -9,16 +9,12 @@ std::string seconds_text(Duration d) {
   return std::to_string(ms / 1000) + "." + tenths + " s";
 }
 
-bool disk_fresh(const MemberEvidence& member, const Timing& timing, Instant now) {
-  return member.disk.grew && member.disk.timer_zero &&
-         now - *member.disk.timer_zero <= disk_silent_after(timing);
-}
-
 // The slot has grown since the links fell silent: not what was already under way, but new life.
 bool slot_outlived_links(const MemberEvidence& member, const Timing& timing) {
   const auto last = member.beats.last_any();
-  if (!member.disk.grew || !member.disk.timer_zero) return false;
-  return !last || *member.disk.timer_zero - *last > timing.disk_interval + timing.beat_interval;
+  if (!member.disk.grew || !member.disk.timer_zero || !member.disk.not_before) return false;
+  return !last || (*member.disk.timer_zero - *last > timing.disk_interval + timing.beat_interval &&
+                   *member.disk.not_before - *last > timing.beat_interval);
 }
 
 bool daemon_progresses(const MemberEvidence& member, const Timing& timing, Instant now) {
@@ -26,14 +22,14 @@ bool daemon_progresses(const MemberEvidence& member, const Timing& timing, Insta
          now - *member.disk.progress_moved <= disk_silent_after(timing);
 }
 
-Judgement judge_heard(const MemberEvidence& member, const Timing& timing, bool volume_ok,
+Judgement judge_heard(const Evidence& evidence, const MemberEvidence& member, bool volume_ok,
                       Instant now) {
+  const auto& timing = evidence.timing();
   const bool mgmt = member.link_fresh(Link::mgmt, now, timing);
   const bool storage = member.link_fresh(Link::storage, now, timing);
   if (!mgmt) return {HostState::mgmt_lost, "heard on the storage link only"};
   if (!storage) return {HostState::storage_lost, "heard on the management link only"};
-  if (volume_ok && member.disk.timer_zero && !disk_fresh(member, timing, now) &&
-      now - *member.disk.timer_zero > disk_silent_after(timing))
+  if (volume_ok && member.slot_stands(now, timing, evidence.read_horizon()))
     return {HostState::storage_cut, "heard on both links, but its disk heartbeat stands still"};
   return {HostState::alive, "heard on both links"};
 }
@@ -43,7 +39,8 @@ Judgement judge_unheard(const Evidence& evidence, const MemberEvidence& member, 
   const auto& timing = evidence.timing();
   if (!volume_ok)
     return {HostState::unknown, "silent on both links, and the state volume cannot be read here"};
-  if (disk_fresh(member, timing, now) && slot_outlived_links(member, timing)) {
+  if (member.slot_fresh(now, timing, evidence.read_horizon()) &&
+      slot_outlived_links(member, timing)) {
     if (!daemon_progresses(member, timing, now))
       return {HostState::daemon_down, "its disk heartbeat lives, its wardomd does not"};
     const auto index = evidence.index_of(member.host);
@@ -84,7 +81,7 @@ Judgement judge(const Evidence& evidence, HostId host, bool verdict, bool volume
   if (host == evidence.self()) return {HostState::alive, "this host"};
   const auto& member = evidence.of(host);
   if (member.heard(now, evidence.timing()))
-    return judge_heard(member, evidence.timing(), volume_ok, now);
+    return judge_heard(evidence, member, volume_ok, now);
   if (member.disk.slot && member.disk.slot->state == SlotState::left)
     return {HostState::left, "it left the domain"};
   return judge_unheard(evidence, member, volume_ok, now);

@@ -8,7 +8,7 @@
 namespace wardom::core {
 namespace {
 
-// Targets look at the decisions by themselves this often, should every nudge be lost.
+// How often decisions are looked at of whom no nudge can come.
 constexpr Duration kLookInterval = std::chrono::seconds{2};
 // So many reads in a row may leave a cell in doubt (its newest write was just under way); then the
 // next ones come with a pause.
@@ -186,12 +186,64 @@ bool Member::may_act(Instant now) const {
 // lease is past no step of its ladder.
 bool Member::may_time(Instant now) const {
   const auto& timing = settings_.timing;
+  const auto interval = watching_since_ ? Duration::zero() : seldom_read_interval(timing);
   return ready_ && heartbeat_at_ && now - *heartbeat_at_ < timing.feed_window / 2 &&
-         slots_read_at_ && now - *slots_read_at_ <= volume_patience(timing);
+         slots_read_at_ && now - *slots_read_at_ <= interval + volume_patience(timing);
 }
 
 bool Member::reads_ok(Instant now) const {
-  return ready_ && slots_read_at_ && now - *slots_read_at_ <= disk_silent_after(settings_.timing);
+  const auto& timing = settings_.timing;
+  const auto limit = watching_since_ ? disk_silent_after(timing)
+                                     : seldom_read_interval(timing) + volume_patience(timing);
+  return ready_ && slots_read_at_ && now - *slots_read_at_ <= limit;
+}
+
+// This host has just begun to watch the slots, and its first read may still be on its way: what it
+// knows of them is old, but nothing is wrong with the volume.
+bool Member::reads_begin(Instant now) const {
+  return ready_ && slots_read_at_ && watching_since_ && !reads_ok(now) &&
+         now - *watching_since_ <= disk_silent_after(settings_.timing);
+}
+
+// A member that this host does not hear, and of which it is not known that it need not.
+bool Member::silent_member(Instant now) const {
+  return std::any_of(settings_.members.begin(), settings_.members.end(), [&](HostId host) {
+    if (host == settings_.self || verdict_on(host)) return false;
+    const auto& member = evidence_.of(host);
+    const bool left = member.disk.slot && member.disk.slot->state == SlotState::left;
+    return !left && !member.heard(now, settings_.timing);
+  });
+}
+
+// Slots are watched, that is, read at every disk interval, by the decider and the next in line, and
+// by everybody while a member is silent, nobody decides, or a guest's start is under way here. Else
+// beats say all that slots do, and reads by everybody would cost the volume without need.
+void Member::set_pace(Instant now) {
+  const auto& timing = settings_.timing;
+  const bool watch = last_lock_.mine || last_lock_.backup || last_lock_.decider == kNoHost ||
+                     target_.busy() || silent_member(now);
+  if (watch && !watching_since_) {
+    watching_since_ = now;
+    next_slots_ = std::min(next_slots_, now);
+  } else if (!watch) {
+    watching_since_.reset();
+  }
+  // What was read at the old pace is not stale before the new one has had its time.
+  const bool settled = watching_since_ && now - *watching_since_ > disk_silent_after(timing);
+  evidence_.set_read_horizon(settled ? disk_silent_after(timing)
+                                     : seldom_read_interval(timing) + volume_patience(timing));
+}
+
+// A host that is heard tells of every acknowledged write of its cells with each beat.
+void Member::look_for_lost_nudges(Instant now) {
+  if (now < next_look_) return;
+  next_look_ = now + kLookInterval;
+  for (HostId host : settings_.members) {
+    const bool self = host == settings_.self;
+    const bool news = self && decider_.sequence() > board_.decision(host).sequence;
+    if (news || (!self && !evidence_.of(host).heard(now, settings_.timing) && !verdict_on(host)))
+      board_.want_decision(host);
+  }
 }
 
 bool Member::verdict_on(HostId host) const {
@@ -220,12 +272,11 @@ void Member::tick(Now now, Orders& orders) {
                    ": what it saw of others before does not count"});
   }
   last_tick_ = now.at;
+  set_pace(now.at);
   evidence_.on_observer(may_time(now.at));
   const LockView lock = this->lock(now.at);
-  if (now.at >= next_look_) {
-    next_look_ = now.at + kLookInterval;
-    for (HostId host : settings_.members) board_.want_decision(host);
-  }
+  last_lock_ = lock;
+  look_for_lost_nudges(now.at);
   acting_ = may_act(now.at);
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
   target_.tick(acting_, turn);
@@ -246,7 +297,9 @@ void Member::read_slots(Turn& turn) {
   if (urgent)
     next_slots_ = std::min(next_slots_, turn.now.at + inquiry_interval(timing));
   if (!ready_ || reading_slots_ || turn.now.at < next_slots_) return;
-  next_slots_ = turn.now.at + (urgent ? inquiry_interval(timing) : timing.disk_interval);
+  next_slots_ = turn.now.at + (urgent            ? inquiry_interval(timing)
+                               : watching_since_ ? timing.disk_interval
+                                                 : seldom_read_interval(timing));
   reading_slots_ = Reading{turn.ticket(), turn.now.at};
   ReadCells read{reading_slots_->ticket, {}};
   for (HostId host : settings_.members) read.cells.push_back({Region::slot, host.value});
@@ -293,6 +346,7 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
         judge(evidence_, host, verdict_on(host), reads_ok(turn.now.at), turn.now.at);
     auto [told, fresh] = told_.try_emplace(host, HostState::unknown);
     if (told->second == judged.state) continue;
+    if (judged.state == HostState::unknown && reads_begin(turn.now.at)) continue;
     const bool good = judged.state == HostState::alive;
     turn.note({good ? Severity::notice : Severity::warning, "judge", host, {}, {}, "",
                std::string(to_text(told->second)) + " -> " + to_text(judged.state) + ": " +
@@ -312,7 +366,7 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
                lock.decider == kNoHost ? "nobody decides: this host hears no majority"
                                        : host_text(lock.decider) + " decides"});
   }
-  const bool ok = reads_ok(turn.now.at);
+  const bool ok = reads_ok(turn.now.at) || reads_begin(turn.now.at);
   if (ok != told_volume_ok_ && (ok || slots_read_at_)) {
     told_volume_ok_ = ok;
     turn.note({ok ? Severity::notice : Severity::error, "disk", settings_.self, {}, {}, "",
@@ -425,7 +479,7 @@ std::vector<Problem> Member::problems(Instant now) const {
     list.push_back({"no use of the state volume: " +
                         (volume_error_.empty() ? "wardom-keeper does not answer" : volume_error_),
                     host_text(settings_.self), "start wardom-keeper, look at its log"});
-  else if (!reads_ok(now))
+  else if (!reads_ok(now) && !reads_begin(now))
     list.push_back({"reads of the state volume do not complete", host_text(settings_.self),
                     "look at this host's storage network and at the volume's store"});
   if (const auto unknown = board_.unknown_cell(); ready_ && reads_ok(now) && !unknown.empty())

@@ -98,6 +98,10 @@ class Member {
   bool may_act(Instant now) const;
   bool may_time(Instant now) const;
   bool reads_ok(Instant now) const;
+  bool reads_begin(Instant now) const;
+  bool silent_member(Instant now) const;
+  void set_pace(Instant now);
+  void look_for_lost_nudges(Instant now);
   bool verdict_on(HostId host) const;
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
@@ -128,6 +132,8 @@ class Member {
   std::optional<Reading> reading_slots_;
   std::optional<Reading> reading_board_;
   Instant next_slots_{};
+  LockView last_lock_;                    // as of the last tick
+  std::optional<Instant> watching_since_; // nullopt: slots are read seldom
   Instant next_look_{};
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};

@@ -73,6 +73,10 @@ constexpr Duration inquiry_interval(const Timing& t) { return t.beat_interval / 
 // How long a request to the volume may stay unanswered before it counts as failed.
 constexpr Duration volume_patience(const Timing& t) { return t.feed_window / 4; }
 
+// How often a member reads its domain's slots that neither decides nor stands by, while nobody is
+// silent: only to know that its reads complete.
+constexpr Duration seldom_read_interval(const Timing& t) { return t.feed_window / 4; }
+
 // "400ms", "2s", "1m": as wardom.toml spells it.
 std::string to_text(Duration duration);
 const char* to_text(Profile profile);

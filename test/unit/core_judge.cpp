@@ -40,7 +40,12 @@ Evidence evidence_of(const Facts& f, Instant now) {
   auto evidence = domain();
   const auto ago = [&](int ms) { return now - milliseconds{ms}; };
   std::uint64_t sequence = 10;
+  // Reads follow one another closely: one just before each that shows something new.
+  std::uint64_t before = 0;
   const auto read = [&](int age, std::uint64_t progress) {
+    if (before != 0)
+      evidence.on_slot(slot(kPeer, sequence, 5, before), ago(age + 250), ago(age + 250));
+    before = progress;
     evidence.on_slot(slot(kPeer, ++sequence, 5, progress), ago(age), ago(age));
   };
   if (f.slot >= 0) {
@@ -75,6 +80,43 @@ TEST_CASE("judge_every_mix_around_every_timeout", "[judge]") {
             ++judged;
           }
   CHECK(judged > 500);
+}
+
+TEST_CASE("judge_tells_a_slot_that_was_not_read_lately_from_a_silent_one", "[judge]") {
+  auto evidence = domain();
+  const auto& timing = evidence.timing();
+  const auto seldom = seldom_read_interval(timing) + volume_patience(timing);
+  evidence.set_read_horizon(seldom);
+  evidence.on_slot(slot(kPeer, 10, 5, 1), at(0), at(0));
+  evidence.on_slot(slot(kPeer, 20, 5, 2), at(5000), at(5000));
+  for (auto link : {Link::mgmt, Link::storage}) evidence.on_beat(beat(kPeer, link, 1), at(9000));
+  CHECK(judge(evidence, kPeer, false, true, at(9000)).state == HostState::alive);
+  CHECK(evidence.fresh_on_disk(at(9000)).test(evidence.index_of(kPeer)));
+
+  // Silent on both links now. The first read shows a write that may be as old as the one before it:
+  // that is no life. The next one is.
+  evidence.on_slot(slot(kPeer, 30, 5, 3), at(9500), at(9500));
+  CHECK(judge(evidence, kPeer, false, true, at(9500)).state == HostState::suspect);
+  evidence.on_slot(slot(kPeer, 31, 5, 4), at(9750), at(9750));
+  CHECK(judge(evidence, kPeer, false, true, at(9750)).state == HostState::isolated);
+
+  // Reads that should come and do not make it stand, at either pace.
+  CHECK(evidence.of(kPeer).slot_fresh(at(9750) + seldom, timing, seldom));
+  CHECK(evidence.of(kPeer).slot_stands(at(9750) + seldom + milliseconds{1}, timing, seldom));
+  evidence.set_read_horizon(disk_silent_after(timing));
+  CHECK_FALSE(evidence.fresh_on_disk(at(10651)).test(evidence.index_of(kPeer)));
+}
+
+TEST_CASE("power_a_late_look_at_the_slot_does_not_convict_the_bmc", "[judge]") {
+  auto evidence = domain();
+  evidence.on_slot(slot(kPeer, 10, 5, 1), at(0), at(0));
+  evidence.on_slot(slot(kPeer, 11, 5, 1), at(250), at(250));
+  evidence.on_power(kPeer, Power::off, "", at(1000), at(1010));
+  evidence.on_slot(slot(kPeer, 12, 5, 1), at(3000), at(3000));  // written some time since 250
+  CHECK_FALSE(evidence.of(kPeer).power.distrusted);
+  CHECK(evidence.of(kPeer).power.offs == 0);  // and yet it ends the run of readings
+  evidence.on_slot(slot(kPeer, 13, 5, 1), at(3250), at(3250));
+  CHECK(evidence.of(kPeer).power.distrusted);
 }
 
 namespace {
