@@ -78,11 +78,51 @@ void seed_protocol() {
   keeper("refused", RefusedMessage{"no"});
 }
 
+void seed(const std::string& target, const std::string& name, std::string_view text) {
+  seed(target, name, Bytes(text.begin(), text.end()));
+}
+
+constexpr std::string_view kGuest = R"(<domain type='kvm' xmlns:wardom='urn:wardom:guest:1'>
+  <name>g1</name><uuid>5e2f0a8c-7c1d-4a35-9d0e-0f4b8f7a1c22</uuid>
+  <metadata><wardom:guest protected="yes" generation="7"/></metadata>
+  <memory unit='GiB'>2</memory><vcpu placement='static'>4</vcpu>
+  <os><type arch='x86_64'>hvm</type><nvram template='/a'>/var/g1_VARS.fd</nvram></os>
+  <cpu mode='host-passthrough'/>
+  <devices>
+    <disk type='file' device='disk'><source file='/srv/shared/g1'/><target dev='vda'/></disk>
+    <disk type='network'><source protocol='nbd' name='g1'><host name='10.0.0.1'/></source></disk>
+    <hostdev mode='subsystem' type='pci'><source><address domain='0' bus='3'/></source></hostdev>
+    <interface type='bridge'><source bridge='br0'/></interface>
+    <tpm model='tpm-crb'><backend type='emulator'/></tpm>
+  </devices>
+</domain>)";
+
+void seed_texts(const char* example) {
+  std::ifstream file(example, std::ios::binary);
+  seed("config", "example",
+       Bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()});
+  seed("guest_xml", "full", kGuest);
+  seed("guest_xml", "least", "<domain><name>g</name></domain>");
+  seed("hook_reply", "yes", "{\"ok\":true,\"result\":{}}\n");
+  seed("hook_reply", "no", "{\"ok\":false,\"exit\":3,\"error\":\"g1 belongs to n2\"}\n");
+  seed("hook_reply", "list", "5e2f0a8c-7c1d-4a35-9d0e-0f4b8f7a1c22\n");
+  seed("hook_reply", "guest", kGuest);
+  seed("volume_dump", "slot", encode_slot(samples::slot()));
+  Decision decision;
+  decision.verdicts = {samples::verdict()};
+  decision.assignments = {samples::assignment()};
+  seed("volume_dump", "decision", encode_decision(decision, 4096).value());
+  HostTable table;
+  table.guests = {samples::guest(1)};
+  seed("volume_dump", "table", encode_table(table, 4096).value());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 3) return 2;
   root = argv[1];
+  seed_texts(argv[2]);
   const Key key{{}};
   auto beat = samples::beat();
   beat.link = Link::mgmt;
