@@ -47,6 +47,10 @@ def parser() -> Parser:
     start.add_argument("--no-bmc", action="store_true")
     start.add_argument("--post-s", type=float, metavar="S",
                        help="seconds from power on to booting (default: 0, stock: 30)")
+    start.add_argument("--disk-interval-ms", type=int, default=0, metavar="MS",
+                       help="timing.disk_interval, and suspect_after to go with it")
+    start.add_argument("--log-volume", action="store_true",
+                       help="write down every request to the state volume's server")
     execute = commands.add_parser("exec", help="run a command on a host, as on its console",
                                   description="run a command on a host, as on its console")
     execute.add_argument("host")
@@ -101,6 +105,7 @@ def do_up(arguments: argparse.Namespace) -> int:
     from . import up
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
                   arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
+    lab.disk_interval_ms, lab.log_volume = arguments.disk_interval_ms, arguments.log_volume
     began = time.monotonic()
 
     def progress(text: str) -> None:

@@ -177,6 +177,10 @@ path = "{VOLUME_PATH}"
 [timing]
 profile = "{lab.profile}"
 """
+    if lab.disk_interval_ms:
+        # wardom.toml wants disk_interval <= 2 x suspect_after.
+        text += (f'disk_interval = "{lab.disk_interval_ms}ms"\n'
+                 f'suspect_after = "{max(400, lab.disk_interval_ms // 2)}ms"\n')
     if lab.bmc:
         text += f"""
 [bmc]

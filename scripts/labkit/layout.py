@@ -78,6 +78,8 @@ class Lab:
     guests: list[str]
     wardom_bin: str
     post_s: float = 0.0  # from power on to the first process: the firmware's time
+    disk_interval_ms: int = 0  # 0: Wardom's default
+    log_volume: bool = False   # the volume's server writes down every request
     started_ms: int = 0
     complete: bool = False
 
@@ -90,6 +92,10 @@ class Lab:
     @property
     def disks(self) -> Path:
         return self.dir / "disks"
+
+    @property
+    def volume_log(self) -> Path:
+        return self.dir / "storage-volume.requests"
 
     @property
     def code(self) -> Path:

@@ -7,6 +7,7 @@ exists. Both act on the server: no client can tell them from a real array's trou
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .layout import (GUEST_DISK_BYTES, GUEST_PORT, STORAGE_SERVER, VOLUME_BYTES,
 START_LIMIT_S = 10.0
 CONTROL_LIMIT_S = 5.0
 # Each client connection gets this many threads. A guest has one request in flight.
+# As nbdkit-log-filter(1) writes them; the answer's line has no count.
+REQUEST = re.compile(r" (Read|Write) id=\d+ offset=0x[0-9a-f]+ count=0x([0-9a-f]+)")
 SERVERS = {"guests": (GUEST_PORT, 2), "volume": (VOLUME_PORT, 8)}
 
 
@@ -35,11 +38,14 @@ def start(lab: Lab) -> None:
     forks when it listens, and writes its PID.
     """
     for name, (port, threads) in SERVERS.items():
+        log = lab.log_volume and name == "volume"
         run.command(run.in_netns(lab.fabric, [
             "nbdkit", f"--pidfile={pid_file(lab, name)}", f"--ipaddr={STORAGE_SERVER}",
-            f"--port={port}", f"--threads={threads}", "--filter=pause", "--filter=error", "file",
+            f"--port={port}", f"--threads={threads}", *(["--filter=log"] if log else []),
+            "--filter=pause", "--filter=error", "file",
             f"dir={lab.disks / name}", f"pause-control={control_socket(lab, name)}",
-            "error=EIO", "error-rate=100%", f"error-file={error_file(lab)}"]),
+            "error=EIO", "error-rate=100%", f"error-file={error_file(lab)}",
+            *([f"logfile={lab.volume_log}"] if log else [])]),
             limit_s=START_LIMIT_S)
 
 
@@ -90,10 +96,24 @@ def set_errors(lab: Lab, on: bool) -> None:
     flight.note(lab, f"storage error {'on' if on else 'off'}")
 
 
+def volume_requests(lab: Lab) -> dict[str, int]:
+    """Requests that the state volume's server has taken so far, by kind."""
+    counts = {"read": 0, "write": 0, "read_bytes": 0, "write_bytes": 0}
+    with open(lab.volume_log) as log:
+        for line in log:
+            found = REQUEST.search(line)
+            if found:
+                kind = found[1].lower()
+                counts[kind] += 1
+                counts[f"{kind}_bytes"] += int(found[2], 16)
+    return counts
+
+
 def describe(lab: Lab) -> dict:
     path = lab.dir / "storage-state"
     dead = [name for name in SERVERS if not procs.lives(recorded_pid(lab, name))]
     state = path.read_text().strip() if path.exists() else "running"
     return {"state": f"DEAD: {', '.join(dead)}" if dead else state,
             "errors": (lab.dir / "storage-error").exists(),
+            "volume_requests": volume_requests(lab) if lab.log_volume else None,
             "pids": {name: recorded_pid(lab, name) for name in SERVERS}}

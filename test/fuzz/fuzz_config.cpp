@@ -1,5 +1,7 @@
 // A configuration file. A fault has a place and a sentence; a file without faults can be used
 // whole.
+#include "libha/config/config.hpp"
+
 #include "libha/core/check.hpp"
 #include "targets.hpp"
 
