@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -80,6 +81,16 @@ Result<Offset> size_of(const std::string& path, int fd) {
   return bytes;
 }
 
+// A loop device without direct I/O of its own puts this host's page cache before the file behind
+// it, whatever its openers ask for. Other devices have no LOOP_GET_STATUS64 (loop(4)).
+Result<void> refuse_cached_loop(const std::string& path, int fd) {
+  loop_info64 info{};
+  if (::ioctl(fd, LOOP_GET_STATUS64, &info) != 0) return success();
+  if ((info.lo_flags & LO_FLAGS_DIRECT_IO) != 0) return success();
+  return failure(path + ": a loop device that caches, so that a host would see its own past; "
+                        "attach it with `losetup --direct-io=on`");
+}
+
 }  // namespace
 
 Buffer::Buffer(std::size_t bytes) : size_(bytes) {
@@ -99,6 +110,7 @@ Result<std::unique_ptr<BlockIo>> open_direct(const std::string& path, Access acc
   if (file.fd < 0) return failure(path + ": cannot open: " + std::strerror(errno));
   const auto size = size_of(path, file.fd);
   if (!size) return failure(size.error().message);
+  if (auto direct = refuse_cached_loop(path, file.fd); !direct) return direct.error();
   return std::unique_ptr<BlockIo>(
       std::make_unique<DirectFile>(path, file.release(), size.value()));
 }

@@ -47,8 +47,8 @@ class BlockIo {
 enum class Access : std::uint8_t { read_only, read_write };
 
 // A block device or regular file by O_DIRECT|O_DSYNC (open(2)). Refuses what is neither, a file
-// system that cannot do direct I/O (a cache would show this host its own past), and a device whose
-// sectors are larger than a block. `what` of the message names the path.
+// system that cannot do direct I/O (a cache would show this host its own past), a loop device that
+// caches, and a device whose sectors are larger than a block. `what` of the message names the path.
 Result<std::unique_ptr<BlockIo>> open_direct(const std::string& path, Access access);
 
 // CLOCK_MONOTONIC_RAW (clock_gettime(2)): not slewed, stops in suspend.

@@ -78,25 +78,50 @@ TEST_CASE("disk_contract_holds_on_a_file") {
   check_contract(directory.file("volume"));
 }
 
-TEST_CASE("disk_contract_holds_on_a_loop_device") {
-  if (::geteuid() != 0) {
-    WARN("needs root for a loop device: left out");
-    return;
-  }
-  const TemporaryDirectory directory;
+namespace {
+
+// A loop device over a new file of 16 MiB. Empty: none can be had here.
+std::string attach_loop(const TemporaryDirectory& directory, const char* direct_io) {
+  if (::geteuid() != 0) return {};
   const auto file = directory.file("volume");
   const auto device_file = directory.file("device");
-  const auto attach = "truncate -s 16M '" + file + "' && losetup --find --show --direct-io=on '" +
-                      file + "' > '" + device_file + "'";
-  if (std::system(attach.c_str()) != 0) {
-    WARN("no loop device can be had here: left out");
-    return;
-  }
+  const auto attach = "truncate -s 16M '" + file + "' && losetup --find --show --direct-io=" +
+                      direct_io + " '" + file + "' > '" + device_file + "'";
+  if (std::system(attach.c_str()) != 0) return {};
   std::string device(64, '\0');
   const int fd = ::open(device_file.c_str(), O_RDONLY);
   device.resize(static_cast<std::size_t>(::read(fd, device.data(), device.size())) - 1);
   ::close(fd);
+  return device;
+}
+
+}  // namespace
+
+TEST_CASE("disk_contract_holds_on_a_loop_device") {
+  const TemporaryDirectory directory;
+  const auto device = attach_loop(directory, "on");
+  if (device.empty()) {
+    WARN("no loop device can be had here: left out");
+    return;
+  }
   check_contract(device);
+  CHECK(disk::check_room(device, 16 << 20));
+  const auto refused = disk::check_room(device, (16 << 20) + 1);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("has 16777216 bytes") != std::string::npos);
+  CHECK(std::system(("losetup -d " + device).c_str()) == 0);
+}
+
+TEST_CASE("a_loop_device_that_caches_is_refused") {
+  const TemporaryDirectory directory;
+  const auto device = attach_loop(directory, "off");
+  if (device.empty()) {
+    WARN("no loop device can be had here: left out");
+    return;
+  }
+  const auto refused = disk::open_direct(device, Access::read_only);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("--direct-io=on") != std::string::npos);
   CHECK(std::system(("losetup -d " + device).c_str()) == 0);
 }
 
