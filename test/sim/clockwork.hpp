@@ -1,9 +1,14 @@
 // Virtual time and keyed randomness: the two things that make a run repeatable.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <queue>
+#include <deque>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "libha/core/time.hpp"
@@ -39,36 +44,84 @@ class Stream {
 };
 
 // The queue of what happens when. Events of one instant happen in the order of their making.
+// Events live in a pool: millions of them pass through a run, some dozens wait at a time.
 class Clockwork {
  public:
-  Time now() const { return now_; }
-  void at(Time when, std::function<void()> what) {
-    queue_.push({std::max(when, now_), ++made_, std::move(what)});
+  Clockwork() = default;
+  Clockwork(const Clockwork&) = delete;
+  Clockwork& operator=(const Clockwork&) = delete;
+  ~Clockwork() {
+    for (const auto& entry : queue_) entry.event->finish(*entry.event, false);
   }
-  void in(Duration delay, std::function<void()> what) { at(now_ + delay, std::move(what)); }
+
+  Time now() const { return now_; }
+  template <class Action>
+  void at(Time when, Action action) {
+    static_assert(std::is_invocable_v<Action>);
+    Event* event = fresh();
+    if constexpr (sizeof(Action) <= kRoom && alignof(Action) <= alignof(std::max_align_t)) {
+      new (event->room) Action(std::move(action));
+      event->finish = [](Event& self, bool run) {
+        auto* held = std::launder(reinterpret_cast<Action*>(self.room));
+        if (run) (*held)();
+        held->~Action();
+      };
+    } else {
+      new (event->room) std::unique_ptr<Action>(new Action(std::move(action)));
+      event->finish = [](Event& self, bool run) {
+        auto* held = std::launder(reinterpret_cast<std::unique_ptr<Action>*>(self.room));
+        if (run) (**held)();
+        std::destroy_at(held);
+      };
+    }
+    queue_.push_back({std::max(when, now_), ++made_, event});
+    std::push_heap(queue_.begin(), queue_.end());
+  }
+  template <class Action>
+  void in(Duration delay, Action action) {
+    at(now_ + delay, std::move(action));
+  }
   // Runs what is due up to `until`; stops early when stop() says so.
-  void run(Time until, const std::function<bool()>& stop) {
-    while (!queue_.empty() && queue_.top().when <= until && !stop()) {
-      auto what = std::move(const_cast<Event&>(queue_.top()).what);
-      now_ = queue_.top().when;
-      queue_.pop();
+  template <class Stop>
+  void run(Time until, const Stop& stop) {
+    while (!queue_.empty() && queue_.front().when <= until && !stop()) {
+      std::pop_heap(queue_.begin(), queue_.end());
+      const Entry entry = queue_.back();
+      queue_.pop_back();
+      now_ = entry.when;
       ++done_;
-      what();
+      entry.event->finish(*entry.event, true);
+      free_.push_back(entry.event);
     }
     if (!stop()) now_ = std::max(now_, until);
   }
   std::uint64_t done() const { return done_; }
 
  private:
+  static constexpr std::size_t kRoom = 88;
   struct Event {
+    alignas(std::max_align_t) std::byte room[kRoom];
+    void (*finish)(Event& self, bool run){nullptr};  // runs the action if so told, destroys it
+  };
+  struct Entry {
     Time when;
     std::uint64_t order;
-    std::function<void()> what;
-    bool operator<(const Event& other) const {
+    Event* event;
+    bool operator<(const Entry& other) const {
       return when != other.when ? when > other.when : order > other.order;
     }
   };
-  std::priority_queue<Event> queue_;
+
+  Event* fresh() {
+    if (free_.empty()) return &pool_.emplace_back();
+    Event* event = free_.back();
+    free_.pop_back();
+    return event;
+  }
+
+  std::deque<Event> pool_;
+  std::vector<Event*> free_;
+  std::vector<Entry> queue_;  // a heap, the earliest in front
   Time now_{0};
   std::uint64_t made_{0};
   std::uint64_t done_{0};

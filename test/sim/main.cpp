@@ -30,11 +30,12 @@ void tell(std::uint64_t seed, const Outcome& outcome) {
   std::fflush(stdout);
 }
 
-void run_one(std::uint64_t seed, bool trace, bool hashes, int plant, Totals& totals) {
+void run_one(std::uint64_t seed, bool trace, bool hashes, int plant, int hosts, Totals& totals) {
   auto options = plant == 0 ? wardom::sim::options_of(seed)
                             : wardom::sim::planted_options(
                                   static_cast<wardom::sim::Planted>(plant), seed);
   options.trace = trace;
+  if (hosts > 0) options.hosts = static_cast<std::size_t>(hosts);
   const auto outcome = wardom::sim::run(options);
   ++totals.seeds;
   totals.virtual_time += outcome.ran;
@@ -104,11 +105,13 @@ int main(int argc, char** argv) {
   bool planted = false;
   int plant = 0;
   int seconds = 0;
+  int hosts = 0;
   app.add_option("--seeds", range, "A..B, or one seed");
   app.add_option("--replay", replay, "a file of seeds, run instead of --seeds");
   app.add_flag("--trace", trace, "print what happens");
   app.add_flag("--hashes", hashes, "print each run's hash");
   app.add_option("--seconds", seconds, "stop after so much real time");
+  app.add_option("--hosts", hosts, "so many hosts")->check(CLI::Range(2, 8));
   app.add_flag("--planted", planted, "show that each planted bug is caught");
   app.add_option("--plant", plant, "run the seeds with this planted bug")
       ->check(CLI::Range(0, wardom::sim::kPlanted - 1));
@@ -127,7 +130,7 @@ int main(int argc, char** argv) {
   for (const auto seed : seeds) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     if (seconds > 0 && spent.count() > seconds) break;
-    run_one(seed, trace, hashes, plant, totals);
+    run_one(seed, trace, hashes, plant, hosts, totals);
   }
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   const auto hours = static_cast<double>(totals.virtual_time.count()) / 3.6e12;

@@ -13,13 +13,16 @@ void Hands::send(HostId to, Link link, std::span<const std::uint8_t> bytes) {
   const std::size_t target = to.value - 1u;
   if (!d.link(from, target, link)) return;
   const auto path = static_cast<std::size_t>(link);
-  if (d.net.chance(1 + d.loss[from][target][path])) return;
+  const auto share = [roll = d.net.next()](int part, std::uint64_t of) {  // three draws in one
+    return (roll >> (21 * part) & 0x1fffff) * of >> 21;
+  };
+  if (share(0, 1000) < 1 + d.loss[from][target][path]) return;
   // Mostly quick; now and then a datagram is overtaken by many others.
-  auto delay = d.net.between(us(50), us(600));
-  if (d.net.chance(5)) delay += d.net.between(ms(1), ms(400));
+  auto delay = us(50) + Duration{static_cast<std::int64_t>(share(1, 550000))};
+  if (share(2, 1000) < 5) delay += d.net.between(ms(1), ms(400));
   auto& peer = *d.hosts[target];
   if (peer.frozen && d.net.chance(900)) return;  // few fit into a frozen host's buffers
-  d.to_daemon(peer, delay, port::Datagram{link, {bytes.begin(), bytes.end()}});
+  d.send_datagram(peer, delay, link, bytes);
 }
 
 // ---- port::Power --------------------------------------------------------------------------------

@@ -61,19 +61,13 @@ Duration Domain::local(const Host& host, Time at) const {
 
 Time Domain::when(const Host& host, Instant at) const {
   if (at == Instant::never()) return Time::max();
-  const auto up = at.since_boot.count();
-  return host.booted + Duration{up - up / 1000000 * host.clock_ppm} + us(20);
+  // local() the other way round, rounded up: a turn before its time would have nothing to do.
+  const auto passed = at.since_boot.count();
+  const auto rate = 1000000 + host.clock_ppm;
+  return host.booted + Duration{passed / rate * 1000000 + passed % rate * 1000000 / rate} + us(20);
 }
 
 // ---- machine ------------------------------------------------------------------------------------
-
-void Domain::on_host(Host& host, Duration delay, std::function<void()> what) {
-  clock.in(delay, [this, &host, life = host.life, what = std::move(what)]() mutable {
-    if (host.life != life || !host.powered) return;
-    if (!host.frozen) return what();
-    host.deferred.push_back(std::move(what));
-  });
-}
 
 void Domain::power_on(Host& host, Duration boot_time) {
   if (host.powered || !host.bmc.powered) return;
@@ -106,7 +100,8 @@ void Domain::power_off(Host& host, bool pull) {
   host.ring_held.clear();
   host.cares.clear();
   host.busy_until.clear();
-  host.turn_at = Time::max();
+  host.turn_at = host.timer_at = Time::max();
+  host.busy_till = Time{0};
 }
 
 void Domain::boot(Host& host) {
@@ -216,40 +211,69 @@ void Domain::hang_daemon(Host& host, bool hung) {
 }
 
 void Domain::to_daemon(Host& host, Duration delay, runtime::Arrival arrival) {
-  const auto life = host.daemon_life;
-  on_host(host, delay, [this, &host, life, arrival = std::move(arrival)]() mutable {
-    if (host.daemon_life != life || !host.loop) return;
-    const bool datagram = std::holds_alternative<port::Datagram>(arrival);
-    if (datagram && host.inbox.size() > 200) return;  // the socket's buffer is full
-    host.inbox.push_back(std::move(arrival));
-    wake(host);
+  on_host(host, delay,
+          [this, &host, life = host.daemon_life, arrival = std::move(arrival)]() mutable {
+            arrive(host, life, std::move(arrival));
+          });
+}
+
+void Domain::send_datagram(Host& to, Duration delay, Link link,
+                           std::span<const std::uint8_t> bytes) {
+  std::vector<std::uint8_t> copy;
+  if (!spare_datagrams.empty()) {
+    copy = std::move(spare_datagrams.back());
+    spare_datagrams.pop_back();
+  }
+  copy.assign(bytes.begin(), bytes.end());
+  on_host(to, delay, [this, &to, life = to.daemon_life, link, copy = std::move(copy)]() mutable {
+    if (to.inbox.size() > 200) return;  // the socket's buffer is full
+    arrive(to, life, port::Datagram{link, std::move(copy)});
   });
 }
 
-void Domain::wake(Host& host) { schedule_turn(host, clock.now() + us(30)); }
+void Domain::arrive(Host& host, std::uint64_t daemon_life, runtime::Arrival arrival) {
+  if (host.daemon_life != daemon_life || !host.loop) return;
+  host.inbox.push_back(std::move(arrival));
+  wake(host);
+}
+
+// A turn takes a moment: what comes meanwhile is taken together by the next one.
+void Domain::wake(Host& host) {
+  if (host.frozen || host.daemon_hung) return;
+  if (clock.now() < host.busy_till) return schedule_turn(host, host.busy_till);
+  turn(host);
+}
 
 void Domain::schedule_turn(Host& host, Time at) {
-  if (at >= host.turn_at && host.turn_at >= clock.now()) return;
   host.turn_at = at;
-  const auto token = ++host.turn_token;
-  const auto life = host.life;
-  clock.at(at, [this, &host, token, life] {
-    if (host.turn_token != token || host.life != life) return;
-    const auto run = [this, &host, token] {
-      if (host.turn_token == token) turn(host);
-    };
-    if (host.frozen)
-      host.deferred.push_back(run);
-    else
-      run();
+  if (at >= host.timer_at) return;  // that event will see to it
+  host.timer_at = at;
+  clock.at(at, [this, &host, at, life = host.life] {
+    if (host.life == life && host.timer_at == at) timer(host);  // else an earlier one took its place
   });
+}
+
+void Domain::timer(Host& host) {
+  host.timer_at = Time::max();
+  if (host.turn_at == Time::max()) return;
+  if (host.turn_at > clock.now()) return schedule_turn(host, host.turn_at);
+  if (host.frozen)
+    host.deferred.push_back([this, &host] { turn(host); });
+  else
+    turn(host);
 }
 
 void Domain::turn(Host& host) {
   host.turn_at = Time::max();
   if (!host.loop || host.daemon_hung || host.frozen || violation) return;
   ++turns;
-  host.loop->turn(std::exchange(host.inbox, {}));
+  std::swap(host.inbox, taken);
+  host.loop->turn(taken);
+  for (auto& arrival : taken)
+    if (auto* datagram = std::get_if<port::Datagram>(&arrival))
+      spare_datagrams.push_back(std::move(datagram->bytes));
+  taken.clear();
+  host.busy_till = clock.now() + us(30);
   const auto deadline = when(host, host.loop->deadline());
   if (deadline != Time::max()) schedule_turn(host, std::max(deadline, clock.now() + us(50)));
 }

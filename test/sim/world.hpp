@@ -143,9 +143,10 @@ struct Host {
   std::uint64_t daemon_life{0};
   bool daemon_hung{false};
   bool volume_told{false};
-  std::deque<runtime::Arrival> inbox;
-  std::uint64_t turn_token{0};
-  Time turn_at{Time::max()};
+  std::vector<runtime::Arrival> inbox;
+  Time busy_till{0};                // the loop takes nothing new before
+  Time turn_at{Time::max()};        // when it has to run next
+  Time timer_at{Time::max()};       // the earliest event that looks after turn_at
   Duration last_now{0};
   std::map<std::uint64_t, std::pair<GuestId, bool>> replies;  // tickets of operators' requests
   // corosync
@@ -165,6 +166,8 @@ struct Host {
   Duration start_slow{0};
   Bmc bmc;
 };
+
+inline constexpr std::size_t kMaxHosts = 9;
 
 struct Options {
   std::uint64_t seed{1};
@@ -204,10 +207,21 @@ struct Domain {
   void redefine(GuestTruth& guest);
 
   // plumbing
-  void on_host(Host& host, Duration delay, std::function<void()> what);
+  // What a host does later: not if its power goes meanwhile, and after its freeze if it is frozen.
+  template <class Action>
+  void on_host(Host& host, Duration delay, Action what) {
+    clock.in(delay, [&host, life = host.life, what = std::move(what)]() mutable {
+      if (host.life != life || !host.powered) return;
+      if (!host.frozen) return what();
+      host.deferred.push_back(std::move(what));
+    });
+  }
   void to_daemon(Host& host, Duration delay, runtime::Arrival arrival);
+  void send_datagram(Host& to, Duration delay, Link link, std::span<const std::uint8_t> bytes);
+  void arrive(Host& host, std::uint64_t daemon_life, runtime::Arrival arrival);
   void wake(Host& host);
   void schedule_turn(Host& host, Time at);
+  void timer(Host& host);
   void turn(Host& host);
   Duration local(const Host& host, Time at) const;
   Time when(const Host& host, Instant at) const;
@@ -251,9 +265,11 @@ struct Domain {
   Store store;
   std::vector<std::unique_ptr<Host>> hosts;
   std::vector<GuestTruth> guests;
-  bool cut[8][8][2]{};
-  std::uint64_t loss[8][8][2]{};  // permille
+  bool cut[kMaxHosts][kMaxHosts][kLinks]{};
+  std::uint64_t loss[kMaxHosts][kMaxHosts][kLinks]{};  // permille
   Stream net, disk, machine, virt, ids;
+  std::vector<std::vector<std::uint8_t>> spare_datagrams;
+  std::vector<runtime::Arrival> taken;  // by the turn under way
   std::optional<Violation> violation;
   std::set<std::pair<HostId, Incarnation>> verdicts;  // every one that ever landed
   std::map<std::pair<GuestId, Generation>, HostId> holders;
