@@ -95,7 +95,7 @@ json::array hosts_of(const Sight& sight, const Names& names, Instant now) {
     hosts.push_back(json::object{{"name", names.host(view.host)},
                                  {"id", view.host.value},
                                  {"state", core::to_text(view.judged.state)},
-                                 {"because", names.in_text(view.judged.because)},
+                                 {"because", names.in_text(view.judged.because())},
                                  {"incarnation", incarnation},
                                  {"links", json::object{{"mgmt", view.mgmt ? "up" : "down"},
                                                         {"storage", view.storage ? "up" : "down"}}},
@@ -232,7 +232,7 @@ Result<json::value> why(const Sight& sight, const std::string& about) {
     auto chain = chain_of(names, sight.loop.book().about(view.host));
     chain.push_back(json::object{{"at_ms", now.wall.ms},
                                  {"source", "judge"},
-                                 {"what", "now: " + names.in_text(view.judged.because)}});
+                                 {"what", "now: " + names.in_text(view.judged.because())}});
     return json::value(json::object{{"about", about},
                                     {"kind", "host"},
                                     {"state", core::to_text(view.judged.state)},

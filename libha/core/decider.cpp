@@ -150,7 +150,7 @@ void Decider::ask_about_silent(Turn& turn) {
       inquire(host, turn);
     } else if (inquiries_.erase(host) > 0 && judged.state != HostState::dead) {
       turn.note({Severity::notice, "decider", host, {}, {}, "",
-                 std::string("inquiry ended: ") + to_text(judged.state) + ", " + judged.because});
+                 std::string("inquiry ended: ") + to_text(judged.state) + ", " + judged.because()});
     }
   }
 }

@@ -135,8 +135,22 @@ void Evidence::on_observer(bool fit) {
     for (auto& member : table_) time_anew(member);
 }
 
-bool Evidence::on_beat(const Beat& beat, Instant now) {
-  if (!has(beat.from) || beat.from == self_) return false;
+namespace {
+
+// Apart from the sequences that grow by themselves.
+bool same_words(const Beat& a, const Beat& b) {
+  return a.incarnation == b.incarnation && a.epoch == b.epoch && a.run == b.run &&
+         a.config_digest == b.config_digest && a.sees_mgmt == b.sees_mgmt &&
+         a.sees_storage == b.sees_storage && a.sees_disk == b.sees_disk &&
+         a.decision_sequence == b.decision_sequence && a.table_sequence == b.table_sequence &&
+         a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
+         a.leaving == b.leaving && a.load == b.load;
+}
+
+}  // namespace
+
+BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
+  if (!has(beat.from) || beat.from == self_) return BeatNews::none;
   auto& member = at(beat.from);
   auto& beats = member.beats;
   const auto link = static_cast<std::size_t>(beat.link);
@@ -147,8 +161,10 @@ bool Evidence::on_beat(const Beat& beat, Instant now) {
   if (beat.run == 0 || replayed || older_boot ||
       (beat.run == beats.run && beat.sequence <= beats.sequence[link])) {
     ++beats.stale;
-    return false;
+    return BeatNews::none;
   }
+  const bool same = beats.newest && same_words(*beats.newest, beat) &&
+                    member.link_fresh(beat.link, now, timing_) && member.power.offs == 0;
   if (beat.run != beats.run) {
     if (beats.run != 0) {
       beats.past_runs[beats.past_at] = beats.run;
@@ -161,8 +177,9 @@ bool Evidence::on_beat(const Beat& beat, Instant now) {
   beats.sequence[link] = beat.sequence;
   beats.last[link] = now;
   beats.newest = beat;
+  const bool distrusted = member.power.distrusted;
   note_life(member, now);
-  return true;
+  return same && distrusted == member.power.distrusted ? BeatNews::alive : BeatNews::changed;
 }
 
 void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
@@ -276,6 +293,19 @@ MemberSet Evidence::fresh_on_disk(Instant now) const {
   for (std::size_t i = 0; i < table_.size(); ++i)
     if (table_[i].slot_fresh(now, timing_, read_horizon_)) set.set(i);
   return set;
+}
+
+Instant Evidence::first_silence(Instant now) const {
+  auto first = Instant::never();
+  const auto consider = [&](const std::optional<Instant>& sign, Duration counts) {
+    if (sign && now - *sign <= counts) first = std::min(first, *sign + counts + Duration{1});
+  };
+  for (const auto& member : table_) {
+    for (const auto& beat : member.beats.last) consider(beat, timing_.suspect_after);
+    consider(member.disk.shown, read_horizon_);
+    consider(member.disk.progress_moved, disk_silent_after(timing_));
+  }
+  return first;
 }
 
 }  // namespace wardom::core

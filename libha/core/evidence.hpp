@@ -99,13 +99,19 @@ struct MemberEvidence {
   }
 };
 
+// What a beat added to what was known of its sender.
+enum class BeatNews : std::uint8_t {
+  none,     // stale or replayed: counted, nothing else
+  alive,    // it says what its last beat said, on a link on which it was heard anyway
+  changed,
+};
+
 class Evidence {
  public:
   // members: every host of the domain, sorted by id, self included.
   Evidence(std::vector<HostId> members, HostId self, Timing timing);
 
-  // true: the beat is news; false: stale or replayed, counted.
-  bool on_beat(const Beat& beat, Instant now);
+  BeatNews on_beat(const Beat& beat, Instant now);
   void on_slot(const CellSeen& cell, Instant issued, Instant now);
   void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
   void on_ring_members(const std::vector<HostId>& daemons);
@@ -134,6 +140,8 @@ class Evidence {
 
   MemberSet fresh_on(Link link, Instant now) const;  // self included
   MemberSet fresh_on_disk(Instant now) const;
+  // When the first sign of life that counts now will be too old to count.
+  Instant first_silence(Instant now) const;
 
  private:
   MemberEvidence& at(HostId host);

@@ -223,6 +223,31 @@ struct Orders {
   std::vector<PleaseAssign> asks;
   std::vector<Note> notes;
   std::vector<Reply> replies;
+
+  // The fields in their order, for what concerns all of them alike.
+  template <class Visit>
+  void each(Visit visit) {
+    visit(decisions);
+    visit(tables);
+    visit(beats);
+    visit(publish);
+    visit(switch_off);
+    visit(ask_power);
+    visit(reads);
+    visit(acts);
+    visit(asks);
+    visit(notes);
+    visit(replies);
+  }
+  bool empty() {
+    bool none = true;
+    each([&](const auto& list) { none = none && list.empty(); });
+    return none;
+  }
+  // Keeps the room: most turns order nothing, the others much the same.
+  void clear() {
+    each([](auto& list) { list.clear(); });
+  }
 };
 
 }  // namespace wardom::core

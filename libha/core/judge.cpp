@@ -27,36 +27,41 @@ Judgement judge_heard(const Evidence& evidence, const MemberEvidence& member, bo
   const auto& timing = evidence.timing();
   const bool mgmt = member.link_fresh(Link::mgmt, now, timing);
   const bool storage = member.link_fresh(Link::storage, now, timing);
-  if (!mgmt) return {HostState::mgmt_lost, "heard on the storage link only"};
-  if (!storage) return {HostState::storage_lost, "heard on the management link only"};
+  if (!mgmt) return {HostState::mgmt_lost, "heard on the storage link only", {}};
+  if (!storage) return {HostState::storage_lost, "heard on the management link only", {}};
   if (volume_ok && member.slot_stands(now, timing, evidence.read_horizon()))
-    return {HostState::storage_cut, "heard on both links, but its disk heartbeat stands still"};
-  return {HostState::alive, "heard on both links"};
+    return {HostState::storage_cut, "heard on both links, but its disk heartbeat stands still",
+            {}};
+  return {HostState::alive, "heard on both links", {}};
 }
 
 Judgement judge_unheard(const Evidence& evidence, const MemberEvidence& member, bool volume_ok,
                         Instant now) {
   const auto& timing = evidence.timing();
   if (!volume_ok)
-    return {HostState::unknown, "silent on both links, and the state volume cannot be read here"};
+    return {HostState::unknown, "silent on both links, and the state volume cannot be read here",
+            {}};
   if (member.slot_fresh(now, timing, evidence.read_horizon()) &&
       slot_outlived_links(member, timing)) {
     if (!daemon_progresses(member, timing, now))
-      return {HostState::daemon_down, "its disk heartbeat lives, its wardomd does not"};
+      return {HostState::daemon_down, "its disk heartbeat lives, its wardomd does not", {}};
     const auto index = evidence.index_of(member.host);
     MemberSet others = member.disk.slot->sees_mgmt | member.disk.slot->sees_storage;
     others.reset(index);
     if (others.any())
-      return {HostState::split, "silent on both links here; its slot lives and hears others"};
-    return {HostState::isolated, "silent on both links; its slot lives and hears nobody"};
+      return {HostState::split, "silent on both links here; its slot lives and hears others", {}};
+    return {HostState::isolated, "silent on both links; its slot lives and hears nobody", {}};
   }
   const auto life = member.last_life();
-  if (!life) return {HostState::unknown, "not heard of since this wardomd started"};
-  return {HostState::suspect,
-          "silent on both links and on disk for " + seconds_text(now - *life)};
+  if (!life) return {HostState::unknown, "not heard of since this wardomd started", {}};
+  return {HostState::suspect, "silent on both links and on disk", now - *life};
 }
 
 }  // namespace
+
+std::string Judgement::because() const {
+  return silent_for ? std::string(reason) + " for " + seconds_text(*silent_for) : reason;
+}
 
 const char* to_text(HostState state) {
   switch (state) {
@@ -77,13 +82,13 @@ const char* to_text(HostState state) {
 }
 
 Judgement judge(const Evidence& evidence, HostId host, bool verdict, bool volume_ok, Instant now) {
-  if (verdict) return {HostState::dead, "a stored verdict names its incarnation"};
-  if (host == evidence.self()) return {HostState::alive, "this host"};
+  if (verdict) return {HostState::dead, "a stored verdict names its incarnation", {}};
+  if (host == evidence.self()) return {HostState::alive, "this host", {}};
   const auto& member = evidence.of(host);
   if (member.heard(now, evidence.timing()))
     return judge_heard(evidence, member, volume_ok, now);
   if (member.disk.slot && member.disk.slot->state == SlotState::left)
-    return {HostState::left, "it left the domain"};
+    return {HostState::left, "it left the domain", {}};
   return judge_unheard(evidence, member, volume_ok, now);
 }
 

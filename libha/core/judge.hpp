@@ -2,6 +2,7 @@
 // Pure functions. Doubt is `unknown`, and unknown is never dead: only a stored verdict makes dead.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "libha/core/evidence.hpp"
@@ -25,9 +26,12 @@ enum class HostState : std::uint8_t {
 
 const char* to_text(HostState state);
 
+// Made for every member on every beat: it holds no text of its own.
 struct Judgement {
   HostState state{HostState::unknown};
-  std::string because;  // one sentence for people
+  const char* reason{""};
+  std::optional<Duration> silent_for;  // follows the reason, where it is said
+  std::string because() const;         // one sentence for people
 };
 
 // verdict: a stored verdict about this member's newest incarnation exists.

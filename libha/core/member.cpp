@@ -46,8 +46,15 @@ Member::Member(MemberSettings settings)
       random_(settings_.seed) {}
 
 void Member::step(const Input& input, Now now, Orders& orders) {
+  if (const auto* beat = std::get_if<BeatSeen>(&input)) return step(*beat, now, orders);
+  news_ = true;
   Turn turn{now, orders, last_ticket_, random_};
   std::visit([&](const auto& one) { take(one, turn); }, input);
+}
+
+void Member::step(const BeatSeen& beat, Now now, Orders& orders) {
+  Turn turn{now, orders, last_ticket_, random_};
+  take(beat, turn);
 }
 
 void Member::take(const VolumeReady& ready, Turn& turn) {
@@ -108,21 +115,29 @@ void Member::take(const CellWritten& written, Turn& turn) {
 }
 
 void Member::take(const BeatSeen& seen, Turn& turn) {
-  Beat beat = seen.beat;
+  const Beat& beat = seen.beat;
   const bool differs = beat.config_digest != settings_.config_digest;
+  BeatNews news = BeatNews::none;
   if (differs) {  // its bits may mean other hosts
-    beat.sees_mgmt.reset();
-    beat.sees_storage.reset();
-    beat.sees_disk.reset();
+    Beat bare = beat;
+    bare.sees_mgmt.reset();
+    bare.sees_storage.reset();
+    bare.sees_disk.reset();
+    news = evidence_.on_beat(bare, turn.now.at);
+  } else {
+    news = evidence_.on_beat(beat, turn.now.at);
   }
-  if (!evidence_.on_beat(beat, turn.now.at)) return;
+  if (news == BeatNews::none) return;
+  if (news == BeatNews::changed) news_ = true;
   if (digest_differs_[beat.from] != differs) {
     digest_differs_[beat.from] = differs;
     if (differs)
       turn.note({Severity::error, "beats", beat.from, {}, {}, "",
                  "its wardom.toml names other members than this host's"});
   }
+  const bool wanted = board_.wants();
   board_.promise(beat.from, beat.decision_sequence, beat.table_sequence);
+  news_ = news_ || board_.wants() != wanted;
 }
 
 void Member::take(const PowerSeen& seen, Turn& turn) {
@@ -261,6 +276,8 @@ LockView Member::lock(Instant now) const {
 }
 
 void Member::tick(Now now, Orders& orders) {
+  if (!news_ && now.at < deadline_) return;
+  news_ = false;
   Turn turn{now, orders, last_ticket_, random_};
   // As long as a BMC's word stays credible: a longer gap in this host's own attention may hide how
   // a silence began.
@@ -287,6 +304,7 @@ void Member::tick(Now now, Orders& orders) {
   read_board(turn);
   tell_changes(lock, turn);
   beat(turn);
+  deadline_ = find_deadline(now.at);
 }
 
 void Member::read_slots(Turn& turn) {
@@ -325,12 +343,15 @@ void Member::poll_power(const LockView& lock, Turn& turn) {
   const auto limit = 3 * settings_.timing.bmc_timeout;
   std::erase_if(asked_power_,
                 [&](const auto& asked) { return turn.now.at - asked.second.at > limit; });
+  next_poll_ = Instant::never();
   if (!lock.mine && !lock.backup) return;
   for (HostId host : settings_.with_bmc) {
     if (host == settings_.self || decider_.inquiries().contains(host)) continue;
     auto& next = next_power_[host];
-    if (turn.now.at < next) continue;
-    next = turn.now.at + settings_.timing.power_poll;
+    const bool due = turn.now.at >= next;
+    if (due) next = turn.now.at + settings_.timing.power_poll;
+    next_poll_ = std::min(next_poll_, next);
+    if (!due) continue;
     const bool asked = std::any_of(asked_power_.begin(), asked_power_.end(),
                                    [&](const auto& one) { return one.second.host == host; });
     if (asked) continue;
@@ -350,7 +371,7 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
     const bool good = judged.state == HostState::alive;
     turn.note({good ? Severity::notice : Severity::warning, "judge", host, {}, {}, "",
                std::string(to_text(told->second)) + " -> " + to_text(judged.state) + ": " +
-                   judged.because});
+                   judged.because()});
     told->second = judged.state;
   }
   for (HostId host : settings_.members) {
@@ -412,8 +433,8 @@ void Member::beat(Turn& turn) {
   turn.orders.beats.push_back(std::move(beat));
 }
 
-Instant Member::next_deadline() const {
-  auto next = std::min(next_beat_, next_look_);
+Instant Member::find_deadline(Instant now) const {
+  auto next = std::min({next_beat_, next_look_, next_poll_, evidence_.first_silence(now)});
   if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
   if (ready_ && !reading_board_ && board_.wants()) next = std::min(next, next_board_);
   if (!acting_) return next;  // the next beat looks again
@@ -490,7 +511,7 @@ std::vector<Problem> Member::problems(Instant now) const {
   for (const auto& view : hosts(now)) {
     const auto state = view.judged.state;
     if (state != HostState::alive && state != HostState::left && state != HostState::maintenance)
-      list.push_back({std::string(to_text(state)) + ": " + view.judged.because,
+      list.push_back({std::string(to_text(state)) + ": " + view.judged.because(),
                       host_text(view.host), remedy_for(state)});
     if (evidence_.of(view.host).power.distrusted)
       list.push_back({"its BMC read off beside a life sign and is distrusted",

@@ -1,7 +1,6 @@
 // The inbox: where adapters put what they have seen, from their own threads, for the loop.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <utility>
@@ -49,7 +48,7 @@ class Inbox {
     if (first) wake_();
   }
 
-  std::deque<Arrival> take_all() {
+  std::vector<Arrival> take_all() {
     const std::lock_guard lock(mutex_);
     return std::exchange(waiting_, {});
   }
@@ -62,7 +61,7 @@ class Inbox {
  private:
   std::function<void()> wake_;
   mutable std::mutex mutex_;
-  std::deque<Arrival> waiting_;
+  std::vector<Arrival> waiting_;
   std::uint64_t dropped_{0};
 };
 

@@ -112,10 +112,12 @@ Loop::Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events)
       events_(std::move(events)),
       member_(options_.member) {}
 
-void Loop::turn(std::deque<Arrival> arrivals) {
+void Loop::turn(std::span<const Arrival> arrivals) {
   const core::Now now = clock_.now();
-  core::Orders orders;
-  for (const auto& input : std::exchange(own_inputs_, {})) member_.step(input, now, orders);
+  auto& orders = orders_;
+  orders.clear();
+  if (!own_inputs_.empty())
+    for (const auto& input : std::exchange(own_inputs_, {})) member_.step(input, now, orders);
   for (const auto& arrival : arrivals) take(arrival, now, orders);
   member_.tick(now, orders);
   carry_out(orders, now);
@@ -222,7 +224,8 @@ void Loop::take_datagram(const port::Datagram& datagram, core::Now now, core::Or
            now);
     return;
   }
-  member_.step(core::BeatSeen{beat.value()}, now, orders);
+  const core::BeatSeen seen{beat.value()};
+  member_.step(seen, now, orders);
 }
 
 void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders) {
@@ -273,9 +276,15 @@ void Loop::send_beat(const Beat& content) {
     beat.link = link;
     beat.run = options_.run;
     beat.sequence = sequence;
-    for (HostId host : options_.member.members)
-      if (host != options_.member.self)
-        ports_.beats.send(host, link, wire::encode_beat(options_.key, beat, host));
+    wire::Bytes bytes;
+    for (HostId host : options_.member.members) {
+      if (host == options_.member.self) continue;
+      if (bytes.empty())
+        bytes = wire::encode_beat(options_.key, beat, host);
+      else
+        wire::readdress_beat(options_.key, bytes, host);
+      ports_.beats.send(host, link, bytes);
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 #include "libha/core/member.hpp"
@@ -61,7 +62,7 @@ class Loop {
 
   // A step that an earlier daemon has kept. Before the first turn.
   void remember(const wire::StepMessage& step) { book_.learn(step); }
-  void turn(std::deque<Arrival> arrivals);
+  void turn(std::span<const Arrival> arrivals);
   // When turn() must run again although nothing arrived.
   Instant deadline() const { return own_inputs_.empty() ? member_.next_deadline() : Instant{}; }
 
@@ -91,6 +92,7 @@ class Loop {
   Ports ports_;
   LoopEvents events_;
   core::Member member_;
+  core::Orders orders_;  // of this turn
   RecordBook book_;
   Refusals refusals_;
   std::array<Sequence, kLinks> sequence_;

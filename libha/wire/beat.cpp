@@ -1,5 +1,7 @@
 #include "libha/wire/beat.hpp"
 
+#include <algorithm>
+
 #include "libha/core/check.hpp"
 
 namespace wardom::wire {
@@ -9,6 +11,7 @@ constexpr std::uint8_t kVolumeOk = 1;
 constexpr std::uint8_t kHypervisorOk = 2;
 constexpr std::uint8_t kLeaving = 4;
 constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving;
+constexpr std::ptrdiff_t kBeatAddressAt = 6;  // after magic and version
 
 Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   Beat beat;
@@ -48,7 +51,7 @@ const char* to_text(BeatError error) {
 }
 
 Bytes encode_beat(const Key& key, const Beat& beat, HostId to) {
-  Writer out;
+  Writer out(kBeatBytes);
   out.u32(kBeatMagic);
   out.u16(kBeatVersion);
   out.u16(to.value);
@@ -72,6 +75,15 @@ Bytes encode_beat(const Key& key, const Beat& beat, HostId to) {
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);
   return out.take();
+}
+
+void readdress_beat(const Key& key, Bytes& beat, HostId to) {
+  WARDOM_CHECK(beat.size() == kBeatBytes);
+  Writer address;
+  address.u16(to.value);
+  std::copy(address.view().begin(), address.view().end(), beat.begin() + kBeatAddressAt);
+  const auto hash = key.beat_hash(View(beat).first(kBeatBytes - kBeatHashBytes));
+  std::copy(hash.begin(), hash.end(), beat.end() - kBeatHashBytes);
 }
 
 BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link) {

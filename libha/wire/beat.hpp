@@ -30,6 +30,8 @@ using BeatResult =
     boost::outcome_v2::basic_result<T, BeatError, boost::outcome_v2::policy::terminate>;
 
 Bytes encode_beat(const Key& key, const Beat& beat, HostId to);
+// Makes an encoded beat one for another addressee: only address and hash differ.
+void readdress_beat(const Key& key, Bytes& beat, HostId to);
 // `self` and `link`: who received it, and over which link.
 BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link);
 

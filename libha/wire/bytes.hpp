@@ -2,6 +2,7 @@
 // through these two, so that bounds and byte order are settled in one place. Pure; any thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstdint>
@@ -21,10 +22,15 @@ using View = std::span<const std::uint8_t>;
 
 class Writer {
  public:
+  Writer() = default;
+  // expected: how many bytes will be written, so that they are allocated once.
+  explicit Writer(std::size_t expected) { out_.reserve(expected); }
   template <std::unsigned_integral T>
   void number(T value) {
+    std::array<std::uint8_t, sizeof(T)> raw;
     for (std::size_t i = 0; i < sizeof(T); ++i)
-      out_.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> (8 * i)));
+      raw[i] = static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> (8 * i));
+    bytes(raw);
   }
   void u8(std::uint8_t v) { number(v); }
   void u16(std::uint16_t v) { number(v); }
@@ -34,19 +40,22 @@ class Writer {
   void i64(std::int64_t v) { number(static_cast<std::uint64_t>(v)); }
   void flag(bool v) { u8(v ? 1 : 0); }
   void zeros(std::size_t count) { out_.insert(out_.end(), count, 0); }
-  void bytes(View v) { out_.insert(out_.end(), v.begin(), v.end()); }
+  void bytes(View v) {
+    const auto at = out_.size();
+    out_.resize(at + v.size());
+    std::copy(v.begin(), v.end(), out_.begin() + static_cast<std::ptrdiff_t>(at));
+  }
   void bits(const Bits128& v) { bytes(v.bytes); }
   void incarnation(const Incarnation& v) {
     u64(v.number);
     bits(v.id);
   }
+  // Bit i of the set is bit i % 8 of byte i / 8: two little-endian words.
   void members(const MemberSet& v) {
-    for (std::size_t i = 0; i < kMaxDomainHosts; i += 8) {
-      std::uint8_t byte = 0;
-      for (std::size_t bit = 0; bit < 8; ++bit)
-        byte = static_cast<std::uint8_t>(byte | (v[i + bit] ? 1u << bit : 0u));
-      u8(byte);
-    }
+    static_assert(kMaxDomainHosts == 128);
+    constexpr MemberSet kLow{~std::uint64_t{0}};
+    u64((v & kLow).to_ullong());
+    u64((v >> 64).to_ullong());
   }
   void load(const Load& v) {
     u32(v.cpu_permille);
@@ -121,10 +130,8 @@ class Reader {
     return out;
   }
   MemberSet members() {
-    MemberSet out;
-    const View raw = take(kMaxDomainHosts / 8);
-    for (std::size_t i = 0; i < raw.size() * 8; ++i) out[i] = ((raw[i / 8] >> (i % 8)) & 1) != 0;
-    return out;
+    const MemberSet low{u64()};
+    return low | MemberSet{u64()} << 64;
   }
   Load load() {
     Load out;

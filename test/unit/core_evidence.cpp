@@ -9,17 +9,35 @@ using namespace wardom::core::sample;
 
 TEST_CASE("refuse_stale_and_replayed_beats", "[evidence]") {
   auto evidence = domain();
-  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 5), at(0)));
-  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 5), at(10)));  // equal
-  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 4), at(10)));  // lower
-  CHECK(evidence.on_beat(beat(kPeer, Link::storage, 4), at(10)));     // each link counts by itself
-  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 1, 5, 10), at(20)));  // a new run starts anew
-  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 99, 5, 9), at(30)));  // the old run is over
-  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 9, 4, 11), at(30)));  // an earlier boot
-  CHECK_FALSE(evidence.on_beat(beat(kPeer, Link::mgmt, 9, 5, 0), at(30)));   // no run at all
-  CHECK_FALSE(evidence.on_beat(beat(HostId{7}, Link::mgmt, 9), at(30)));     // no member
-  CHECK_FALSE(evidence.on_beat(beat(kSelf, Link::mgmt, 9), at(30)));
+  const auto counts = [&](const Beat& one, Instant now) {
+    return evidence.on_beat(one, now) != BeatNews::none;
+  };
+  CHECK(counts(beat(kPeer, Link::mgmt, 5), at(0)));
+  CHECK_FALSE(counts(beat(kPeer, Link::mgmt, 5), at(10)));  // equal
+  CHECK_FALSE(counts(beat(kPeer, Link::mgmt, 4), at(10)));  // lower
+  CHECK(counts(beat(kPeer, Link::storage, 4), at(10)));     // each link counts by itself
+  CHECK(counts(beat(kPeer, Link::mgmt, 1, 5, 10), at(20)));  // a new run starts anew
+  CHECK_FALSE(counts(beat(kPeer, Link::mgmt, 99, 5, 9), at(30)));  // the old run is over
+  CHECK_FALSE(counts(beat(kPeer, Link::mgmt, 9, 4, 11), at(30)));  // an earlier boot
+  CHECK_FALSE(counts(beat(kPeer, Link::mgmt, 9, 5, 0), at(30)));   // no run at all
+  CHECK_FALSE(counts(beat(HostId{7}, Link::mgmt, 9), at(30)));     // no member
+  CHECK_FALSE(counts(beat(kSelf, Link::mgmt, 9), at(30)));
   CHECK(evidence.of(kPeer).beats.last_any() == at(20));
+}
+
+TEST_CASE("on_beat_tells_a_bare_sign_of_life_from_news", "[evidence]") {
+  auto evidence = domain();
+  const auto silence = evidence.timing().suspect_after;
+  const auto second = at(10);
+  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(0)) == BeatNews::changed);
+  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 2), second) == BeatNews::alive);
+  CHECK(evidence.on_beat(beat(kPeer, Link::storage, 1), second) == BeatNews::changed);
+  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 3), second + silence) == BeatNews::alive);
+  CHECK(evidence.on_beat(beat(kPeer, Link::mgmt, 4), second + 2 * silence + Duration{1}) ==
+        BeatNews::changed);  // it was silent on this link
+  auto other = beat(kPeer, Link::mgmt, 5);
+  other.table_sequence = Sequence{1};
+  CHECK(evidence.on_beat(other, second + 2 * silence + Duration{2}) == BeatNews::changed);
 }
 
 TEST_CASE("slot_lives_only_by_growing", "[evidence]") {

@@ -43,6 +43,12 @@ TEST_CASE("beat_round_trip_keeps_every_field") {
   CHECK(back.value() == samples::beat());
 }
 
+TEST_CASE("readdress_beat_gives_what_encoding_for_that_host_gives") {
+  auto bytes = encode_beat(key(1), samples::beat(), kTo);
+  readdress_beat(key(1), bytes, HostId{2000});
+  CHECK(bytes == encode_beat(key(1), samples::beat(), HostId{2000}));
+}
+
 TEST_CASE("beat_is_refused_with_its_reason") {
   const auto good = encode_beat(key(1), samples::beat(), kTo);
   const auto decode = [](const Bytes& b) {
