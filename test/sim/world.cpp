@@ -249,7 +249,7 @@ void Domain::schedule_turn(Host& host, Time at) {
   if (at >= host.timer_at) return;  // that event will see to it
   host.timer_at = at;
   clock.at(at, [this, &host, at, life = host.life] {
-    if (host.life == life && host.timer_at == at) timer(host);  // else an earlier one took its place
+    if (host.life == life && host.timer_at == at) timer(host);  // else an earlier one ran
   });
 }
 
