@@ -340,7 +340,9 @@ void Decider::look_for_ended_boots(Turn& turn) {
   auto boots = holding_boots_;
   for (HostId host : evidence_.members())
     if (const auto& earlier = evidence_.of(host).disk.rebooted) boots.emplace(host, *earlier);
-  for (const auto& [host, boot] : boots) {
+  for (const auto& one : boots) {
+    const auto& host = one.first;
+    const auto& boot = one.second;
     if (!cell_.settled()) return;  // a verdict waits for the decisions before it
     const auto newest =
         host == evidence_.self() ? me_.incarnation : evidence_.of(host).incarnation();

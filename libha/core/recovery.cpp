@@ -68,7 +68,8 @@ void Decider::reconcile(Turn& turn) {
 // A recovery ends when nothing of it is left to assign and nothing assigned is open.
 void Decider::close_recoveries(Turn& turn) {
   for (auto at = open_recoveries_.begin(); at != open_recoveries_.end();) {
-    const auto& [recovery, victim] = *at;
+    const auto& recovery = at->first;
+    const auto& victim = at->second;
     const auto& open = cell_.wanted().assignments;
     const bool going = std::any_of(open.begin(), open.end(), [&](const Assignment& assignment) {
       return assignment.recovery == recovery;
