@@ -66,14 +66,23 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
   }
 }
 
+// The table as it stands on the storage now; nullptr: none.
+const HostTable* Domain::table_of(const Host& host) {
+  const auto* newest = store.cell({Region::table, host.id.value}).newest();
+  if (newest == nullptr) return nullptr;
+  auto& known = tables[host.id];
+  if (known.first != newest->sequence)
+    known = {newest->sequence, wire::decode_table(newest->payload).value()};
+  return &known.second;
+}
+
 // After the faults have ended. Empty: every protected guest is where it should be.
 std::string Domain::unsettled_guests() {
   std::map<GuestId, std::pair<Generation, std::string>> owner;
   for (const auto& host : hosts) {
-    const auto* newest = store.cell({Region::table, host->id.value}).newest();
-    if (newest == nullptr) continue;
-    const auto table = wire::decode_table(newest->payload);
-    for (const auto& entry : table.value().guests) {
+    const auto* table = table_of(*host);
+    if (table == nullptr) continue;
+    for (const auto& entry : table->guests) {
       const bool live = host->powered && entry.holder == host->incarnation && host->joined;
       const auto name = truth(entry.guest)->name;
       if (live && (entry.phase == GuestPhase::claimed || entry.phase == GuestPhase::starting))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <sstream>
 
 namespace wardom::sim {
 namespace {
@@ -12,14 +13,16 @@ constexpr const char* kNames[] = {
     "cut-storage", "cut-pair", "lossy", "storage-stall", "storage-slow", "volume-outage",
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
-    "cell-damaged"};
+    "cell-damaged", "acks-lost"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
 Duration draw_length(Stream& draw, const Timing& t) {
   if (draw.chance(500)) return draw.between(ms(20), ms(12000));
-  const Duration edges[] = {t.suspect_after, disk_silent_after(t), t.disk_interval, t.power_poll,
-                            t.feed_window / 2, t.feed_window / 4, ms(2200)};
+  const Duration edges[] = {t.suspect_after,     disk_silent_after(t), t.disk_interval,
+                            t.power_poll,        t.feed_window / 4,    t.feed_window / 2,
+                            t.feed_window * 3 / 4, t.feed_window,      lease_silence(t),
+                            ms(2200)};
   return edges[draw.below(std::size(edges))] + draw.between(ms(0), ms(200)) - ms(100);
 }
 
@@ -45,7 +48,7 @@ void strike_machine(Domain& d, Host& h, const Fault& fault) {
   switch (fault.kind) {
     case FaultKind::power_cut:
     case FaultKind::pull:
-      d.power_off(h, fault.kind == FaultKind::pull);
+      d.power_off(h, fault.kind == FaultKind::pull, kLateAfterOff);
       // About half of the dead stay dead.
       if (fault.lasts > ms(4000)) {
         d.clock.in(fault.lasts, [&d, &h] {
@@ -56,7 +59,7 @@ void strike_machine(Domain& d, Host& h, const Fault& fault) {
       return;
     case FaultKind::reset:
       if (!h.powered) return;
-      d.power_off(h, false);
+      d.power_off(h, false, kLate);
       return d.power_on(h, fault.lasts);
     case FaultKind::hang:
       d.freeze(h);
@@ -127,6 +130,9 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
       d.store.change(cell).damaged = true;
       return d.clock.in(fault.lasts, [&d, cell] { d.store.change(cell).damaged = false; });
     }
+    case FaultKind::acks_lost:
+      h.acks_lost = 500;
+      return d.clock.in(fault.lasts, [&h] { h.acks_lost = 1; });
     default: return;
   }
 }
@@ -163,43 +169,45 @@ void strike_guests(Domain& d, Host& h, const Fault& fault) {
 
 const char* to_text(FaultKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 
+namespace {
+
+constexpr Time whole_us(Duration d) { return std::chrono::floor<std::chrono::microseconds>(d); }
+
 // A little apart from one another, so that each seed meets the timeouts differently.
-std::vector<Fault> focused(const Options& options, Time from, Time until) {
+std::vector<Fault> focused(const Options& options) {
   Stream draw(options.seed, 101);
   const auto victim = draw.below(options.hosts);
-  const auto start = draw.between(from, (from + until) / 2);
+  const auto start = draw.between(Time{0}, kFaultsLast / 2);
   std::vector<Fault> faults;
   for (const auto& focus : options.focus)
     for (std::size_t host = 0; host < options.hosts; ++host)
       if (focus.everywhere || host == victim)
-        faults.push_back({start + focus.after + draw.between(ms(0), ms(300)), focus.kind, host,
-                          draw.below(options.hosts), focus.lasts});
-  std::sort(faults.begin(), faults.end(),
-            [](const Fault& a, const Fault& b) { return a.at < b.at; });
+        faults.push_back({0, whole_us(start + focus.after + draw.between(ms(0), ms(300))),
+                          focus.kind, host, draw.below(options.hosts), focus.lasts});
   return faults;
 }
 
-std::vector<Fault> draw_faults(const Options& options, Time from, Time until) {
-  if (!options.focus.empty()) return focused(options, from, until);
-  Stream draw(options.seed, 100);
+std::vector<Fault> drawn(const Options& options, std::size_t round) {
+  Stream draw(options.seed, 100 + 1000 * round);
   const auto count = 1 + draw.below(7);
   const bool burst = draw.chance(500);
   const auto victim = draw.below(options.hosts);
-  const auto centre = draw.between(from, until);
+  const auto centre = draw.between(Time{0}, kFaultsLast);
   // Most runs have something die; without a death little else matters.
   const bool death = draw.chance(800);
   std::vector<Fault> faults;
   for (std::uint64_t i = 0; i < count; ++i) {
-    Stream one(options.seed, 200 + i);
+    Stream one(options.seed, 200 + i + 1000 * round);
     Fault fault;
+    fault.round = round;
     fault.kind = static_cast<FaultKind>(one.below(kFaultKinds));
     if (i == 0 && death) fault.kind = static_cast<FaultKind>(one.below(4));
     fault.host = one.below(options.hosts);
     fault.other = one.below(options.hosts);
-    fault.lasts = draw_length(one, options.timing);
-    fault.at = one.between(from, until);
+    fault.lasts = whole_us(draw_length(one, options.timing));
+    fault.at = whole_us(one.between(Time{0}, kFaultsLast));
     if (burst) {
-      fault.at = centre + one.between(ms(0), one.chance(500) ? ms(1500) : ms(6000));
+      fault.at = whole_us(centre + one.between(ms(0), one.chance(500) ? ms(1500) : ms(6000)));
       if (one.chance(700)) fault.host = victim;
     }
     faults.push_back(fault);
@@ -213,8 +221,54 @@ std::vector<Fault> draw_faults(const Options& options, Time from, Time until) {
       alone = alone && (&other == &fault || other.kind > FaultKind::volume_outage);
     if (!alone) fault.kind = FaultKind::bmc_glitch;
   }
-  std::sort(faults.begin(), faults.end(),
-            [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  return faults;
+}
+
+}  // namespace
+
+std::vector<Fault> draw_faults(const Options& options, std::size_t round) {
+  std::vector<Fault> faults;
+  if (options.faults) {
+    std::copy_if(options.faults->begin(), options.faults->end(), std::back_inserter(faults),
+                 [&](const Fault& fault) { return fault.round == round; });
+  } else {
+    faults = options.focus.empty() ? drawn(options, round) : focused(options);
+  }
+  std::stable_sort(faults.begin(), faults.end(),
+                   [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  return faults;
+}
+
+std::string to_text(const std::vector<Fault>& faults) {
+  std::string text;
+  for (const auto& fault : faults) {
+    if (!text.empty()) text += ',';
+    text += to_text(fault.kind);
+    for (const auto number :
+         {static_cast<std::int64_t>(fault.host + 1), static_cast<std::int64_t>(fault.other + 1),
+          static_cast<std::int64_t>(fault.round), fault.at.count() / 1000,
+          fault.lasts.count() / 1000})
+      text += '/' + std::to_string(number);
+  }
+  return text;
+}
+
+std::optional<std::vector<Fault>> parse_faults(const std::string& text) {
+  std::vector<Fault> faults;
+  std::istringstream list(text);
+  for (std::string word; std::getline(list, word, ',');) {
+    std::replace(word.begin(), word.end(), '/', ' ');
+    std::istringstream fields(word);
+    std::string name;
+    std::size_t host = 0, other = 0, round = 0;
+    std::int64_t at_us = 0, lasts_us = 0;
+    if (!(fields >> name >> host >> other >> round >> at_us >> lasts_us)) return std::nullopt;
+    const auto* found = std::find(std::begin(kNames), std::end(kNames), name);
+    const bool hosts_fit = host >= 1 && host <= kMaxHosts && other >= 1 && other <= kMaxHosts;
+    if (found == std::end(kNames) || !hosts_fit) return std::nullopt;
+    faults.push_back({round, us(at_us), static_cast<FaultKind>(found - std::begin(kNames)),
+                      host - 1, other - 1, us(lasts_us)});
+  }
   return faults;
 }
 

@@ -1,6 +1,7 @@
 // What goes wrong in a run, drawn from its seed: a list, so that single faults can be left out.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,18 +9,16 @@
 
 namespace wardom::sim {
 
-inline constexpr int kFaultKinds = 34;
+inline constexpr int kFaultKinds = 35;
 const char* to_text(FaultKind kind);
 
-struct Fault {
-  Time at{0};
-  FaultKind kind{FaultKind::hang};
-  std::size_t host{0};
-  std::size_t other{0};
-  Duration lasts{0};
-};
-
-std::vector<Fault> draw_faults(const Options& options, Time from, Time until);
+// A round's faults, in time's order.
+std::vector<Fault> draw_faults(const Options& options, std::size_t round);
 void strike(Domain& domain, const Fault& fault);
+
+// "hang/2/3/0/1500000/4000000": kind, host, other host, round, at and how long in microseconds;
+// several with commas between. nullopt: not so.
+std::string to_text(const std::vector<Fault>& faults);
+std::optional<std::vector<Fault>> parse_faults(const std::string& text);
 
 }  // namespace wardom::sim

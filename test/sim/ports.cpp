@@ -62,7 +62,7 @@ void Hands::power_off(Ticket ticket, HostId to) {
   d.to_daemon(h, peer.bmc.latency, port::PowerOffSent{ticket, to, true, ""});
   if (peer.bmc.deaf) return;
   d.clock.in(peer.bmc.latency + peer.bmc.off_delay, [&d, &peer] {
-    if (peer.bmc.powered) d.power_off(peer, false);
+    if (peer.bmc.powered) d.power_off(peer, false, kLateAfterOff);
   });
 }
 

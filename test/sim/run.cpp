@@ -1,16 +1,16 @@
 #include "test/sim/run.hpp"
 
-#include <cstdio>
-
 namespace wardom::sim {
 namespace {
 
-constexpr Time kFaultsUntil = ms(32000);
-constexpr Time kHeal = ms(44000);
+// After a round's first possible fault.
+constexpr Duration kHeal = ms(32000);
 // After the heal everything must be settled within this time: a slow placement round included.
 constexpr Duration kSettle = ms(150000);
 // Settled means settled for so long.
 constexpr Duration kStays = ms(4000);
+// Between two rounds: hosts boot, guests are protected anew.
+constexpr Duration kPause = ms(12000);
 
 void build_up(Domain& d) {
   for (auto& host : d.hosts) d.power_on(*host, d.machine.between(ms(100), ms(900)));
@@ -25,7 +25,46 @@ void build_up(Domain& d) {
   }
 }
 
-bool never(const Domain& d) { return d.violation.has_value(); }
+// Every host is up and every guest protected, for the next round.
+void repair(Domain& d) {
+  for (auto& host : d.hosts) d.power_on(*host, d.machine.between(ms(300), ms(3000)));
+  d.clock.in(kPause / 2, [&d] {
+    for (auto& guest : d.guests) {
+      for (auto& host : d.hosts)
+        if (!guest.wanted && d.admin_start(*host, guest)) break;
+      if (auto* host = d.runner(guest.id); host != nullptr && !guest.is_protected)
+        d.protect(*host, guest);
+    }
+  });
+}
+
+void settle(Domain& d) {
+  const auto stop = [&d] { return d.violation.has_value(); };
+  const auto until = d.clock.now() + kSettle;
+  Time good_since = Time::max();
+  while (!d.violation && d.clock.now() < until) {
+    d.clock.run(d.clock.now() + ms(500), stop);
+    if (!d.unsettled_guests().empty())
+      good_since = Time::max();
+    else if (good_since == Time::max())
+      good_since = d.clock.now();
+    else if (d.clock.now() - good_since >= kStays)
+      return;
+  }
+  if (const auto why = d.unsettled_guests(); !d.violation && !why.empty()) d.fail(128, why);
+}
+
+std::vector<Fault> run_round(Domain& d, std::size_t round) {
+  const auto stop = [&d] { return d.violation.has_value(); };
+  const auto begin = d.clock.now();
+  auto faults = draw_faults(d.options, round);
+  for (const auto& fault : faults)
+    d.clock.at(begin + fault.at, [&d, fault] { strike(d, fault); });
+  d.clock.run(begin + kHeal, stop);
+  if (!d.violation) d.heal();
+  settle(d);
+  return faults;
+}
 
 }  // namespace
 
@@ -47,39 +86,58 @@ Options options_of(std::uint64_t seed) {
 Outcome run(const Options& options) {
   Domain d(options);
   build_up(d);
-  const auto stop = [&] { return never(d); };
-  Outcome outcome;
-  outcome.faults = draw_faults(options, kFaultsFrom, kFaultsUntil);
-  for (const auto& fault : outcome.faults)
-    d.clock.at(fault.at, [&d, fault] { strike(d, fault); });
+  const auto stop = [&d] { return d.violation.has_value(); };
   d.clock.run(kFaultsFrom, stop);
   for (const auto& guest : d.guests)
-    if (!guest.is_protected && !d.violation && outcome.faults.front().at >= kFaultsFrom)
+    if (!guest.is_protected && !d.violation)
       d.fail(128, guest.name + " could not be protected in a healthy domain");
-  d.clock.run(kHeal, stop);
-  if (!d.violation) d.heal();
-  Time good_since = Time::max();
-  while (!d.violation && d.clock.now() < kHeal + kSettle) {
-    d.clock.run(d.clock.now() + ms(500), stop);
-    if (!d.unsettled_guests().empty())
-      good_since = Time::max();
-    else if (good_since == Time::max())
-      good_since = d.clock.now();
-    else if (d.clock.now() - good_since >= kStays)
-      break;
+  Outcome outcome;
+  for (std::size_t round = 0; !d.violation; ++round) {
+    const auto faults = run_round(d, round);
+    outcome.faults.insert(outcome.faults.end(), faults.begin(), faults.end());
+    if (d.violation || d.clock.now() >= options.length) break;
+    repair(d);
+    d.clock.run(d.clock.now() + kPause, stop);
   }
-  if (!d.violation)
-    if (const auto why = d.unsettled_guests(); !why.empty()) d.fail(128, why);
   outcome.violation = d.violation;
   outcome.hash = d.hash ^ d.clock.done() ^ (d.turns << 20);
   outcome.turns = d.turns;
   outcome.ran = d.clock.now();
-  outcome.marks = d.marks;
   d.unproved.clear();
   (void)d.unsettled_guests();
-  if (!d.unproved.empty()) ++outcome.marks["runs that end with a guest that waits for proof"];
-  if (!d.unproved.empty() && options.trace) std::printf("UNPROVED at the end\n");
+  if (!d.unproved.empty()) ++d.marks["runs that end with a guest that waits for proof"];
+  if (!d.unproved.empty()) d.trace("UNPROVED at the end");
+  outcome.marks = d.marks;
   return outcome;
+}
+
+std::vector<Fault> shrink(Options options, const Outcome& failed, int runs) {
+  auto best = failed.faults;
+  options.trace = false;
+  const auto still_fails = [&](const std::vector<Fault>& faults) {
+    if (runs-- <= 0) return false;
+    options.faults = faults;
+    const auto outcome = run(options);
+    return outcome.violation && outcome.violation->exit_code == failed.violation->exit_code;
+  };
+  for (bool smaller = true; smaller && runs > 0;) {
+    smaller = false;
+    for (std::size_t i = best.size(); i-- > 0;) {
+      auto fewer = best;
+      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+      if (!still_fails(fewer)) continue;
+      best = std::move(fewer);
+      smaller = true;
+    }
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      auto shorter = best;
+      shorter[i].lasts = std::chrono::floor<std::chrono::milliseconds>(best[i].lasts / 2);
+      if (shorter[i].lasts < ms(50) || !still_fails(shorter)) continue;
+      best = std::move(shorter);
+      smaller = true;
+    }
+  }
+  return best;
 }
 
 }  // namespace wardom::sim

@@ -1,4 +1,4 @@
-// One run: build up, faults, heal, liveness.
+// One run: rounds of faults, each with its heal and the time in which all must settle.
 #pragma once
 
 #include "test/sim/faults.hpp"
@@ -21,5 +21,8 @@ Options options_of(std::uint64_t seed);
 // A schedule that needs the barrier which the planted bug takes away.
 Options planted_options(Planted planted, std::uint64_t seed);
 Outcome run(const Options& options);
+// The fewest and shortest faults found that break the same kind of rule, after so many runs at
+// most. `failed`: the outcome of run(options), which has a violation.
+std::vector<Fault> shrink(Options options, const Outcome& failed, int runs);
 
 }  // namespace wardom::sim

@@ -24,11 +24,10 @@ void Domain::start_keeper(Host& host) {
   for (Region region : {Region::slot, Region::decision, Region::table}) {
     auto& care = host.cares[region];
     const auto& cell = store.cell({region, host.id.value});
+    for (int twin = 0; twin < 2; ++twin)  // a torn twin's sequence has been used
+      care.last_used = std::max(care.last_used, cell.twins[twin].sequence);
     for (int twin = 0; twin < 2; ++twin)
-      if (cell.twins[twin].written && cell.twins[twin].sequence > care.last_used) {
-        care.last_used = cell.twins[twin].sequence;
-        care.newest_twin = twin;
-      }
+      if (cell.newest() == &cell.twins[twin]) care.newest_twin = twin;
   }
   if (!host.joined) {
     const auto* newest = store.cell({Region::slot, host.id.value}).newest();
@@ -77,7 +76,7 @@ void Domain::greet(Host& host) {
     ready.geometry.decision_blocks = 128;
     ready.geometry.table_blocks = 64;
     ready.geometry.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
-    ready.geometry.l_late_ms = 10000;
+    ready.geometry.l_late_ms = static_cast<std::uint32_t>(whole_ms(kLate));
     to_daemon(host, us(50), ready);
   });
 }
@@ -132,15 +131,17 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
   const Cell cell{region, host.id.value};
   const auto life = host.life;
   const auto keeper = host.keeper_life;
-  const bool ack_lost = disk.chance(1);
+  const bool ack_lost = disk.chance(host.acks_lost);
   const bool blind = !host.last_read_done ||
                      clock.now() - *host.last_read_done > options.timing.feed_window / 2;
   auto landing = [this, &host, cell, twin, sequence, life, keeper, number, region, ack_lost,
                   blind,
                   incarnation = host.incarnation, payload = std::move(job.payload)] {
-    if (host.life != life) return;  // nothing lands after the power is off
     const auto arrive = [=, this, &host] {
-      if (host.life != life) return;
+      if (host.life != life)
+        return clock.in(disk.chance(500) ? us(1) : disk.between(us(1), kLate), [=, this, &host] {
+          land_late(host, life, cell, twin, sequence, incarnation, payload);
+        });
       land(host, cell, twin, sequence, incarnation, payload, blind);
       auto& c = host.cares[region];
       --c.in_flight[twin];
@@ -150,7 +151,7 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
         if (host.keeper_life == keeper) finish_write(host, region, number, true, sequence);
       });
     };
-    if (host.storage_ok)
+    if (host.storage_ok || host.life != life)
       arrive();
     else
       host.stalled.push_back(arrive);
@@ -189,12 +190,30 @@ void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnatio
   auto& state = store.change(cell);
   const auto* before = state.newest();
   const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
-  state.twins[twin] = {true, host.id, incarnation, sequence, payload};
+  state.twins[twin] = {true, false, host.id, incarnation, sequence, payload};
   const auto* after = state.newest();
   if (cell.index != host.id.value) fail(129, "SingleWriter: another host's cell was written");
   if (after->sequence < highest) fail(129, "a cell's sequence fell");
   if (cell.region != Region::slot && after == &state.twins[twin])
     check_landed(host, cell, payload, blind);
+}
+
+// Its host's power is gone. Within its time it may land whole, or torn, or not at all; but not
+// under a later boot's hands, since the keeper begins with what it finds.
+void Domain::land_late(Host& host, std::uint64_t life, Cell cell, int twin, Sequence sequence,
+                       Incarnation incarnation, const std::vector<std::uint8_t>& payload) {
+  if (life != host.ended_life || host.keeper_up || disk.chance(400)) return;
+  auto& at = store.change(cell).twins[twin];
+  const bool in_time = clock.now() <= host.late_until;
+  // A slot stands in the first 512 bytes of its block: all of it lands, or nothing.
+  if (in_time && (cell.region == Region::slot || disk.chance(600))) {
+    ++marks["write lands after its host's death"];
+    return land(host, cell, twin, sequence, incarnation, payload, false);
+  }
+  if (cell.region == Region::slot || clock.now() > host.late_until + kIoMax) return;
+  ++marks["cell torn by its host's death"];
+  at.torn = true;
+  at.sequence = sequence;
 }
 
 void Domain::set_storage(Host& host, bool ok) {

@@ -12,6 +12,7 @@ namespace wardom::sim {
 
 struct Twin {
   bool written{false};
+  bool torn{false};  // its first sectors are new, and valid, the rest is not
   HostId writer;
   Incarnation incarnation;
   Sequence sequence;
@@ -21,10 +22,12 @@ struct Twin {
 struct CellState {
   std::array<Twin, 2> twins;
   bool damaged{false};  // reads find no twin that passes its CRC
+  bool torn() const { return twins[0].torn || twins[1].torn; }
   const Twin* newest() const {
     const Twin* best = nullptr;
     for (const auto& twin : twins)
-      if (twin.written && (best == nullptr || twin.sequence > best->sequence)) best = &twin;
+      if (twin.written && !twin.torn && (best == nullptr || twin.sequence > best->sequence))
+        best = &twin;
     return best;
   }
 };
@@ -41,6 +44,9 @@ class Store {
     if (state.damaged) {
       read.status = port::CellStatus::damaged;
       read.error = "no twin passes its CRC";
+    } else if (newest == nullptr && state.torn()) {
+      read.status = port::CellStatus::damaged;
+      read.error = "torn";
     } else if (newest == nullptr) {
       read.status = port::CellStatus::empty;
     } else {
@@ -49,6 +55,7 @@ class Store {
       read.incarnation = newest->incarnation;
       read.sequence = newest->sequence;
       read.payload = newest->payload;
+      read.twin_damaged = state.torn();
     }
     return read;
   }

@@ -28,6 +28,7 @@ Domain::Domain(Options o)
     host->id = HostId{static_cast<std::uint16_t>(i + 1)};
     host->index = i;
     host->clock_ppm = static_cast<std::int64_t>(machine.below(20001)) - 10000;
+    if (machine.chance(300)) host->clock_ppm = machine.chance(500) ? 10000 : -10000;
     hosts.push_back(std::move(host));
   }
   for (std::size_t i = 0; i < options.guests; ++i) {
@@ -80,9 +81,17 @@ void Domain::power_on(Host& host, Duration boot_time) {
   on_host(host, boot_time, [this, &host] { boot(host); });
 }
 
-void Domain::power_off(Host& host, bool pull) {
+void Domain::power_off(Host& host, bool pull, Duration late) {
   if (pull) host.bmc.powered = false;
   if (!host.powered) return;
+  host.ended_life = host.life;
+  host.late_until = clock.now() + late;
+  // What an earlier reset of this host has left under way goes with the power.
+  for (auto& [guest, last] : written_until)
+    if (last.from == host.id) last.until = std::min(last.until, clock.now() + late);
+  for (const auto& [guest, qemu] : host.qemus)
+    written_until[guest] = {host.id, clock.now() + disk.between(Duration{0}, late)};
+  for (auto& io : std::exchange(host.stalled, {})) clock.in(disk.between(us(10), kLate), io);
   trace("host " + std::to_string(host.id.value) + (pull ? " is pulled" : " is powered off"));
   host.powered = false;
   host.frozen = false;
@@ -91,7 +100,6 @@ void Domain::power_off(Host& host, bool pull) {
   ++host.daemon_life;
   ++host.libvirt_life;
   host.deferred.clear();
-  host.stalled.clear();
   host.qemus.clear();
   host.loop.reset();
   host.inbox.clear();
@@ -393,6 +401,11 @@ void Domain::run_qemu(Host& host, GuestId guest, std::uint32_t version, const ch
     return fail(129, "a stale definition of " + truth(guest)->name + " is started: version " +
                          std::to_string(version) + ", recorded was " +
                          std::to_string(known->second));
+  if (const auto last = written_until.find(guest);
+      last != written_until.end() && clock.now() < last->second.until)
+    return fail(129, "OneRunner: " + truth(guest)->name + " starts on host " +
+                         std::to_string(host.id.value) +
+                         " while a write of its dead runner is under way");
   trace("guest " + truth(guest)->name + " runs on host " + std::to_string(host.id.value) + " by " +
         by);
   host.qemus[guest] = Qemu{version};
@@ -492,6 +505,7 @@ void Domain::heal() {
     hang_daemon(*host, false);
     set_storage(*host, true);
     host->storage_slow = Duration{0};
+    host->acks_lost = 1;
     host->corosync_up = true;
     host->start_failures = host->start_open = 0;
     host->start_slow = Duration{0};

@@ -34,7 +34,7 @@ enum class FaultKind : std::uint8_t {
   libvirt_away, corosync_down, cut_all, cut_out, cut_in, cut_mgmt, cut_storage, cut_pair, lossy,
   storage_stall, storage_slow, volume_outage, bmc_unreachable, bmc_slow, bmc_deaf, bmc_lie,
   bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
-  unprotect, protect, cell_damaged
+  unprotect, protect, cell_damaged, acks_lost
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -120,6 +120,8 @@ struct Host {
   bool powered{false};
   bool frozen{false};
   std::uint64_t life{0};  // grows with each power change; events of older lives are void
+  std::uint64_t ended_life{0};
+  Time late_until{0};     // writes of the life that ended last may land until then
   Time booted{0};
   std::int64_t clock_ppm{0};
   Incarnation incarnation;
@@ -130,6 +132,7 @@ struct Host {
   // storage as seen from here
   bool storage_ok{true};
   Duration storage_slow{0};
+  std::uint64_t acks_lost{1};  // permille
   std::vector<std::function<void()>> stalled;  // I/O waiting for the storage path
   // keeper
   bool keeper_up{false};
@@ -169,6 +172,23 @@ struct Host {
 
 inline constexpr std::size_t kMaxHosts = 9;
 
+// In whole microseconds, so that a printed fault is the same when it is read again.
+struct Fault {
+  std::size_t round{0};
+  Time at{0};  // since the round began
+  FaultKind kind{FaultKind::hang};
+  std::size_t host{0};
+  std::size_t other{0};
+  Duration lasts{0};
+};
+
+// How long a write may stay in the storage path after its issuer stopped: L_late of the simulated
+// volume, and what is left of it after a loss of power.
+inline constexpr Duration kLate = ms(10000);
+inline constexpr Duration kLateAfterOff{0};
+// The last fault of a round begins by then, its first not before the domain has come up.
+inline constexpr Duration kFaultsLast = ms(20000);
+
 struct Options {
   std::uint64_t seed{1};
   std::size_t hosts{3};
@@ -176,7 +196,9 @@ struct Options {
   Timing timing;
   bool trace{false};
   Planted planted{Planted::none};
+  Duration length{0};        // rounds of faults are made until so much time has passed
   std::vector<Focus> focus;  // empty: faults are drawn
+  std::optional<std::vector<Fault>> faults;  // instead of drawn ones
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 
@@ -186,7 +208,8 @@ struct Domain {
 
   // machine
   void power_on(Host& host, Duration boot);
-  void power_off(Host& host, bool pull);
+  // late: how long what was under way to the storage may still land.
+  void power_off(Host& host, bool pull, Duration late);
   void boot(Host& host);
   void freeze(Host& host);
   void thaw(Host& host);
@@ -234,6 +257,8 @@ struct Domain {
   void submit(Host& host, Region region, Care::Job job);
   void land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
             const std::vector<std::uint8_t>& payload, bool blind);
+  void land_late(Host& host, std::uint64_t life, Cell cell, int twin, Sequence sequence,
+                 Incarnation incarnation, const std::vector<std::uint8_t>& payload);
   void heartbeat(Host& host);
   void finish_write(Host& host, Region region, std::uint64_t number, bool ok, Sequence sequence);
   void greet(Host& host);
@@ -254,6 +279,7 @@ struct Domain {
   // blind: the writer had not read the volume for long when it submitted this.
   void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload, bool blind);
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
+  const HostTable* table_of(const Host& host);
   std::string unsettled_guests();  // empty: liveness holds
 
   bool link(std::size_t from, std::size_t to, Link l) const {
@@ -275,9 +301,15 @@ struct Domain {
   std::map<std::pair<GuestId, Generation>, HostId> holders;
   std::map<GuestId, Generation> held;
   std::map<GuestId, std::uint32_t> recorded;  // newest definition in a holder's table
+  std::map<HostId, std::pair<Sequence, HostTable>> tables;  // as decoded last, by table_of()
   std::uint64_t hash{1469598103934665603ULL};
   std::uint64_t turns{0};
   std::map<std::pair<std::size_t, Cell>, port::CellRead> shown;  // Planted::slot_silence_ignored
+  struct LastWrite {
+    HostId from;
+    Time until;
+  };
+  std::map<GuestId, LastWrite> written_until;  // by a runner that died
   std::set<GuestId> unproved;  // wait for a proof about their host, as last looked
   std::map<std::string, std::uint64_t> marks;  // rare states that were reached
 };
