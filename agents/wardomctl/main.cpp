@@ -5,6 +5,7 @@
 
 #include "agents/wardomctl/client.hpp"
 #include "agents/wardomctl/config_command.hpp"
+#include "agents/wardomctl/operator_commands.hpp"
 #include "agents/wardomctl/print.hpp"
 #if __has_include("agents/wardomctl/volume_command.hpp")
 #include "agents/wardomctl/volume_command.hpp"
@@ -146,6 +147,7 @@ int main(int argc, char** argv) {
 #ifdef WARDOM_HAS_VOLUME_COMMANDS
   add_volume_commands(app, options.socket, exit_code);
 #endif
+  add_operator_commands(app, options.socket, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -103,6 +103,14 @@ std::string seconds(const json::value& status, const char* key) {
   return value == nullptr ? "-" : scalar(*value) + " s";
 }
 
+std::string disarmed_text(const json::value& status) {
+  const auto left = find(status, {"disarmed", "left_ms"});
+  return "disarmed" + (left == nullptr || !left->is_int64()
+                           ? std::string()
+                           : " for at most " + span_text(left->get_int64())) +
+         ": nothing is restarted";
+}
+
 std::string headline(const json::value& status, const Paint& paint) {
   const auto* armed = find(status, {"armed"});
   std::string out = "domain " + paint(Colour::strong, text(status, {"domain"})) + ", decider " +
@@ -111,18 +119,17 @@ std::string headline(const json::value& status, const Paint& paint) {
   if (armed == nullptr || !armed->is_bool())
     out += "armed or not: unknown";
   else
-    out += armed->get_bool() ? "armed" : paint(Colour::warning, "disarmed: nothing is restarted");
+    out += armed->get_bool() ? "armed" : paint(Colour::warning, disarmed_text(status));
   if (find(status, {"profile"}) != nullptr)
     out += "\nlease T_F " + seconds(status, "t_f_s") + ", W " + seconds(status, "w_s") + ", D " +
            seconds(status, "d_s") + ", L_late " + seconds(status, "l_late_s");
   return out + "\n";
 }
 
-TextTable host_table(const json::value& status) {
+TextTable host_table(const json::array& hosts, const json::value* self) {
   TextTable table(
       {"HOST", "STATE", "MGMT", "STORAGE", "DISK", "POWER", "LAST SEEN", "INCARNATION"});
-  const auto* self = find(status, {"self"});
-  for (const auto& host : list(status, "hosts")) {
+  for (const auto& host : hosts) {
     const auto name = text(host, {"name"});
     table.add({{self != nullptr && name == scalar(*self) ? name + " (here)" : name},
                state_cell(text(host, {"state"})),
@@ -186,7 +193,7 @@ std::string offset(const json::value& step) {
 
 std::string print_status(const json::value& status, const Paint& paint) {
   std::string out = problems(status, paint) + "\n" + headline(status, paint);
-  const auto hosts = host_table(status);
+  const auto hosts = host_table(list(status, "hosts"), find(status, {"self"}));
   if (!hosts.empty()) out += "\n" + hosts.print(paint);
   const auto guests = guest_table(list(status, "guests"), false);
   return out + "\n" + (guests.empty() ? "no protected guests\n" : guests.print(paint));
@@ -240,6 +247,11 @@ std::string print_guests(const json::value& guests, const Paint& paint) {
   const auto table = guest_table(guests.is_array() ? guests.get_array() : kNone, true);
   return table.empty() ? "no protected guests; protect one with `wardomctl guest protect GUEST`\n"
                        : table.print(paint);
+}
+
+std::string print_hosts(const json::value& hosts, const Paint& paint) {
+  static const json::array kNone;
+  return host_table(hosts.is_array() ? hosts.get_array() : kNone, nullptr).print(paint);
 }
 
 std::string print_plain(const json::value& value, const Paint& paint) {

@@ -110,7 +110,13 @@ json::object decision_json(const Decision& d) {
   json::array verdicts, assignments;
   for (const auto& v : d.verdicts) verdicts.push_back(verdict_json(v));
   for (const auto& a : d.assignments) assignments.push_back(assignment_json(a));
+  json::value disarmed = nullptr;
+  if (d.disarmed)
+    disarmed = json::object{{"by", d.disarmed->by},
+                            {"since_ms", d.disarmed->since.ms},
+                            {"left_ms", d.disarmed->left.count()}};
   return {{"lock_version", d.version.value},
+          {"disarmed", std::move(disarmed)},
           {"verdicts", std::move(verdicts)},
           {"assignments", std::move(assignments)}};
 }

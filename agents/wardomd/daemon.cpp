@@ -103,6 +103,7 @@ class Daemon::Impl {
         inbox_([this] { wake(); }),
         timer_(io_),
         load_timer_(io_),
+        leave_timer_(io_),
         signals_(io_, SIGTERM, SIGINT) {}
 
   Result<void> start();
@@ -118,6 +119,7 @@ class Daemon::Impl {
     asio::post(io_, [this] { turn(); });
   }
   void turn();
+  void leave();
   void sample_load();
   void write_protected(const std::vector<GuestId>& guests);
   Result<void> open_adapters();
@@ -131,6 +133,7 @@ class Daemon::Impl {
   runtime::Inbox inbox_;
   asio::steady_timer timer_;
   asio::steady_timer load_timer_;
+  asio::steady_timer leave_timer_;
   asio::signal_set signals_;
   Journal journal_;
   LoadSampler sampler_;
@@ -249,9 +252,17 @@ void Daemon::Impl::write_protected(const std::vector<GuestId>& guests) {
                        "libvirt hook knows protected guests only by the mark in their XML");
 }
 
+// Says so to the others, in more than one beat, since any may be lost; then stops.
+void Daemon::Impl::leave() {
+  constexpr int kBeatsToTell = 3;
+  inbox_.put(core::Input{core::Leaving{}});
+  leave_timer_.expires_after(kBeatsToTell * options_.config.timing.beat_interval);
+  leave_timer_.async_wait([this](error_code) { io_.stop(); });
+}
+
 void Daemon::Impl::run() {
   signals_.async_wait([this](error_code cancelled, int) {
-    if (!cancelled) io_.stop();
+    if (!cancelled) leave();
   });
   journal_.write(core::Severity::notice,
                  "wardomd " WARDOM_VERSION " on " + self_.name + ", domain " +

@@ -51,6 +51,11 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   }
   if (what == "guest-list") return answer(reply_with(guest_list(sight_())));
   if (what == "guest-show") return answer(of(guest_show(sight_(), text_of(request, "guest"))));
+  if (what == "host-list") return answer(reply_with(host_list(sight_())));
+  if (what == "host-show") return answer(of(host_show(sight_(), text_of(request, "host"))));
+  if (what == "host-confirm-dead") return confirm_dead(request, std::move(answer));
+  if (what == "arm") return arm(request, std::move(answer));
+  if (what == "disarm") return disarm(request, std::move(answer));
   if (what == "may-start") return may_start(request, answer);
   if (what == "guest-protect") return protect(request, std::move(answer));
   if (what == "guest-unprotect") return unprotect(request, std::move(answer));
@@ -161,6 +166,64 @@ void Requests::unprotect(const json::object& request, control::Answer answer) {
   }
   answer(reply_error(kFailed, "no protected guest is called \"" + guest +
                                   "\"; `wardomctl guest list`"));
+}
+
+// The operator types the incarnation as `host show` prints it: a host that has booted since is
+// another one.
+void Requests::confirm_dead(const json::object& request, control::Answer answer) {
+  const auto sight = sight_();
+  const auto name = text_of(request, "host");
+  const auto boot = text_of(request, "incarnation");
+  const auto members = sight.config.members(sight.self.domain);
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [&](const HostConfig* host) { return host->name == name; });
+  if (found == members.end())
+    return answer(reply_error(kUsage, "no host of this domain is called \"" + name +
+                                          "\"; `wardomctl host list`"));
+  const auto boots = sight.loop.member().boots((*found)->id);
+  const auto named = std::find_if(boots.begin(), boots.end(), [&](const Incarnation& one) {
+    return to_text(one) == boot;
+  });
+  if (named == boots.end())
+    return answer(reply_error(kRefused, name + " has no incarnation \"" + boot +
+                                            "\" that could be confirmed dead; `wardomctl host "
+                                            "show " + name + "` prints them"));
+  core::OperatorAsk ask;
+  ask.wish = core::Wish::confirm_dead;
+  ask.host = (*found)->id;
+  ask.incarnation = *named;
+  submit(ask, request, std::move(answer));
+}
+
+void Requests::arm(const json::object& request, control::Answer answer) {
+  core::OperatorAsk ask;
+  ask.wish = core::Wish::arm;
+  submit(ask, request, std::move(answer));
+}
+
+void Requests::disarm(const json::object& request, control::Answer answer) {
+  core::OperatorAsk ask;
+  ask.wish = core::Wish::disarm;
+  if (const auto* time = request.if_contains("for_ms"); time != nullptr && !time->is_null()) {
+    const auto* ms = time->if_int64();
+    if (ms == nullptr || *ms <= 0 || static_cast<std::uint64_t>(*ms) > kMaxDisarmedMs)
+      return answer(reply_error(kUsage, "disarm: the time is more than 0 and at most a day"));
+    ask.time = std::chrono::milliseconds{*ms};
+  }
+  submit(ask, request, std::move(answer));
+}
+
+void Requests::submit(core::OperatorAsk ask, const json::object& request,
+                      control::Answer answer) {
+  if (submitted_.size() >= kMaxPending)
+    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+  const auto sight = sight_();
+  const auto by = text_of(request, "by");
+  ask.from = sight.self.id;
+  ask.request = ticket();
+  ask.by = ((by.empty() ? "somebody" : by) + " on " + sight.self.name).substr(0, kMaxOperatorBytes);
+  submitted_.emplace(ask.request, std::move(answer));
+  submit_(ask);
 }
 
 void Requests::on_reply(const core::Reply& reply) {

@@ -33,6 +33,10 @@ class Requests {
   void may_start(const boost::json::object& request, const control::Answer& answer);
   void protect(const boost::json::object& request, control::Answer answer);
   void unprotect(const boost::json::object& request, control::Answer answer);
+  void confirm_dead(const boost::json::object& request, control::Answer answer);
+  void arm(const boost::json::object& request, control::Answer answer);
+  void disarm(const boost::json::object& request, control::Answer answer);
+  void submit(core::OperatorAsk ask, const boost::json::object& request, control::Answer answer);
   void submit_protection(const port::ActDone& done, Protecting protecting);
   Ticket ticket();
 

@@ -84,26 +84,67 @@ std::vector<core::GuestView> guests_by_name(const Sight& sight) {
   return views;
 }
 
+json::object host_object(const Sight& sight, const Names& names, const core::HostView& view) {
+  json::value last_seen = nullptr;
+  if (view.since_life) last_seen = whole_ms(*view.since_life);
+  json::value incarnation = nullptr;
+  if (!view.incarnation.is_none()) incarnation = to_text(view.incarnation);
+  return {{"name", names.host(view.host)},
+          {"id", view.host.value},
+          {"state", core::to_text(view.judged.state)},
+          {"because", names.in_text(view.judged.because())},
+          {"incarnation", incarnation},
+          {"links", json::object{{"mgmt", view.mgmt ? "up" : "down"},
+                                 {"storage", view.storage ? "up" : "down"}}},
+          {"disk", view.disk ? "ok" : "silent"},
+          {"power", power_word(view, view.host == sight.self.id)},
+          {"last_seen_ms", last_seen}};
+}
+
 json::array hosts_of(const Sight& sight, const Names& names, Instant now) {
   json::array hosts;
-  for (const auto& view : sight.loop.member().hosts(now)) {
-    const bool self = view.host == sight.self.id;
-    json::value last_seen = nullptr;
-    if (view.since_life) last_seen = whole_ms(*view.since_life);
-    json::value incarnation = nullptr;
-    if (!view.incarnation.is_none()) incarnation = to_text(view.incarnation);
-    hosts.push_back(json::object{{"name", names.host(view.host)},
-                                 {"id", view.host.value},
-                                 {"state", core::to_text(view.judged.state)},
-                                 {"because", names.in_text(view.judged.because())},
-                                 {"incarnation", incarnation},
-                                 {"links", json::object{{"mgmt", view.mgmt ? "up" : "down"},
-                                                        {"storage", view.storage ? "up" : "down"}}},
-                                 {"disk", view.disk ? "ok" : "silent"},
-                                 {"power", power_word(view, self)},
-                                 {"last_seen_ms", last_seen}});
-  }
+  for (const auto& view : sight.loop.member().hosts(now))
+    hosts.push_back(host_object(sight, names, view));
   return hosts;
+}
+
+// null: armed. What is left is as the decider last recorded it, at most a minute ago.
+json::value disarmed_object(const core::Member& member) {
+  const auto off = member.disarmed();
+  if (!off) return nullptr;
+  json::value left = nullptr;
+  if (off->left != off->left.zero()) left = off->left.count();
+  return json::object{{"by", off->by}, {"since_ms", off->since.ms}, {"left_ms", left}};
+}
+
+// Which proof of its death is waited for, or stands, while nothing is heard of a host.
+std::string proof_text(const Sight& sight, const core::HostView& view, Instant now) {
+  const auto& member = sight.loop.member();
+  const auto proof = member.proof(view.host, now);
+  if (proof.stands()) return std::string(core::to_text(proof.proof)) + ": " + proof.detail;
+  std::string text = proof.missing;
+  if (proof.lease_expires)
+    text += ", then its guests start after L_late " +
+            to_text(Duration{std::chrono::milliseconds{sight.geometry.l_late_ms}});
+  return text;
+}
+
+bool silent(core::HostState state) {
+  switch (state) {
+    case core::HostState::unknown:
+    case core::HostState::suspect: return true;
+    case core::HostState::alive:
+    case core::HostState::daemon_down:
+    case core::HostState::mgmt_lost:
+    case core::HostState::storage_lost:
+    case core::HostState::isolated:
+    case core::HostState::split:
+    case core::HostState::storage_cut:
+    case core::HostState::dead:
+    case core::HostState::maintenance:
+    case core::HostState::left: break;
+  }
+  return false;
 }
 
 json::object refusals_of(const runtime::Refusals& refusals) {
@@ -210,7 +251,8 @@ json::value status(const Sight& sight) {
       {"now_ms", now.wall.ms},
       {"decider", names.host(lock.decider)},
       {"lock_version", member.version().value},
-      {"armed", true},
+      {"armed", !member.disarmed().has_value()},
+      {"disarmed", disarmed_object(member)},
       {"profile",
        json::object{
            {"t_f_s", seconds(sight.geometry.t_f_ms)},
@@ -233,6 +275,10 @@ Result<json::value> why(const Sight& sight, const std::string& about) {
     chain.push_back(json::object{{"at_ms", now.wall.ms},
                                  {"source", "judge"},
                                  {"what", "now: " + names.in_text(view.judged.because())}});
+    if (silent(view.judged.state))
+      chain.push_back(json::object{{"at_ms", now.wall.ms},
+                                   {"source", "proof"},
+                                   {"what", names.in_text(proof_text(sight, view, now.at))}});
     return json::value(json::object{{"about", about},
                                     {"kind", "host"},
                                     {"state", core::to_text(view.judged.state)},
@@ -287,6 +333,33 @@ Result<json::value> timeline(const Sight& sight, const std::optional<std::string
                                   {"finished", recovery->finished},
                                   {"steps", steps},
                                   {"guests", recovered(names, *recovery)}});
+}
+
+json::value host_list(const Sight& sight) {
+  const Names names(sight.config, sight.loop.member());
+  return hosts_of(sight, names, sight.loop.now().at);
+}
+
+Result<json::value> host_show(const Sight& sight, const std::string& host) {
+  const auto now = sight.loop.now();
+  const auto& member = sight.loop.member();
+  const Names names(sight.config, member);
+  for (const auto& view : member.hosts(now.at)) {
+    if (names.host_text(view.host) != host) continue;
+    auto shown = host_object(sight, names, view);
+    json::array boots;
+    for (const auto& boot : member.boots(view.host)) boots.emplace_back(to_text(boot));
+    shown["boots"] = boots;
+    shown["proof"] = silent(view.judged.state)
+                           ? json::value(names.in_text(proof_text(sight, view, now.at)))
+                           : json::value(nullptr);
+    json::array guests;
+    for (const auto& guest : guests_by_name(sight))
+      if (guest.owner == view.host) guests.emplace_back(guest.entry.name);
+    shown["guests"] = guests;
+    return json::value(shown);
+  }
+  return failure("no host of this domain is called \"" + host + "\"; `wardomctl host list`");
 }
 
 json::value guest_list(const Sight& sight) {

@@ -97,7 +97,9 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   if (!take_over(lock, turn)) return;
   ask_about_silent(turn);
   if (deciding()) {
+    count_disarmed(turn);
     look_for_ended_boots(turn);
+    answer_operators(turn);
     reconcile(turn);
   }
   if (const auto ticket = cell_.due(turn))
@@ -113,6 +115,7 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
       state_ = Idle{};
       inquiries_.clear();
       requests_.clear();
+      owed_.clear();
       reconcile_since_.reset();
       turn.note({Severity::notice, "decider", {}, {}, {}, "", "no longer the decider"});
     }
@@ -146,7 +149,7 @@ void Decider::ask_about_silent(Turn& turn) {
   for (HostId host : evidence_.members()) {
     if (host == evidence_.self()) continue;
     const auto judged = judge(evidence_, host, condemned(host), volume_ok_, turn.now.at);
-    if (to_be_asked_about(host, judged.state, turn.now.at)) {
+    if (to_be_asked_about(host, judged.state)) {
       inquire(host, turn);
     } else if (inquiries_.erase(host) > 0 && judged.state != HostState::dead) {
       turn.note({Severity::notice, "decider", host, {}, {}, "",
@@ -156,11 +159,13 @@ void Decider::ask_about_silent(Turn& turn) {
 }
 
 // Besides suspects: hosts that were gone before this daemon started, if their slot stands still.
-bool Decider::to_be_asked_about(HostId host, HostState state, Instant now) const {
+bool Decider::to_be_asked_about(HostId host, HostState state) const {
   if (state == HostState::suspect) return true;
+  // Who leaves has no guest. Should one have been given to it since, it is asked about as well.
+  if (state == HostState::left) return death_awaited(host);
   const auto& disk = evidence_.of(host).disk;
-  return state == HostState::unknown && volume_ok_ && disk.slot && disk.silence.since &&
-         now - *disk.silence.since > disk_silent_after(evidence_.timing());
+  return state == HostState::unknown && volume_ok_ &&
+         disk.silence.lasted(disk_silent_after(evidence_.timing()));
 }
 
 // Takes over: every verdict stays, every open assignment of the leading decider is re-issued
@@ -169,6 +174,8 @@ void Decider::start_deciding(Turn& turn) {
   Decision mine;
   const auto lead = board_.lead();
   mine.version = std::max(lead.version, cell_.wanted().version).next();
+  if (lead.host != kNoHost) mine.disarmed = board_.decision(lead.host).record.disarmed;
+  disarmed_counted_ = turn.now.at;
   if (lead.host != kNoHost)
     for (auto assignment : board_.decision(lead.host).record.assignments) {
       assignment.version = mine.version;
@@ -213,7 +220,7 @@ void Decider::inquire(HostId host, Turn& turn) {
   }
   const auto proof = proof_about(evidence_, host, incarnation, turn.now.at);
   // A verdict must rest on a known board and wait for the decisions before it.
-  if (proof.stands() && deciding() && cell_.settled()) {
+  if (proof.stands() && deciding() && cell_.settled() && armed()) {
     pronounce(host, incarnation, proof, &inquiry, turn);
     inquiries_.erase(found);
     return;
@@ -262,6 +269,7 @@ std::string Decider::power_off_held(HostId host, const Inquiry& inquiry) const {
   const bool slot_silent = member.disk.same_read_issued && member.disk.timer_zero &&
                            *member.disk.same_read_issued - *member.disk.timer_zero >
                                disk_silent_after(evidence_.timing());
+  if (!armed()) return "the domain is disarmed";
   if (!inquiry.seen_alive) return "it was silent before this wardomd started: it may be booting";
   if (silent_together(inquiry))
     return "several hosts are silent at once: power-offs are held, look for a common cause";
@@ -321,7 +329,15 @@ void Decider::pronounce(HostId host, const Incarnation& incarnation, const Proof
   open_recoveries_[verdict.recovery] = host;
 }
 
-// Boots of hosts that hold guests by the tables, and that no verdict names.
+// A verdict covers this boot, also while its write is under way.
+bool Decider::said_dead(HostId host, const Incarnation& incarnation) const {
+  const auto& mine = cell_.wanted().verdicts;
+  return board_.verdict_on(host, incarnation) != nullptr ||
+         std::any_of(mine.begin(), mine.end(), [&](const Verdict& verdict) {
+           return verdict.host == host && verdict.incarnation.number >= incarnation.number;
+         });
+}
+
 std::set<std::pair<HostId, Incarnation>> Decider::boots_that_hold_guests() const {
   std::set<std::pair<HostId, Incarnation>> boots;
   for (const auto& [guest, facts] : board_.guests())
@@ -340,20 +356,11 @@ void Decider::look_for_ended_boots(Turn& turn) {
   auto boots = holding_boots_;
   for (HostId host : evidence_.members())
     if (const auto& earlier = evidence_.of(host).disk.rebooted) boots.emplace(host, *earlier);
-  for (const auto& one : boots) {
-    const auto& host = one.first;
-    const auto& boot = one.second;
-    if (!cell_.settled()) return;  // a verdict waits for the decisions before it
+  for (const auto& [host, boot] : boots) {
+    if (!cell_.settled() || !armed()) return;  // a verdict waits for the decisions before it
     const auto newest =
         host == evidence_.self() ? me_.incarnation : evidence_.of(host).incarnation();
-    if (boot.number >= newest.number || condemned(host) ||
-        board_.verdict_on(host, boot) != nullptr)
-      continue;
-    const auto& said = cell_.wanted().verdicts;
-    if (std::any_of(said.begin(), said.end(), [&](const Verdict& verdict) {
-          return verdict.host == host && verdict.incarnation.number >= boot.number;
-        }))
-      continue;
+    if (boot.number >= newest.number || said_dead(host, boot)) continue;
     if (const auto proof = proof_about(evidence_, host, boot, turn.now.at); proof.stands())
       pronounce(host, boot, proof, nullptr, turn);
   }
@@ -403,11 +410,13 @@ Instant Decider::next_deadline() const {
   }
   if (const auto retry = cell_.retry_deadline()) return std::min(next, *retry);
   if (!deciding() || !cell_.settled() || reconcile_since_) return next;
+  if (const auto due = disarmed_deadline()) next = std::min(next, *due);
   for (const auto& [guest, attempt] : attempts_)
-    if (!attempt.over() && open_assignment(guest) == nullptr) next = std::min(next, attempt.next);
+    if (armed() && !attempt.over() && open_assignment(guest) == nullptr)
+      next = std::min(next, attempt.next);
   for (const auto& [guest, since] : open_since_)
     next = std::min(next, since.second + kClaimPatience);
-  if (next_late_) next = std::min(next, *next_late_);
+  if (armed() && next_late_) next = std::min(next, *next_late_);
   return next;
 }
 
@@ -418,10 +427,11 @@ std::vector<Problem> Decider::problems(Instant now) const {
                     "free memory on a host, or lower placement.memory_reserve"});
   for (const auto& [host, inquiry] : inquiries_) {
     std::string what = "silent everywhere since " + std::to_string(inquiry.first_sign.ms) +
-                       " (ms since 1970); not proved dead";
+                       " (ms since 1970)";
     if (!inquiry.held.empty()) what += "; " + inquiry.held;
     const auto proof = proof_about(evidence_, host, evidence_.of(host).incarnation(), now);
-    what += "; missing: " + proof.missing;
+    what += proof.stands() ? "; proof " + std::string(to_text(proof.proof)) + " is at hand"
+                           : "; not proved dead; missing: " + proof.missing;
     if (proof.lease_expires) what += ", then its guests start after L_late " +
                                      wardom::to_text(me_.late_writes);
     if (const auto& error = evidence_.of(host).power.error; !error.empty())

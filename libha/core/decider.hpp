@@ -38,6 +38,11 @@ inline constexpr Duration kPlacementLongPause = std::chrono::seconds{60};
 inline constexpr Duration kClaimPatience = std::chrono::seconds{10};
 // Between two takings-over by one host, should two hosts believe in themselves for long.
 inline constexpr Duration kTakeoverPause = std::chrono::seconds{1};
+// How often what is left of a disarmed time is recorded: so much longer it lasts, at most, for each
+// change of decider.
+inline constexpr Duration kDisarmedRecord = std::chrono::seconds{60};
+// An operator's word is answered within this time, if only to say that nobody acted on it.
+inline constexpr Duration kOperatorPatience = std::chrono::seconds{15};
 // After so long a silence without proof, slot and BMC are asked at their usual pace again.
 inline constexpr Duration kUrgentInquiry = std::chrono::seconds{60};
 
@@ -75,6 +80,8 @@ class Decider {
   void on_power(const PowerSeen& seen, Instant asked, Turn& turn);
   void on_power_off(const PowerOffTaken& taken, Turn& turn);
   void on_please(const PleaseAssign& please, Turn& turn);
+  // Only while deciding; `ask` has been found to be possible.
+  void on_operator(const OperatorAsk& ask, Turn& turn);
   // hypervisor_ok: libvirt answers on this host.
   void tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Turn& turn);
   Instant next_deadline() const;
@@ -85,6 +92,8 @@ class Decider {
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
+  // Boots of hosts that hold guests by the tables, and that no verdict names.
+  std::set<std::pair<HostId, Incarnation>> boots_that_hold_guests() const;
   std::vector<Problem> problems(Instant now) const;
 
  private:
@@ -113,11 +122,15 @@ class Decider {
   void consider_power_off(HostId host, Inquiry& inquiry, Turn& turn);
   void pronounce(HostId host, const Incarnation& incarnation, const ProofAbout& proof,
                  const Inquiry* inquiry, Turn& turn);
-  bool to_be_asked_about(HostId host, HostState state, Instant now) const;
+  bool to_be_asked_about(HostId host, HostState state) const;
   bool silent_together(const Inquiry& inquiry) const;
   bool death_awaited(HostId host) const;
   void look_for_ended_boots(Turn& turn);
-  std::set<std::pair<HostId, Incarnation>> boots_that_hold_guests() const;
+  bool said_dead(HostId host, const Incarnation& incarnation) const;
+  bool armed() const { return !cell_.wanted().disarmed.has_value(); }
+  void count_disarmed(Turn& turn);
+  std::optional<Instant> disarmed_deadline() const;
+  void answer_operators(Turn& turn);
   void reconcile(Turn& turn);
   bool look_due(Turn& turn);
   bool unanswered(const Assignment& assignment, Instant now);
@@ -162,6 +175,12 @@ class Decider {
   std::set<std::pair<HostId, Incarnation>> holding_boots_;  // that own guests, without a verdict
   std::uint64_t holding_boots_at_{0};                       // the board's revision they are from
   std::optional<Instant> next_late_;
+  struct Owed {
+    OperatorAsk ask;
+    Instant until;
+  };
+  std::vector<Owed> owed_;  // answers to operators, due once what they want stands on the volume
+  Instant disarmed_counted_{};  // what is left of a disarmed time was recorded then
   MemberSet fit_;
   std::optional<Instant> took_over_;
   bool volume_ok_{false};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
+#include <utility>
 
 namespace wardom::core {
 
@@ -83,6 +84,9 @@ void Evidence::note_life(MemberEvidence& member, Instant not_before) {
     power.distrusted = true;
   power.offs = 0;
   power.first_off_asked.reset();
+  if (member.operator_word &&
+      member.incarnation().number <= member.operator_word->incarnation.number)
+    member.operator_word.reset();
 }
 
 // What a BMC said about an earlier boot neither convicts nor acquits it now.
@@ -260,6 +264,10 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
       ++evidence.offs;
       return;
   }
+}
+
+void Evidence::on_operator(HostId host, const Incarnation& incarnation, std::string by) {
+  if (has(host)) at(host).operator_word = {incarnation, std::move(by)};
 }
 
 void Evidence::on_ring_members(const std::vector<HostId>& daemons) {

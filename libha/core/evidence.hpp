@@ -35,6 +35,8 @@ struct SlotEvidence {
     std::optional<Instant> since;        // completion of the first read that showed it
     std::optional<Instant> seen_issued;  // issue of the newest read that still did
     void seen(Instant issued, Instant completed);
+    // A read issued so long after the first one's completion still showed it.
+    bool lasted(Duration d) const { return since && seen_issued && *seen_issued - *since >= d; }
   };
   struct Earlier {
     Incarnation incarnation;
@@ -76,11 +78,18 @@ struct PowerEvidence {
   std::string error;
 };
 
+// An operator says that this incarnation was seen switched off. A later sign of its life voids it.
+struct OperatorEvidence {
+  Incarnation incarnation;
+  std::string by;
+};
+
 struct MemberEvidence {
   HostId host;
   BeatEvidence beats;
   SlotEvidence disk;
   PowerEvidence power;
+  std::optional<OperatorEvidence> operator_word;
   bool daemon_in_ring{false};
   bool node_in_ring{false};
 
@@ -114,6 +123,7 @@ class Evidence {
   BeatNews on_beat(const Beat& beat, Instant now);
   void on_slot(const CellSeen& cell, Instant issued, Instant now);
   void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
+  void on_operator(HostId host, const Incarnation& incarnation, std::string by);
   void on_ring_members(const std::vector<HostId>& daemons);
   void on_quorum(bool quorate, const std::vector<HostId>& nodes);
   void on_ring_lost();

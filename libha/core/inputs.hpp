@@ -146,10 +146,33 @@ struct PleaseAssign {  // "decider: give me this guest that I hold, it is to be 
   std::int32_t priority{0};
 };
 
+// An operator's word to the whole domain. A daemon takes it from its own socket and carries it to
+// the others over the ring; the decider acts on it and answers.
+enum class Wish : std::uint8_t { confirm_dead = 0, arm = 1, disarm = 2 };
+struct OperatorAsk {
+  HostId from;     // whose daemon took it
+  Ticket request;  // of that daemon
+  Wish wish{Wish::confirm_dead};
+  HostId host;                        // confirm_dead: this incarnation of this host was seen off
+  Incarnation incarnation;
+  std::chrono::milliseconds time{0};  // disarm: how long; 0: until somebody arms
+  std::string by;                     // for the record, at most 100 bytes
+};
+struct OperatorAnswer {
+  HostId to;
+  Ticket request;
+  int exit_code{0};
+  std::string error;  // empty: done
+};
+
+// This daemon is about to be stopped in good order.
+struct Leaving {};
+
 using Input =
     std::variant<VolumeReady, VolumeLost, OwnHeartbeat, CellsRead, CellWritten, BeatSeen, PowerSeen,
                  PowerOffTaken, RingMembers, RingQuorum, RingLost, GuestSeen, HypervisorUp,
-                 HypervisorDown, GuestDefinition, ActDone, Protect, Unprotect, PleaseAssign, Load>;
+                 HypervisorDown, GuestDefinition, ActDone, Protect, Unprotect, PleaseAssign, Load,
+                 OperatorAsk, OperatorAnswer, Leaving>;
 
 // ---- orders -------------------------------------------------------------------------------------
 
@@ -221,6 +244,8 @@ struct Orders {
   std::vector<ReadCells> reads;
   std::vector<GuestAct> acts;
   std::vector<PleaseAssign> asks;
+  std::vector<OperatorAsk> operator_asks;
+  std::vector<OperatorAnswer> operator_answers;
   std::vector<Note> notes;
   std::vector<Reply> replies;
 

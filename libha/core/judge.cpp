@@ -52,6 +52,9 @@ Judgement judge_unheard(const Evidence& evidence, const MemberEvidence& member, 
       return {HostState::split, "silent on both links here; its slot lives and hears others", {}};
     return {HostState::isolated, "silent on both links; its slot lives and hears nobody", {}};
   }
+  if (member.beats.newest && member.beats.newest->leaving &&
+      member.beats.newest->incarnation == member.incarnation())
+    return {HostState::left, "it said that it leaves, and had no protected guest", {}};
   const auto life = member.last_life();
   if (!life) return {HostState::unknown, "not heard of since this wardomd started", {}};
   return {HostState::suspect, "silent on both links and on disk", now - *life};

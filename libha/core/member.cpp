@@ -43,6 +43,7 @@ Member::Member(MemberSettings settings)
       board_(settings_.members),
       decider_(evidence_, board_, settings_.memory_reserve_mib),
       target_(evidence_, board_),
+      desk_(evidence_, board_, decider_),
       random_(settings_.seed) {}
 
 void Member::step(const Input& input, Now now, Orders& orders) {
@@ -190,6 +191,21 @@ void Member::take(const Unprotect& unprotect, Turn& turn) {
 }
 void Member::take(const PleaseAssign& please, Turn& turn) { decider_.on_please(please, turn); }
 void Member::take(const Load& load, Turn&) { load_ = load; }
+void Member::take(const OperatorAsk& ask, Turn& turn) { desk_.on_ask(ask, turn); }
+void Member::take(const OperatorAnswer& answer, Turn& turn) { desk_.on_answer(answer, turn); }
+
+// Who has a guest to look after is missed when its daemon stops: it does not say that it leaves.
+void Member::take(const Leaving&, Turn& turn) {
+  const auto& guests = target_.table().guests;
+  leaving_ = ready() && !target_.busy() &&
+             std::none_of(guests.begin(), guests.end(), [&](const GuestEntry& entry) {
+               return is_active(entry.phase) && entry.holder == me_.incarnation &&
+                      entry.wanted == Wanted::running;
+             });
+  if (leaving_)
+    turn.note({Severity::notice, "beats", settings_.self, {}, {}, "",
+               "says that it leaves: wardomd stops here, and no protected guest runs"});
+}
 
 // A decider acts only while its own heartbeat is young enough (leases.md: now < t_s + T_F/2).
 bool Member::may_act(Instant now) const {
@@ -294,9 +310,11 @@ void Member::tick(Now now, Orders& orders) {
   const LockView lock = this->lock(now.at);
   last_lock_ = lock;
   look_for_lost_nudges(now.at);
-  acting_ = may_act(now.at);
+  acting_ = may_act(now.at) && !leaving_;
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
   target_.tick(acting_, turn);
+  desk_.tick(turn);
+  desk_.keep_own(turn);
   for (const auto& ask : orders.ask_power)
     asked_power_.try_emplace(ask.ticket, Asked{ask.host, now.at});
   poll_power(lock, turn);
@@ -410,6 +428,7 @@ Beat Member::make_beat(Instant now) const {
   beat.table_sequence = target_.sequence();
   beat.volume_ok = may_act(now) && target_.loaded();
   beat.hypervisor_ok = target_.hypervisor_ok();
+  beat.leaving = leaving_;
   beat.load = load_;
   return beat;
 }
@@ -419,6 +438,7 @@ void Member::beat(Turn& turn) {
   Beat beat = make_beat(turn.now.at);
   const bool news = last_beat_ && (last_beat_->decision_sequence != beat.decision_sequence ||
                                    last_beat_->table_sequence != beat.table_sequence ||
+                                   last_beat_->leaving != beat.leaving ||
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);
   const bool due = turn.now.at >= next_beat_;
@@ -484,6 +504,16 @@ std::vector<GuestView> Member::guests() const {
   return views;
 }
 
+std::optional<Disarmed> Member::disarmed() const {
+  const auto lead = board_.lead();
+  if (lead.host == kNoHost) return std::nullopt;
+  return board_.decision(lead.host).record.disarmed;
+}
+
+ProofAbout Member::proof(HostId host, Instant now) const {
+  return proof_about(evidence_, host, evidence_.of(host).incarnation(), now);
+}
+
 std::vector<GuestId> Member::protected_guests() const {
   std::vector<GuestId> ids;
   for (const auto& [guest, facts] : board_.guests()) {
@@ -506,6 +536,9 @@ std::vector<Problem> Member::problems(Instant now) const {
   if (const auto unknown = board_.unknown_cell(); ready_ && reads_ok(now) && !unknown.empty())
     list.push_back({"a cell of the state volume cannot be relied upon: " + unknown,
                     "state volume", "run `wardomctl volume check`; nothing is assigned meanwhile"});
+  if (const auto off = disarmed())
+    list.push_back({"disarmed by " + off->by + ": what happens is reported, nothing is acted on",
+                    "the whole domain", "run `wardomctl arm` when the work is done"});
   if (!evidence_.ring_up())
     list.push_back({"no corosync ring here", host_text(settings_.self), "start corosync"});
   for (const auto& view : hosts(now)) {

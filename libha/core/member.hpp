@@ -14,6 +14,8 @@
 #include "libha/core/evidence.hpp"
 #include "libha/core/judge.hpp"
 #include "libha/core/lock.hpp"
+#include "libha/core/operator_desk.hpp"
+#include "libha/core/proofs.hpp"
 #include "libha/core/target.hpp"
 
 namespace wardom::core {
@@ -67,6 +69,12 @@ class Member {
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
   std::vector<Problem> problems(Instant now) const;
+  // none: armed. As the leading decider has recorded it.
+  std::optional<Disarmed> disarmed() const;
+  // What a person may confirm dead, newest first.
+  std::vector<Incarnation> boots(HostId host) const { return desk_.boots(host); }
+  // What is proved about the newest incarnation of a member, and what is missing.
+  ProofAbout proof(HostId host, Instant now) const;
   // Every protected guest of the domain that is known now.
   std::vector<GuestId> protected_guests() const;
   // Grows when the answer of guests() and protected_guests() may have changed.
@@ -96,6 +104,9 @@ class Member {
   void take(const Unprotect& unprotect, Turn& turn);
   void take(const PleaseAssign& please, Turn& turn);
   void take(const Load& load, Turn& turn);
+  void take(const OperatorAsk& ask, Turn& turn);
+  void take(const OperatorAnswer& answer, Turn& turn);
+  void take(const Leaving& leaving, Turn& turn);
 
   bool may_act(Instant now) const;
   bool may_time(Instant now) const;
@@ -119,6 +130,7 @@ class Member {
   Board board_;
   Decider decider_;
   Target target_;
+  OperatorDesk desk_;
   Random random_;
   Ticket last_ticket_;
 
@@ -146,6 +158,7 @@ class Member {
   // last one said is not: it only puts off the instant at which the sender falls silent.
   bool news_{true};
   Instant deadline_{};
+  bool leaving_{false};        // stops in good order, with no guest to look after
   std::uint64_t beats_made_{0};
   struct Asked {
     HostId host;

@@ -29,9 +29,8 @@ Wait wait_for(const SlotEvidence::Silence& silence, Duration d, bool observer_fi
                    "cannot time another's silence";
     return wait;
   }
-  const Instant from = silence.since.value_or(now);
-  wait.until = from + d;
-  wait.over = silence.since && silence.seen_issued && *silence.seen_issued - from >= d;
+  wait.until = silence.since.value_or(now) + d;
+  wait.over = silence.lasted(d);
   if (!wait.over)
     wait.missing = "its lease expires in " + seconds_text(*wait.until - now) +
                    " if it stays silent";
@@ -88,6 +87,12 @@ std::optional<ProofAbout> without_waiting(const Evidence& evidence, const Member
     about.detail = power_detail(member);
     return about;
   }
+  const auto& word = member.operator_word;
+  if (word && incarnation.number <= word->incarnation.number) {
+    about.proof = Proof::operator_word;
+    about.detail = "seen off, says " + word->by;
+    return about;
+  }
   return std::nullopt;
 }
 
@@ -111,6 +116,26 @@ std::optional<Duration> published_lease(const Slot& slot, const Timing& timing) 
   if (slot.state == SlotState::left || slot.t_f_ms == 0 || slot.w_ms == 0) return std::nullopt;
   if (t_f != timing.feed_window) return std::nullopt;
   return lease_silence(t_f, w);
+}
+
+std::string life_sign(const Evidence& evidence, HostId host, Instant now) {
+  const auto& timing = evidence.timing();
+  const auto& member = evidence.of(host);
+  if (host == evidence.self()) return "it is this very host";
+  if (member.heard(now, timing)) return "its heartbeats arrive here";
+  const auto index = evidence.index_of(host);
+  for (HostId other : evidence.members()) {
+    const auto& peer = evidence.of(other);
+    if (other == host || !peer.heard(now, timing)) continue;
+    const auto& newest = *peer.beats.newest;
+    if (newest.sees_mgmt.test(index) || newest.sees_storage.test(index))
+      return "host " + std::to_string(other.value) + " hears it";
+  }
+  if (!evidence.observer_fit())
+    return "this host cannot read the state volume, so it cannot tell whether that host writes";
+  return member.disk.silence.lasted(disk_silent_after(timing))
+             ? ""
+             : "its disk heartbeat has not been seen silent for long enough";
 }
 
 ProofAbout proof_about(const Evidence& evidence, HostId host, const Incarnation& incarnation,

@@ -31,6 +31,10 @@ struct ProofAbout {
 ProofAbout proof_about(const Evidence& evidence, HostId host, const Incarnation& incarnation,
                        Instant now);
 
+// A sign that the newest incarnation of `host` lives, as a sentence; empty: there is none. Not
+// being able to look is a reason too: an operator's word is not taken against either.
+std::string life_sign(const Evidence& evidence, HostId host, Instant now);
+
 const char* to_text(Proof proof);  // "power-off", "lease-expired", …
 
 // D as an observer counts it for the host that wrote `slot` (leases.md, the observer's side).

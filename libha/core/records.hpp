@@ -18,6 +18,8 @@ inline constexpr std::size_t kMaxGuestXmlBytes = 256 * 1024;
 inline constexpr std::size_t kMaxGuestsPerHost = 1024;
 inline constexpr std::size_t kMaxAssignments = 2048;  // standing in one domain at a time
 inline constexpr std::size_t kMaxVerdicts = 512;
+inline constexpr std::size_t kMaxOperatorBytes = 100;  // who asked for something, for the record
+inline constexpr std::uint64_t kMaxDisarmedMs = 24 * 3600 * 1000;  // longer: until somebody arms
 
 enum class Link : std::uint8_t { mgmt = 0, storage = 1 };
 inline constexpr std::size_t kLinks = 2;
@@ -142,11 +144,21 @@ struct Assignment {
   friend bool operator==(const Assignment&, const Assignment&) = default;
 };
 
+// The domain observes and reports, and acts on nothing (`wardomctl disarm`). A duration, not a
+// moment: every decider counts it down on its own clock and records what is left.
+struct Disarmed {
+  std::chrono::milliseconds left{0};  // 0: until somebody arms
+  WallTime since;
+  std::string by;  // for people, at most 100 bytes
+  friend bool operator==(const Disarmed&, const Disarmed&) = default;
+};
+
 // What a host has decided while it was decider.
 struct Decision {
   LockVersion version;
   std::vector<Verdict> verdicts;
   std::vector<Assignment> assignments;
+  std::optional<Disarmed> disarmed{};  // none: armed
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 

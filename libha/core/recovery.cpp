@@ -16,6 +16,7 @@ constexpr std::uint32_t kImpairedLoad = 1000;
 
 // Something may have to be assigned, and the time has come to look.
 bool Decider::look_due(Turn& turn) {
+  if (!armed()) return work_;
   const auto now = turn.now.at;
   for (const auto& [guest, attempt] : attempts_)
     if (!attempt.over() && open_assignment(guest) == nullptr && now >= attempt.next) work_ = true;
@@ -59,6 +60,7 @@ void Decider::reconcile(Turn& turn) {
     return;
   }
   answer_requests(turn);
+  if (!armed()) return;
   auto fit = candidates(turn.now.at);
   const auto seeking = seekers(fit, turn);
   if (!seeking.empty()) assign(seeking, std::move(fit), turn);

@@ -237,12 +237,20 @@ void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orde
            now);
     return;
   }
-  if (const auto* please = std::get_if<core::PleaseAssign>(&decoded.value())) {
-    if (please->from == message.from) member_.step(*please, now, orders);
-  } else if (message.from != options_.member.self) {
-    const auto& step = std::get<wire::StepMessage>(decoded.value());
-    if (book_.learn(step)) events_.step(step);
-  }
+  const bool echo = message.from == options_.member.self;
+  std::visit(Overload{[&](const core::PleaseAssign& please) {
+                        if (please.from == message.from) member_.step(please, now, orders);
+                      },
+                      [&](const wire::StepMessage& step) {
+                        if (!echo && book_.learn(step)) events_.step(step);
+                      },
+                      [&](const core::OperatorAsk& ask) {
+                        if (!echo && ask.from == message.from) member_.step(ask, now, orders);
+                      },
+                      [&](const core::OperatorAnswer& answer) {
+                        if (!echo) member_.step(answer, now, orders);
+                      }},
+             decoded.value());
 }
 
 void Loop::failed_write(Ticket ticket, Cell cell, const std::string& error) {
@@ -350,8 +358,12 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   }
   for (const auto& one : orders.acts) act(one);
   describe_own();
-  for (const auto& please : orders.asks)
-    if (!ports_.ring.send(wire::encode_ring_message(options_.key, please))) ++ring_dropped_;
+  const auto to_ring = [&](const auto& message) {
+    if (!ports_.ring.send(wire::encode_ring_message(options_.key, message))) ++ring_dropped_;
+  };
+  for (const auto& please : orders.asks) to_ring(please);
+  for (const auto& ask : orders.operator_asks) to_ring(ask);
+  for (const auto& answer : orders.operator_answers) to_ring(answer);
   for (const auto& note : orders.notes) tell(note, now);
   for (const auto& reply : orders.replies) events_.reply(reply);
 }

@@ -78,6 +78,24 @@ Assignment read_assignment(Reader& in) {
   return a;
 }
 
+void write(Writer& out, const Disarmed& d) {
+  out.u64(static_cast<std::uint64_t>(d.left.count()));
+  out.i64(d.since.ms);
+  out.text8(std::string_view(d.by).substr(0, kMaxOperatorBytes));
+}
+
+Disarmed read_disarmed(Reader& in) {
+  Disarmed d;
+  const auto left = in.u64();
+  if (left > kMaxDisarmedMs) in.fail();
+  d.left = std::chrono::milliseconds{left};
+  d.since = WallTime{in.i64()};
+  d.by = in.text8(kMaxOperatorBytes);
+  return d;
+}
+
+enum class Arming : std::uint8_t { armed = 0, disarmed = 1 };
+
 std::string too_many(const char* what, std::size_t count, std::size_t limit) {
   return "decision: " + std::to_string(count) + " " + what + "; the limit is " +
          std::to_string(limit);
@@ -99,6 +117,8 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
   out.u16(static_cast<std::uint16_t>(decision.assignments.size()));
   for (const auto& v : decision.verdicts) write(out, v);
   for (const auto& a : decision.assignments) write(out, a);
+  out.u8(static_cast<std::uint8_t>(decision.disarmed ? Arming::disarmed : Arming::armed));
+  if (decision.disarmed) write(out, *decision.disarmed);
   if (out.size() > capacity)
     return failure("decision: " + std::to_string(out.size()) + " bytes; the volume has room for " +
                    std::to_string(capacity));
@@ -115,6 +135,7 @@ Result<Decision> decode_decision(View payload) {
     decision.verdicts.push_back(read_verdict(in));
   for (std::size_t i = 0; i < assignments && !in.failed(); ++i)
     decision.assignments.push_back(read_assignment(in));
+  if (in.enumeration(Arming::disarmed) == Arming::disarmed) decision.disarmed = read_disarmed(in);
   if (!in.complete()) return failure("decision: malformed");
   return decision;
 }

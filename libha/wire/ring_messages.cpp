@@ -30,6 +30,32 @@ Bytes body(const StepMessage& step) {
   return out.take();
 }
 
+Bytes body(const core::OperatorAsk& ask) {
+  Writer out;
+  out.u16(ask.from.value);
+  out.u64(ask.request.value);
+  out.u8(static_cast<std::uint8_t>(ask.wish));
+  out.u16(ask.host.value);
+  out.incarnation(ask.incarnation);
+  out.u64(static_cast<std::uint64_t>(ask.time.count()));
+  out.text8(cut(ask.by, kMaxOperatorBytes));
+  return out.take();
+}
+
+Bytes body(const core::OperatorAnswer& answer) {
+  Writer out;
+  out.u16(answer.to.value);
+  out.u64(answer.request.value);
+  out.i32(answer.exit_code);
+  out.text16(cut(answer.error, kMaxAnswerBytes));
+  return out.take();
+}
+
+MessageKind kind_of(const core::PleaseAssign&) { return kPleaseAssignKind; }
+MessageKind kind_of(const StepMessage&) { return kStepKind; }
+MessageKind kind_of(const core::OperatorAsk&) { return kOperatorAskKind; }
+MessageKind kind_of(const core::OperatorAnswer&) { return kOperatorAnswerKind; }
+
 core::PleaseAssign read_please(Reader& in) {
   core::PleaseAssign please;
   please.from = HostId{in.u16()};
@@ -53,12 +79,33 @@ StepMessage read_step(Reader& in) {
   return step;
 }
 
+core::OperatorAsk read_ask(Reader& in) {
+  core::OperatorAsk ask;
+  ask.from = HostId{in.u16()};
+  ask.request = Ticket{in.u64()};
+  ask.wish = in.enumeration(core::Wish::disarm);
+  ask.host = HostId{in.u16()};
+  ask.incarnation = in.incarnation();
+  const auto time = in.u64();
+  if (time > kMaxDisarmedMs) in.fail();
+  ask.time = std::chrono::milliseconds{time};
+  ask.by = in.text8(kMaxOperatorBytes);
+  return ask;
+}
+
+core::OperatorAnswer read_answer(Reader& in) {
+  core::OperatorAnswer answer;
+  answer.to = HostId{in.u16()};
+  answer.request = Ticket{in.u64()};
+  answer.exit_code = in.i32();
+  answer.error = in.text16(kMaxAnswerBytes);
+  return answer;
+}
+
 }  // namespace
 
 Bytes encode_ring_message(const Key& key, const RingMessage& message) {
-  const bool please = std::holds_alternative<core::PleaseAssign>(message);
-  const Bytes bytes = std::visit([](const auto& one) { return body(one); }, message);
-  return seal(key, please ? kPleaseAssignKind : kStepKind, bytes);
+  return std::visit([&](const auto& one) { return seal(key, kind_of(one), body(one)); }, message);
 }
 
 Result<RingMessage> decode_ring_message(const Key& key, View sealed) {
@@ -70,6 +117,10 @@ Result<RingMessage> decode_ring_message(const Key& key, View sealed) {
     message = read_please(in);
   else if (opened.value().kind == kStepKind)
     message = read_step(in);
+  else if (opened.value().kind == kOperatorAskKind)
+    message = read_ask(in);
+  else if (opened.value().kind == kOperatorAnswerKind)
+    message = read_answer(in);
   else
     return failure("ring message: unknown kind " + std::to_string(opened.value().kind.value));
   if (!in.complete()) return failure("ring message: malformed");

@@ -13,8 +13,11 @@ namespace wardom::wire {
 
 inline constexpr MessageKind kPleaseAssignKind{1};
 inline constexpr MessageKind kStepKind{2};
+inline constexpr MessageKind kOperatorAskKind{3};
+inline constexpr MessageKind kOperatorAnswerKind{4};
 inline constexpr std::size_t kMaxStepNameBytes = 32;
 inline constexpr std::size_t kMaxStepTextBytes = 500;
+inline constexpr std::size_t kMaxAnswerBytes = 500;
 
 // One step of a recovery, told by the host that took it. Times are wall clock: for people.
 struct StepMessage {
@@ -29,7 +32,8 @@ struct StepMessage {
   friend bool operator==(const StepMessage&, const StepMessage&) = default;
 };
 
-using RingMessage = std::variant<core::PleaseAssign, StepMessage>;
+using RingMessage = std::variant<core::PleaseAssign, StepMessage, core::OperatorAsk,
+                                 core::OperatorAnswer>;
 
 Bytes encode_ring_message(const Key& key, const RingMessage& message);
 // Error: not sealed with this key, of an unknown kind, or malformed.

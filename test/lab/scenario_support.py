@@ -426,7 +426,8 @@ class ScenarioCase(unittest.TestCase):
         self.assert_untouched(set(self.before) - set(guests))
         return where
 
-    def assert_timeline(self, asked: str, victim: str, where: dict[str, str]) -> dict:
+    def assert_timeline(self, asked: str, victim: str, where: dict[str, str],
+                        proof: str = "power-off") -> dict:
         """The recovery is on record there: finished, its proof, a line per guest. What other
         hosts tell comes over corosync's ring, which first has to form anew without the victim."""
         def finished() -> dict | None:
@@ -437,7 +438,7 @@ class ScenarioCase(unittest.TestCase):
 
         line = eventually(f"{asked} has the finished recovery of {victim}", finished,
                           explain=lambda: self.cluster.timeline(asked))
-        self.assertEqual(line["proof"], "power-off")
+        self.assertEqual(line["proof"], proof)
         self.assertEqual(sorted(g["name"] for g in line["guests"]), sorted(where))
         for guest in line["guests"]:
             self.assertEqual((guest["from"], guest["to"], guest["result"]),

@@ -68,7 +68,7 @@ def decision_payload(version, dead=()):
     for host, number in dead:
         out += struct.pack("<HQ", host, number) + bytes([number]) * 16
         out += struct.pack("<BQ", 1, version) + b"\x09" * 16 + struct.pack("<qqB", 1000, 2000, 3) + b"off"
-    return out
+    return out + b"\x00"  # armed
 
 
 class Volume(unittest.TestCase):

@@ -31,6 +31,8 @@ VIEWS = {
     "timeline_finished": (["timeline"], {"do": "timeline", "id": None}),
     "timeline_running": (["timeline", "1f0c"], {"do": "timeline", "id": "1f0c"}),
     "timeline_none": (["timeline"], {"do": "timeline", "id": None}),
+    "host_list": (["host", "list"], {"do": "host-list"}),
+    "host_show": (["host", "show", "n3"], {"do": "host-show", "host": "n3"}),
     "guest_list": (["guest", "list"], {"do": "guest-list"}),
     "guest_list_none": (["guest", "list"], {"do": "guest-list"}),
     "guest_show": (["guest", "show", "g1"], {"do": "guest-show", "guest": "g1"}),
@@ -170,6 +172,66 @@ class Colours(unittest.TestCase):
 
     def test_no_color_is_honoured(self):
         self.assertNotIn("\x1b", run_on_terminal(["status"], self.reply, {"NO_COLOR": "1"}))
+
+
+class Operators(unittest.TestCase):
+    """What an operator says to the whole domain. `by` is whoever runs the test."""
+
+    def say(self, arguments, reply=b'{"ok":true,"result":{"done":true}}'):
+        result, sent = converse(arguments, reply)
+        request = json.loads(sent)
+        self.assertTrue(request.pop("by"))
+        return result, request
+
+    def test_confirm_dead_by_a_script(self):
+        result, request = self.say(["host", "confirm-dead", "n3",
+                                    "--yes-i-saw-it-off", "5/1f0c52aa"])
+        self.assertEqual(request, {"do": "host-confirm-dead", "host": "n3",
+                                   "incarnation": "5/1f0c52aa"})
+        self.assertIn("recorded as dead", result.stdout)
+
+    def test_confirm_dead_without_terminal_or_flag_is_refused_before_anything_is_asked(self):
+        result = run(["host", "confirm-dead", "n3"], "/nonexistent")
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("--yes-i-saw-it-off", result.stderr)
+
+    def test_confirm_dead_wants_name_and_incarnation_typed(self):
+        shown = {"ok": True, "result": {"name": "n3", "incarnation": "5/1f0c52aa",
+                                        "state": "suspect", "power": None}}
+        for typed in (b"yes\n", b"n3\n", b"n3 4/1f0c52aa\n", b"\n"):
+            master, slave = pty.openpty()
+            os.write(master, typed)
+            with FakeDaemon(json.dumps(shown).encode()) as daemon:
+                result = subprocess.run(
+                    [PROGRAM, "--socket", daemon.path, "host", "confirm-dead", "n3"],
+                    stdin=slave, capture_output=True, text=True, timeout=60)
+            self.assertEqual(json.loads(daemon.request), {"do": "host-show", "host": "n3"})
+            self.assertEqual(result.returncode, 3)
+            self.assertIn("5/1f0c52aa", result.stderr)
+            self.assertIn("nothing was done", result.stderr)
+            os.close(slave)
+            os.close(master)
+
+    def test_a_refusal_for_safety_ends_with_3(self):
+        reply = b'{"ok":false,"exit":3,"error":"n3 may be alive: its heartbeats arrive here"}'
+        result, _ = self.say(["host", "confirm-dead", "n3", "--yes-i-saw-it-off", "5/1f"], reply)
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("may be alive", result.stderr)
+
+    def test_arm_and_disarm(self):
+        self.assertEqual(self.say(["arm"])[1], {"do": "arm"})
+        self.assertEqual(self.say(["disarm"])[1], {"do": "disarm"})
+        for text, ms in (("90s", 90_000), ("30m", 1_800_000), ("2h", 7_200_000),
+                         ("24h", 86_400_000)):
+            result, request = self.say(["disarm", "--for", text])
+            self.assertEqual(request, {"do": "disarm", "for_ms": ms})
+            self.assertIn(text, result.stdout)
+
+    def test_disarm_for_no_time_is_wrong_usage(self):
+        for text in ("0s", "25h", "1500m", "2", "h", "-1h", "soon"):
+            result = run(["disarm", f"--for={text}"], "/nonexistent")
+            self.assertEqual(result.returncode, 2, text)
+            self.assertIn("at most a day", result.stderr)
 
 
 class Failures(unittest.TestCase):

@@ -1,8 +1,10 @@
 #include <catch2/catch.hpp>
 
 #include <random>
+#include <tuple>
 
 #include "libha/wire/decision.hpp"
+#include "libha/wire/ring_messages.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/table.hpp"
 #include "wire_samples.hpp"
@@ -60,6 +62,44 @@ TEST_CASE("decision_round_trip_and_refusals") {
   REQUIRE(back.has_value());
   CHECK(back.value() == decision);
   refuses_other_lengths(bytes.value(), decode_decision);
+}
+
+TEST_CASE("disarmed_decision_round_trip") {
+  Decision decision;
+  decision.disarmed = Disarmed{std::chrono::milliseconds{GENERATE(0, 7'200'000)}, WallTime{123},
+                               "alice as root on n1"};
+  const auto bytes = encode_decision(decision, kRoom);
+  REQUIRE(bytes);
+  const auto back = decode_decision(bytes.value());
+  REQUIRE(back);
+  CHECK(back.value() == decision);
+  refuses_other_lengths(bytes.value(), decode_decision);
+}
+
+TEST_CASE("operators_words_round_trip") {
+  const Key key(std::array<std::uint8_t, kKeyBytes>{7, 7});
+  core::OperatorAsk ask;
+  ask.from = HostId{2};
+  ask.request = Ticket{1ULL << 63};
+  ask.wish = GENERATE(core::Wish::confirm_dead, core::Wish::arm, core::Wish::disarm);
+  ask.host = HostId{3};
+  ask.incarnation.number = 5;
+  ask.time = std::chrono::hours{2};
+  ask.by = "alice";
+  const auto asked = decode_ring_message(key, encode_ring_message(key, ask));
+  REQUIRE(asked);
+  const auto& back = std::get<core::OperatorAsk>(asked.value());
+  CHECK(std::tie(back.from, back.request, back.wish, back.host, back.incarnation, back.time,
+                 back.by) ==
+        std::tie(ask.from, ask.request, ask.wish, ask.host, ask.incarnation, ask.time, ask.by));
+  const core::OperatorAnswer answer{HostId{2}, ask.request, 3, "it lives"};
+  const auto answered = decode_ring_message(key, encode_ring_message(key, answer));
+  REQUIRE(answered);
+  const auto& said = std::get<core::OperatorAnswer>(answered.value());
+  CHECK(std::tie(said.to, said.request, said.exit_code, said.error) ==
+        std::tie(answer.to, answer.request, answer.exit_code, answer.error));
+  ask.time = std::chrono::hours{25};  // more than a decider would count down
+  CHECK_FALSE(decode_ring_message(key, encode_ring_message(key, ask)));
 }
 
 TEST_CASE("decision_that_says_nothing_certain_is_refused") {

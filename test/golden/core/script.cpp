@@ -77,6 +77,8 @@ std::string Script::feed(const std::string& line) {
     run(milliseconds{std::stoi(words[1])});
   else if (words[0] == "host")
     set_host(words);
+  else if (words[0] == "operator")
+    say_operator(words);
   else if (words[0] == "libvirt")
     step(core::GuestSeen{guest(words[2]), words[2],
                          words[1] == "runs" ? core::Running::yes : core::Running::no,
@@ -149,6 +151,7 @@ void Script::tick() {
         if (view.mgmt) beat.sees_mgmt.set(other.value - 1u);
         if (view.storage) beat.sees_storage.set(other.value - 1u);
       }
+      beat.leaving = peer.leaves;
       beat.table_sequence = Sequence{peer.table_sequence};
       beat.volume_ok = beat.hypervisor_ok = true;
       beat.load = {static_cast<std::uint32_t>(100 * host.value), 8, 65536, 60000};
@@ -177,6 +180,8 @@ core::CellSeen Script::cell(const Cell& where) const {
     slot.boot_id.bytes[0] = static_cast<std::uint8_t>(peer.incarnation.number);
     slot.raw_ns = static_cast<std::uint64_t>((now_ - peer.booted).count());
     slot.daemon_progress = peer.progress;
+    slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(settings_.timing.feed_window));
+    slot.w_ms = peer.w_ms;
     slot.load = {static_cast<std::uint32_t>(100 * host.value), 8, 65536, 60000};
     seen.sequence = Sequence{peer.slot_sequence};
     seen.content = slot;
@@ -242,6 +247,26 @@ void Script::carry_out(core::Orders orders) {
     }
   }
   for (const auto& note : orders.notes) say(note.text);
+  for (const auto& reply : orders.replies)
+    say(reply.ok ? "-> operator: done"
+                 : "-> operator: exit " + std::to_string(reply.exit_code) + ", " + reply.error);
+}
+
+void Script::say_operator(const std::vector<std::string>& words) {
+  core::OperatorAsk ask;
+  ask.from = kSelf;
+  ask.request = Ticket{77};
+  ask.by = "root on host 1";
+  if (words[1] == "confirm-dead") {
+    ask.host = HostId{static_cast<std::uint16_t>(std::stoi(words[2]))};
+    ask.incarnation = peers_.at(ask.host).incarnation;
+  } else if (words[1] == "disarm") {
+    ask.wish = core::Wish::disarm;
+    ask.time = milliseconds{std::stoi(words[2])};
+  } else {
+    ask.wish = core::Wish::arm;
+  }
+  step(ask);
 }
 
 void Script::say(const std::string& text) {
@@ -255,6 +280,8 @@ void Script::tell_decision(const Decision& decision) {
   for (const auto& verdict : decision.verdicts)
     text += " " + host_text(verdict.host) + " incarnation " +
             std::to_string(verdict.incarnation.number) + " dead;";
+  if (decision.disarmed)
+    text += " disarmed, " + std::to_string(decision.disarmed->left.count()) + " ms left;";
   for (const auto& assignment : decision.assignments)
     text += " " + name(assignment.guest) + "/" + std::to_string(assignment.generation.value) +
             " to " + host_text(assignment.target) + ";";
@@ -271,6 +298,7 @@ void Script::tell_table(const HostTable& table) {
 }
 
 void Script::tell_quorum() {
+  if (!member_) return;  // what it is told at its start
   core::RingQuorum quorum;
   for (const auto& [host, peer] : peers_)
     if (peer.corosync) quorum.nodes.push_back(host);
@@ -307,6 +335,10 @@ void Script::set_host(const std::vector<std::string>& words) {
   } else if (what == "corosync") {
     peer.corosync = words[3] == "member";
     tell_quorum();
+  } else if (what == "lease") {
+    peer.w_ms = static_cast<std::uint32_t>(std::stoul(words[3]));
+  } else if (what == "leaves") {
+    peer.leaves = true;
   } else if (what == "claims") {
     set_entry(peer, host, words[3], GuestPhase::claimed);
   } else if (what == "holds") {

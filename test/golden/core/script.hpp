@@ -11,6 +11,11 @@
 //   host N corosync member|gone
 //   host N claims|holds|refuses NAME    as its table says; the newest assignment to it
 //   host N reboots               its slot goes on under the next number
+//   host N lease MS              its slot publishes a lease with this W; 0: none
+//   host N leaves                its beats say so
+//   operator confirm-dead N      at host 1: of the newest incarnation
+//   operator arm                 at host 1
+//   operator disarm MS           at host 1; 0: until somebody arms
 //   libvirt runs|lacks NAME      on host 1
 //   start-answer NAME ok|failed|open    of the start ordered on host 1
 //   restart NAME...              the daemon of host 1 starts anew; libvirt runs these guests
@@ -35,7 +40,8 @@ class Script {
   struct Peer {
     bool mgmt{true}, storage{true}, slot{true}, daemon{true}, corosync{true};
     core::Power bmc{core::Power::on};
-    bool bmc_answers{true};
+    bool bmc_answers{true}, leaves{false};
+    std::uint32_t w_ms{0};
     Incarnation incarnation;
     std::uint64_t slot_sequence{1}, beat_sequence{0}, progress{1};
     Instant booted{};
@@ -56,6 +62,7 @@ class Script {
   void step(const core::Input& input);
   void carry_out(core::Orders orders);
   void answer_reads(const std::vector<core::ReadCells>& reads);
+  void say_operator(const std::vector<std::string>& words);
   void tell_quorum();
   void say(const std::string& text);
   void tell_decision(const Decision& decision);

@@ -1,0 +1,87 @@
+#include "libha/core/operator_desk.hpp"
+
+#include <algorithm>
+
+#include "libha/core/proofs.hpp"
+
+namespace wardom::core {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kRefused = 3;
+
+std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
+
+}  // namespace
+
+std::vector<Incarnation> OperatorDesk::boots(HostId host) const {
+  std::vector<Incarnation> boots;
+  if (!evidence_.has(host)) return boots;
+  const auto newest = evidence_.of(host).incarnation();
+  if (!newest.is_none()) boots.push_back(newest);
+  for (const auto& [other, boot] : decider_.boots_that_hold_guests())
+    if (other == host && boot.number < newest.number) boots.push_back(boot);
+  return boots;
+}
+
+// Why this word is not taken; empty: it is.
+std::string OperatorDesk::objection(const OperatorAsk& ask, Instant now) const {
+  if (ask.wish != Wish::confirm_dead) return {};
+  const auto known = boots(ask.host);
+  if (std::find(known.begin(), known.end(), ask.incarnation) == known.end())
+    return host_text(ask.host) + " is not, or no longer, known as incarnation " +
+           to_text(ask.incarnation);
+  if (board_.verdict_on(ask.host, ask.incarnation) != nullptr)
+    return "a verdict names incarnation " + to_text(ask.incarnation) + " of " +
+           host_text(ask.host) + " already";
+  const auto lead = board_.lead();
+  if (lead.host != kNoHost && board_.decision(lead.host).record.disarmed)
+    return "the domain is disarmed, so nothing would follow; run `wardomctl arm` first";
+  if (ask.incarnation != known.front()) return {};  // a later boot of it lives, or has lived
+  const auto sign = life_sign(evidence_, ask.host, now);
+  return sign.empty() ? sign : host_text(ask.host) + " may be alive: " + sign;
+}
+
+void OperatorDesk::on_ask(const OperatorAsk& ask, Turn& turn) {
+  const bool own = ask.from == evidence_.self();
+  if (const auto why = objection(ask, turn.now.at); !why.empty()) {
+    if (own)
+      turn.orders.replies.push_back({ask.request, false, kRefused, why});
+    else if (decider_.deciding())
+      turn.orders.operator_answers.push_back(
+          {ask.from, ask.request, kRefused, host_text(evidence_.self()) + " decides, and " + why});
+    return;
+  }
+  if (ask.wish == Wish::confirm_dead)
+    evidence_.on_operator(ask.host, ask.incarnation, ask.by);
+  if (own) {
+    waiting_[ask.request] = turn.now.at + kOperatorPatience;
+    turn.orders.operator_asks.push_back(ask);
+  }
+  decider_.on_operator(ask, turn);
+}
+
+void OperatorDesk::on_answer(const OperatorAnswer& answer, Turn& turn) {
+  if (answer.to != evidence_.self() || waiting_.erase(answer.request) == 0) return;
+  turn.orders.replies.push_back(
+      {answer.request, answer.error.empty(), answer.exit_code, answer.error});
+}
+
+void OperatorDesk::tick(Turn& turn) {
+  std::erase_if(waiting_, [&](const auto& one) {
+    if (turn.now.at < one.second) return false;
+    turn.orders.replies.push_back(
+        {one.first, false, kFailed,
+         "no decider has acted on it within " + wardom::to_text(kOperatorPatience) +
+             "; `wardomctl status` shows who decides and what is wrong"});
+    return true;
+  });
+}
+
+void OperatorDesk::keep_own(Turn& turn) {
+  auto& answers = turn.orders.operator_answers;
+  for (const auto& answer : answers) on_answer(answer, turn);
+  std::erase_if(answers, [&](const auto& answer) { return answer.to == evidence_.self(); });
+}
+
+}  // namespace wardom::core
