@@ -151,13 +151,14 @@ void DaemonServer::greet(Connection& c, const wire::Hello& hello) {
     }
     close(*old, "replaced by a new connection");
   }
-  const auto answer = handler_.hello(hello);
+  const auto answer = handler_.hello(hello, c.pid);
   if (std::holds_alternative<wire::ReadyMessage>(answer)) {
     last_session_ = last_session_.next();
     c.session = last_session_;
     log(Severity::info, "wardomd (pid " + std::to_string(c.pid) + ") connected");
     queue(c, answer);
     flush(c);
+    if (c.session) handler_.begun(*c.session);
   } else {
     queue(c, answer);
     c.closing = true;

@@ -23,9 +23,12 @@ using Session = Number<struct SessionTag, std::uint64_t>;
 class DaemonServer {
  public:
   struct Handler {
-    // Ready: the session begins. Refused: it is told so, and closed.
-    std::function<wire::KeeperMessage(const wire::Hello&)> hello;
+    // Ready: the session begins, and `begun` follows once that is on its way. Refused: it is told
+    // so, and closed.
+    // `pid`: by SO_PEERCRED, 0 where it is of another PID namespace.
+    std::function<wire::KeeperMessage(const wire::Hello&, std::int32_t pid)> hello;
     std::function<void(Session, wire::DaemonMessage)> message;  // anything but Hello
+    std::function<void(Session)> begun;
     std::function<void(Session)> gone;
   };
 

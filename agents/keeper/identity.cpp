@@ -11,12 +11,14 @@
 #include <fstream>
 #include <sstream>
 
+#include "agents/keeper/run_file.hpp"
 #include "libha/core/check.hpp"
 
 namespace wardom::keeper {
 namespace {
 
 constexpr const char* kFirstLine = "wardom incarnation 1";
+constexpr const char* kDaemonLine = "wardom daemon 1";
 
 std::optional<Bits128> bits_in(const std::string& path) {
   std::ifstream file(path);
@@ -78,6 +80,28 @@ Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation&
   if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
     return failure(cannot("write", path));
   return success();
+}
+
+std::optional<KeptDaemon> load_daemon(const std::string& run_dir, const Bits128& boot_id) {
+  std::ifstream file(run_dir + "/daemon");
+  std::string first, boot;
+  KeptDaemon kept;
+  if (!std::getline(file, first) || first != kDaemonLine) return std::nullopt;
+  if (!(file >> boot >> kept.epoch.value >> kept.run >> kept.pid >> kept.start_time >>
+        kept.settled))
+    return std::nullopt;
+  const auto boot_bits = parse_bits(boot);
+  if (!boot_bits || *boot_bits != boot_id) return std::nullopt;
+  kept.boot_id = *boot_bits;
+  return kept;
+}
+
+Result<void> save_daemon(const std::string& run_dir, const KeptDaemon& kept) {
+  std::ostringstream text;
+  text << kDaemonLine << '\n'
+       << to_uuid(kept.boot_id) << ' ' << kept.epoch.value << ' ' << kept.run << ' ' << kept.pid
+       << ' ' << kept.start_time << ' ' << kept.settled << '\n';
+  return replace_file(run_dir + "/daemon", text.str());
 }
 
 Bits128 random_bits() {

@@ -28,6 +28,18 @@ std::optional<KeptIncarnation> load_incarnation(const std::string& run_dir, cons
 // Replaces the file as a whole, on stable storage where the run directory has any.
 Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation& kept);
 
+// The last daemon that this boot's keepers stood by, see daemon_life.hpp.
+struct KeptDaemon {
+  Bits128 boot_id;
+  DaemonEpoch epoch;
+  std::uint64_t run{0};
+  std::int32_t pid{0};
+  std::uint64_t start_time{0};  // of that process
+  bool settled{false};          // the keeper ended in order, with no write of its in flight
+};
+std::optional<KeptDaemon> load_daemon(const std::string& run_dir, const Bits128& boot_id);
+Result<void> save_daemon(const std::string& run_dir, const KeptDaemon& kept);
+
 Bits128 random_bits();
 
 // Makes the run directory and takes its lock, for the life of the process: a second keeper of the

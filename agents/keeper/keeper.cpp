@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "libha/core/check.hpp"
+#include "libha/wire/guest_list.hpp"
 #include "libha/wire/slot.hpp"
 
 namespace wardom::keeper {
@@ -31,9 +32,27 @@ Keeper::Running::Running(const Joined& joined, HostId self, disk::Completions& c
 Keeper::Keeper(Options options, Identity identity)
     : options_(std::move(options)),
       identity_(identity),
-      server_({[this](const wire::Hello& h) { return hello(h); },
+      lease_(options_, identity_.boot_id, completions_),
+      server_({[this](const wire::Hello& h, std::int32_t pid) { return hello(h, pid); },
                [this](Session s, wire::DaemonMessage m) { take(s, std::move(m)); },
-               [this](Session) { view_ = {}; }}) {}
+               [this](Session s) { tell_rights(s); },
+               [this](Session) {
+                 view_ = {};
+                 daemon_.gone(raw_now());
+               }}),
+      daemon_({}),
+      guests_(options_.run_dir + "/" + wire::kGuestListName) {
+  if (!guests_.trouble().empty())
+    log(Severity::error, guests_.trouble() + "; every start of an earlier wardomd counts as open");
+  if (const auto kept = load_daemon(options_.run_dir, identity_.boot_id)) {
+    daemon_ = DaemonLife({kept->epoch, kept->run});
+    kept_daemon_ = daemon_.record();
+    if (kept->run != 0) daemon_process_ = PeerProcess::open(kept->pid, kept->start_time);
+    daemon_.begin(raw_now());
+    if (!kept->settled) inherited_writes_since_ = raw_now();
+    keep_daemon();
+  }
+}
 
 int Keeper::run() {
   open_signals();
@@ -69,12 +88,21 @@ void Keeper::wait(Instant until) {
   const timespec timeout{static_cast<time_t>(left / std::chrono::seconds{1}),
                          static_cast<long>((left % std::chrono::seconds{1}).count())};
   if (::ppoll(fds.data(), fds.size(), &timeout, nullptr) <= 0) return;
-  if (fds[0].revents != 0) {
-    log(Severity::notice, "stopped by a signal; the slot stays as it is, guests are not touched");
-    exit_code_ = 0;
-  }
+  if (fds[0].revents != 0) take_signal();
   if (fds[1].revents != 0) completions_.run();
   server_.handle(fds, raw_now());
+}
+
+void Keeper::take_signal() {
+  signalfd_siginfo info{};
+  [[maybe_unused]] const auto got = ::read(signals_, &info, sizeof info);
+  // Its end could close the watchdog, and closing feeds: the hardware has the word now.
+  if (lease_.ended())
+    return log(Severity::error, "does not stop: the feed window has ended, the watchdog resets "
+                                "this host");
+  log(Severity::notice, "stopped by a signal; the slot stays as it is, guests are not touched");
+  if (running_ && own_writes_settled() && earlier_writes_settled(raw_now())) keep_daemon(true);
+  exit_code_ = 0;
 }
 
 Instant Keeper::next_deadline() const {
@@ -84,11 +112,13 @@ Instant Keeper::next_deadline() const {
   };
   consider(server_.next_deadline());
   for (const auto& read : open_reads_) consider(read.deadline);
+  consider(lease_.next_deadline(raw_now()));
   if (running_) {
     consider(running_->next_beat);
     consider(running_->next_read_back);
     consider(running_->contested_until);
     consider(running_->store.next_deadline());
+    consider(daemon_.next_deadline(4 * running_->patience, raw_now()));
   } else if (!joining_) {
     consider(next_join_);
   }
@@ -98,12 +128,16 @@ Instant Keeper::next_deadline() const {
 void Keeper::tick(Instant now) {
   server_.tick(now);
   expire_reads(now);
+  lease_.tick(now);
+  if (const auto session = server_.session(); session && lease_.rights(now) != told_rights_)
+    tell_rights(*session);
   if (!running_) {
     if (!joining_ && now >= next_join_) begin_join(now);
     return;
   }
   running_->store.tick(now);
   if (running_->contested_until && now >= *running_->contested_until) exit_code_ = 1;
+  watch_daemon(now);
   if (reopen_if_dead(now)) return;
   if (now >= running_->next_read_back) read_back(now);
   if (now >= running_->next_beat) beat(now);
@@ -132,6 +166,9 @@ void Keeper::take(JoinResult result) {
   if (const auto* later = std::get_if<JoinLater>(&result)) return retry_join(later->why);
   const auto& joined = std::get<Joined>(result);
   const auto& g = joined.volume->geometry();
+  if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms}))
+    return fatal(options_.volume_path + ": its T_F is another one than that of the lease that this "
+                 "host holds; it was formatted or replaced under a living cluster");
   running_ = std::make_unique<Running>(joined, options_.self, completions_);
   join_backoff_ = kJoinBackoffMin;
   join_trouble_.gone("the volume can be used again");
@@ -161,14 +198,19 @@ void Keeper::beat(Instant now) {
   if (r.next_beat + options_.disk_interval > r.next_read_back)
     r.next_read_back = std::min(r.next_read_back, r.next_beat - options_.disk_interval / 8);
   const auto cell = wire::slot_cell(options_.self);
-  if (r.store.busy(cell)) return;
+  // A host whose lease has ended is silent, whether or not its watchdog does what it should.
+  if (r.store.busy(cell) || lease_.ended()) return;
   Slot slot;
   slot.state = r.acknowledged == Sequence{} ? SlotState::joining : SlotState::up;
   slot.boot_id = identity_.boot_id;
   slot.machine_id = identity_.machine_id;
   slot.dmi_uuid = identity_.dmi_uuid;
   slot.t_f_ms = r.store.volume().geometry().t_f_ms;
-  slot.w_ms = 0;  // no watchdog is fed: no lease is published, and none can be said to expire
+  const auto lease = lease_.published(now);
+  slot.w_ms = lease.w_ms;
+  slot.w_fingerprint = lease.fingerprint;
+  slot.daemon_epoch = daemon_.epoch();
+  slot.start_listed = guests_.start_open_before(daemon_.epoch());
   slot.daemon_progress = view_.progress;
   slot.sees_mgmt = view_.sees_mgmt;
   slot.sees_storage = view_.sees_storage;
@@ -192,21 +234,25 @@ void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted) 
   r.failing_since.reset();
   r.acknowledged = outcome.sequence;
   beat_trouble_.gone("heartbeats are written again");
-  if (const auto session = server_.session())
-    server_.send(*session,
-                 wire::HeartbeatMessage{outcome.sequence,
-                                        static_cast<std::uint64_t>(submitted.since_boot.count())});
+  lease_.acknowledged(submitted, raw_now());
+  const auto session = server_.session();
+  if (!session) return;
+  server_.send(*session,
+               wire::HeartbeatMessage{outcome.sequence,
+                                      static_cast<std::uint64_t>(submitted.since_boot.count())});
+  tell_rights(*session);
 }
 
 void Keeper::read_back(Instant now) {
   Running& r = *running_;
   r.next_read_back = now + r.patience;
   if (r.read_back_in_flight || r.acknowledged == Sequence{}) return;
+  const auto issued = raw_now();
   auto work = [this, io = r.store.volume().io(), uuid = r.store.volume().geometry().volume_uuid,
                layout = r.store.volume().layout(), cell = wire::slot_cell(options_.self),
-               acknowledged = r.acknowledged] {
+               acknowledged = r.acknowledged, issued] {
     const ReadBack back{disk::read_extents(*io, uuid, layout, cell), disk::read_volume_uuid(*io),
-                        acknowledged};
+                        acknowledged, issued};
     completions_.post([this, back] { judge_read_back(back); });
   };
   r.read_back_in_flight = read_backs_.submit(std::move(work));
@@ -224,6 +270,12 @@ void Keeper::judge_read_back(const ReadBack& back) {
                  "writing");
   for (const auto& extent : back.slot.twins) judge_foreign(extent);
   const auto choice = wire::choose(back.slot.twins[0], back.slot.twins[1]);
+  const bool good = choice.twin && !r.contested_until &&
+                    back.slot.twins[choice.twin->value].head.incarnation == r.incarnation &&
+                    back.slot.twins[choice.twin->value].head.sequence >= back.acknowledged;
+  // A read that fails is none: the next one is still owed. One that shows another word than ours
+  // says that our acknowledged writes are not what others read.
+  if (good || choice.twin) lease_.read_back(good, back.issued);
   if (!choice.twin)
     return read_back_trouble_.present(
         slot + " cannot be read back: it is " + wire::to_text(choice.state), raw_now());
@@ -277,27 +329,125 @@ bool Keeper::reopen_if_dead(Instant now) {
 
 // --- the daemon
 
-wire::KeeperMessage Keeper::hello(const wire::Hello&) {
+wire::KeeperMessage Keeper::hello(const wire::Hello& hello, std::int32_t pid) {
   if (!running_) return wire::RefusedMessage{"no volume yet: " + not_running_why_};
   if (running_->contested_until)
     return wire::RefusedMessage{"another machine writes this host's slot"};
+  const auto now = raw_now();
+  watch_daemon(now);
+  // The new daemon must not read the volume before the last word of the old one stands on it.
+  if (!own_writes_settled())
+    return wire::RefusedMessage{"an earlier daemon's writes are still in flight"};
+  if (!daemon_.greet(hello.run, now))
+    return wire::RefusedMessage{"an earlier wardomd (pid " +
+                                std::to_string(daemon_process_.pid()) +
+                                ") has not ended, and may still act on its last heartbeat"};
+  daemon_process_ = PeerProcess::open(pid, std::nullopt);
   view_ = {};
   told_ = ready();
-  return *told_;
+  told_rights_.reset();
+  auto answer = *told_;
+  answer.listed = guests_.guests();
+  return answer;
 }
 
 wire::ReadyMessage Keeper::ready() const {
-  return {options_.self, running_->incarnation, DaemonEpoch{},
+  return {options_.self, running_->incarnation, daemon_.epoch(), {},
           running_->store.volume().geometry()};
 }
 
+void Keeper::tell_rights(Session session) {
+  told_rights_ = lease_.rights(raw_now());
+  server_.send(session, *told_rights_);
+}
+
+bool Keeper::own_writes_settled() const {
+  for (const auto& cell : {wire::decision_cell(options_.self), wire::table_cell(options_.self)})
+    if (running_->store.busy(cell) || running_->store.quarantined(cell) != 0) return false;
+  return true;
+}
+
+// A keeper that was killed took the knowledge of its writes along: they may land for as long as
+// the storage path holds writes.
+bool Keeper::earlier_writes_settled(Instant now) const {
+  const auto late = std::chrono::milliseconds{running_->store.volume().geometry().l_late_ms};
+  return !inherited_writes_since_ || now >= *inherited_writes_since_ + late;
+}
+
+void Keeper::watch_daemon(Instant now) {
+  const auto t_f = 4 * running_->patience;
+  const auto epoch = daemon_.epoch();
+  switch (daemon_.tick(now, t_f, {daemon_process_.ended(),
+                                  own_writes_settled() && earlier_writes_settled(now)})) {
+    case DaemonLife::Order::none: break;
+    case DaemonLife::Order::kill:
+      log(Severity::error, "wardomd (pid " + std::to_string(daemon_process_.pid()) +
+                               ") has not turned for " +
+                               std::to_string(whole_ms(DaemonLife::patience(t_f))) +
+                               " ms: it hangs, and is killed");
+      daemon_process_.kill();
+      // Its exit may hang in the kernel and is not waited for: without this connection it can do
+      // nothing on the volume any more.
+      server_.drop_daemon("it hung");
+      break;
+    case DaemonLife::Order::epoch_raised:
+      log(Severity::notice, "daemon epoch " + std::to_string(daemon_.epoch().value) +
+                                ": what an earlier wardomd held and had not claimed is released");
+      running_->next_beat = now;
+      break;
+  }
+  if (daemon_.epoch() != epoch || daemon_.record() != kept_daemon_) keep_daemon();
+}
+
+void Keeper::keep_daemon(bool settled) {
+  kept_daemon_ = daemon_.record();
+  const auto kept = save_daemon(
+      options_.run_dir, {identity_.boot_id, kept_daemon_.epoch, kept_daemon_.run,
+                         daemon_process_.pid(), daemon_process_.start_time(), settled});
+  // A keeper that could not tell its successor which epochs were used must not go on.
+  if (!kept) fatal(kept.error().message);
+}
+
 void Keeper::take(Session session, wire::DaemonMessage message) {
-  if (auto* publish = std::get_if<wire::PublishRequest>(&message))
+  if (auto* publish = std::get_if<wire::PublishRequest>(&message)) {
+    daemon_.published(publish->progress, raw_now());
     view_ = *publish;
-  else if (auto* read = std::get_if<wire::ReadRequest>(&message))
+  }
+  if (const auto* list = std::get_if<wire::ListStartRequest>(&message)) list_start(session, *list);
+  if (const auto* settled = std::get_if<wire::SettleStartRequest>(&message))
+    note_list(guests_.settle_start(settled->guest, settled->process));
+  if (const auto* unlist = std::get_if<wire::UnlistRequest>(&message))
+    note_list(guests_.unlist(unlist->guest));
+  if (auto* read = std::get_if<wire::ReadRequest>(&message))
     start_read(session, std::move(*read));
   else if (auto* write = std::get_if<wire::WriteRequest>(&message))
     start_write(session, std::move(*write));
+}
+
+// Answered only on the connection of the daemon whose epoch counts now, and only while this host
+// may start guests: whatever is started from here on is on the ladder's list.
+void Keeper::list_start(Session session, const wire::ListStartRequest& request) {
+  const auto answer = [&](bool listed, std::string why) {
+    server_.send(session, wire::StartListedMessage{request.ticket, request.guest, listed,
+                                                   std::move(why)});
+  };
+  const auto now = raw_now();
+  const auto until = Duration{static_cast<std::int64_t>(lease_.rights(now).act_until_ns)};
+  if (now.since_boot >= until)
+    return answer(false, "no heartbeat of this host was acknowledged for T_F/2: nothing is "
+                         "started here");
+  daemon_.wrote();
+  if (daemon_.record() != kept_daemon_) keep_daemon();
+  const auto listed = guests_.list_start(request.guest, daemon_.epoch());
+  note_list(listed);
+  answer(listed.has_value(), listed ? "" : listed.error().message);
+}
+
+void Keeper::note_list(const Result<void>& kept) {
+  if (!kept)
+    list_trouble_.present(kept.error().message, raw_now());
+  else
+    list_trouble_.gone(guests_.path() + " is kept again");
 }
 
 namespace {
@@ -377,6 +527,8 @@ void Keeper::start_write(Session session, wire::WriteRequest request) {
   if (!running_) return answer({false, {}, "no volume: " + not_running_why_});
   if (!own)
     return answer({false, {}, wire::to_text(request.cell) + ": not this host's to write"});
+  daemon_.wrote();
+  if (daemon_.record() != kept_daemon_) keep_daemon();
   running_->store.write(writes_, request.cell, std::move(request.payload), std::move(answer));
 }
 

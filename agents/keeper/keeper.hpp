@@ -6,9 +6,13 @@
 #include <memory>
 #include <optional>
 
+#include "agents/keeper/daemon_life.hpp"
 #include "agents/keeper/daemon_server.hpp"
+#include "agents/keeper/guest_register.hpp"
 #include "agents/keeper/join.hpp"
+#include "agents/keeper/lease.hpp"
 #include "agents/keeper/log.hpp"
+#include "agents/keeper/peer_process.hpp"
 #include "libha/disk/cell_store.hpp"
 #include "libha/disk/lane.hpp"
 
@@ -48,6 +52,7 @@ class Keeper {
     disk::CellExtents slot;
     std::optional<Bits128> volume;
     Sequence acknowledged;  // when the read was submitted
+    Instant issued;
   };
   struct Read {
     Session session;
@@ -58,6 +63,7 @@ class Keeper {
   };
 
   void open_signals();
+  void take_signal();
   void wait(Instant until);
   Instant next_deadline() const;
   void tick(Instant now);
@@ -75,12 +81,19 @@ class Keeper {
   bool reopen_if_dead(Instant now);
 
   wire::ReadyMessage ready() const;
-  wire::KeeperMessage hello(const wire::Hello& hello);
+  wire::KeeperMessage hello(const wire::Hello& hello, std::int32_t pid);
+  void tell_rights(Session session);
+  void watch_daemon(Instant now);
+  void keep_daemon(bool settled = false);
+  bool own_writes_settled() const;
+  bool earlier_writes_settled(Instant now) const;
   void take(Session session, wire::DaemonMessage message);
   void start_read(Session session, wire::ReadRequest request);
   void take_read(std::uint64_t number, std::vector<wire::CellView> cells);
   void expire_reads(Instant now);
   void start_write(Session session, wire::WriteRequest request);
+  void list_start(Session session, const wire::ListStartRequest& request);
+  void note_list(const Result<void>& kept);
 
   Options options_;
   Identity identity_;
@@ -92,6 +105,7 @@ class Keeper {
   disk::Lane writes_{"write", 4, 64};
   disk::Lane reads_{"read", 3, kMaxReads};
   disk::Lane joins_{"join", 1, 2};
+  Lease lease_;
   DaemonServer server_;
   int signals_{-1};
   std::optional<int> exit_code_;
@@ -104,10 +118,17 @@ class Keeper {
   std::unique_ptr<Running> running_;
   std::optional<wire::ReadyMessage> told_;  // what the connected daemon believes
 
+  DaemonLife daemon_;
+  PeerProcess daemon_process_;
+  GuestRegister guests_;
+  DaemonLife::Record kept_daemon_;
+  // What an earlier keeper of this boot had in flight may land until then.
+  std::optional<Instant> inherited_writes_since_;
+  std::optional<wire::RightsMessage> told_rights_;
   wire::PublishRequest view_;  // of the connected daemon; all zero without one
   std::list<Read> open_reads_;
   std::uint64_t last_read_{0};
-  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_;
+  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_;
 };
 
 }  // namespace wardom::keeper

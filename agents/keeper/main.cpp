@@ -1,4 +1,5 @@
 #include <malloc.h>
+#include <sys/mman.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,9 @@ int main(int argc, char** argv) {
   using namespace wardom::keeper;
   // One arena for all threads: they allocate little, and each arena of its own costs memory.
   mallopt(M_ARENA_MAX, 1);
+  // Whatever it may need when the storage is gone has to be in memory by then. Stacks are small
+  // (disk/lane.hpp), since this makes all of each resident.
+  const bool locked = ::mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
   auto parsed = parse_options(argc, argv);
   if (!parsed) {
     log(Severity::error, parsed.error().message);
@@ -19,6 +23,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   const auto& options = std::get<Options>(parsed.value());
+  if (!locked && options.watchdog_device)
+    log(Severity::warning, "cannot lock its memory (CAP_IPC_LOCK, LimitMEMLOCK=infinity): a host "
+                           "that swaps may be reset");
   const auto identity = read_identity();
   const auto claimed = claim_run_dir(options.run_dir);
   if (!identity || !claimed) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "libha/config/config.hpp"
+#include "libha/watchdog/measurement.hpp"
 
 #ifndef WARDOM_VERSION
 #error "the build passes WARDOM_VERSION"
@@ -21,9 +22,12 @@ constexpr const char* kHelp =
     "  --host NAME     this host's name in it (default: as `uname -n` says)\n"
     "  --socket PATH   where wardomd connects (default RUN-DIR/keeper.sock)\n"
     "  --run-dir DIR   what has to outlive the keeper, but not a boot (default /run/wardom)\n"
+    "  --measurement FILE  this host's measured watchdog (default\n"
+    "                  /var/lib/wardom/watchdog.json)\n"
     "  --version, --help\n"
     "\n"
-    "Stopping the keeper leaves guests running. Exit: 0 stopped, 1 cannot keep the heartbeat,\n"
+    "Stopping the keeper leaves guests running; but a host that holds a lease is reset unless\n"
+    "a keeper comes back inside the window. Exit: 0 stopped, 1 cannot keep the heartbeat,\n"
     "2 wrong usage or configuration.\n";
 
 struct Arguments {
@@ -31,6 +35,7 @@ struct Arguments {
   std::string host;
   std::string socket;
   std::string run_dir{"/run/wardom"};
+  std::string measurement{watchdog::kDefaultMeasurement};
 };
 
 std::string own_name() {
@@ -54,6 +59,10 @@ Result<Options> configured(const Arguments& arguments) {
   options.volume_uuid = c.volume.uuid;
   options.cluster = c.cluster.name;
   options.disk_interval = c.timing.disk_interval;
+  if (c.watchdog.device) options.watchdog_device = c.watchdog.device->string();
+  options.watchdog_timeout = c.watchdog.timeout;
+  options.watchdog_lab = c.watchdog.lab;
+  options.measurement = arguments.measurement;
   options.run_dir = arguments.run_dir;
   options.socket =
       arguments.socket.empty() ? arguments.run_dir + "/keeper.sock" : arguments.socket;
@@ -72,6 +81,7 @@ Result<std::variant<Options, Answer>> parse_options(int argc, char** argv) {
                         : word == "--host"    ? &arguments.host
                         : word == "--socket"  ? &arguments.socket
                         : word == "--run-dir" ? &arguments.run_dir
+                        : word == "--measurement" ? &arguments.measurement
                                               : nullptr;
     if (into == nullptr)
       return failure("unknown argument \"" + std::string(word) + "\"; see --help");

@@ -20,6 +20,10 @@ struct Options {
   Duration disk_interval{};
   std::string run_dir{"/run/wardom"};
   std::string socket;
+  std::optional<std::string> watchdog_device;  // nullopt: none, and so no lease
+  Duration watchdog_timeout{};
+  bool watchdog_lab{false};
+  std::string measurement;  // W, as measured on this host
 };
 
 // The command line asked for a text (--help, --version) instead of a run.

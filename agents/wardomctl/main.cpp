@@ -5,6 +5,7 @@
 
 #include "agents/wardomctl/client.hpp"
 #include "agents/wardomctl/config_command.hpp"
+#include "agents/wardomctl/host_watchdog_command.hpp"
 #include "agents/wardomctl/operator_commands.hpp"
 #include "agents/wardomctl/print.hpp"
 #if __has_include("agents/wardomctl/volume_command.hpp")
@@ -132,6 +133,12 @@ void add_config_commands(CLI::App& app, Options& options, int& exit_code) {
   check->callback([&] { exit_code = check_config_file(options.subject, options.as_json); });
 }
 
+void add_host_commands(CLI::App& app, int& exit_code) {
+  auto* host = app.add_subcommand("host", "This host");
+  host->require_subcommand(1);
+  add_measure_watchdog(*host, exit_code);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -144,6 +151,7 @@ int main(int argc, char** argv) {
   add_views(app, options, exit_code);
   add_guest_commands(app, options, exit_code);
   add_config_commands(app, options, exit_code);
+  add_host_commands(app, exit_code);
 #ifdef WARDOM_HAS_VOLUME_COMMANDS
   add_volume_commands(app, options.socket, exit_code);
 #endif

@@ -181,7 +181,8 @@ Result<void> Daemon::Impl::open_adapters() {
                            inbox_.put(std::move(ready));
                          },
                          arrives<port::ReadDone>(), arrives<port::WriteDone>(),
-                         arrives<port::HeartbeatDone>(), arrives<port::VolumeLost>()});
+                         arrives<port::HeartbeatDone>(), arrives<port::VolumeLost>(),
+                         arrives<port::Rights>(), arrives<port::StartListed>()});
   return success();
 }
 

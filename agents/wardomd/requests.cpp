@@ -68,7 +68,7 @@ void Requests::may_start(const json::object& request, const control::Answer& ans
     return answer(json::object{{"ok", false}, {"error", "may-start: `guest` is not a UUID"}});
   const auto sight = sight_();
   const auto name = text_of(request, "name");
-  const auto allowed = sight.loop.member().may_start(GuestId{*bits}, name);
+  const auto allowed = sight.loop.member().may_start(GuestId{*bits}, name, sight.loop.now().at);
   const bool arrives = text_of(request, "op") == "migrate";
   if (allowed.allowed && !(arrives && allowed.known))
     return answer(json::object{{"ok", true}, {"known", allowed.known}});

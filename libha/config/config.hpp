@@ -33,6 +33,9 @@ inline constexpr const char* kDefaultConfigFile = "/etc/wardom/wardom.toml";
 inline constexpr const char* kDefaultKeyFile = "/etc/wardom/key";
 inline constexpr std::uint16_t kDefaultBeatPort = 5415;
 inline constexpr std::uint16_t kDefaultBmcPort = 623;
+inline constexpr Duration kDefaultWatchdogTimeout = std::chrono::seconds{5};
+inline constexpr Duration kWatchdogTimeoutMin = std::chrono::seconds{2};
+inline constexpr Duration kWatchdogTimeoutMax = std::chrono::seconds{60};
 
 // How to reach one host's BMC, with the defaults of [bmc] already filled in.
 struct BmcConfig {
@@ -81,8 +84,16 @@ struct Config {
     std::vector<std::filesystem::path> shared_paths;  // directories that every host has, the same
   };
 
+  // What resets a host that cannot write its heartbeat any more. See libha/doc/watchdog.md.
+  struct Watchdog {
+    std::optional<std::filesystem::path> device;  // nullopt: no host publishes a lease
+    Duration timeout{kDefaultWatchdogTimeout};    // whole seconds; nominal, W is measured
+    bool lab{false};                              // `device` is the lab's socket, not a watchdog
+  };
+
   Cluster cluster;
   StateVolume volume;
+  Watchdog watchdog;
   Timing timing;  // bmc_timeout is [bmc] session_timeout
   Beats beats;
   Placement placement;

@@ -184,6 +184,14 @@ class Section {
     return std::nullopt;
   }
 
+  std::optional<bool> flag(const char* key) {
+    const auto* node = get(key);
+    if (node == nullptr) return std::nullopt;
+    if (const auto* value = node->as_boolean()) return value->get();
+    report(*node, key, std::string("is ") + type_name(*node) + "; give true or false");
+    return std::nullopt;
+  }
+
   // Reports every key that nobody asked for.
   void finish() {
     for (const auto& [key, node] : table_) {
@@ -240,6 +248,7 @@ class Reader {
     read_cluster(section(top, root, "cluster", true));
     read_volume(section(top, root, "volume", true));
     read_timing(section(top, root, "timing", false));
+    read_watchdog(section(top, root, "watchdog", false));
     read_beats(section(top, root, "beats", false));
     read_bmc(section(top, root, "bmc", false));
     read_placement(section(top, root, "placement", false));
@@ -248,6 +257,7 @@ class Reader {
     each_table(top, "host", [this](Section& s) { read_host(s); });
     top.finish();
     check_timing();
+    check_watchdog();
     check_domains();
     sort_all();
     return {std::move(config_), std::move(problems_)};
@@ -328,6 +338,25 @@ class Reader {
     s.duration("suspect_after", timing.suspect_after);
     s.duration("disk_interval", timing.disk_interval);
     s.duration("power_poll", timing.power_poll);
+    s.finish();
+    places_.insert(s.places().begin(), s.places().end());
+  }
+
+  void read_watchdog(Section s) {
+    auto& watchdog = config_.watchdog;
+    const auto* device = s.get("device");
+    std::filesystem::path path;
+    s.path(device, "device", path);
+    if (!path.empty()) watchdog.device = path;
+    const auto* timeout = s.get("timeout");
+    s.duration("timeout", watchdog.timeout);
+    const bool whole = watchdog.timeout % std::chrono::seconds{1} == Duration::zero();
+    if (watchdog.timeout < kWatchdogTimeoutMin || watchdog.timeout > kWatchdogTimeoutMax || !whole)
+      s.report(*timeout, "timeout",
+               "is " + to_text(watchdog.timeout) + "; give whole seconds from " +
+                   to_text(kWatchdogTimeoutMin) + " to " + to_text(kWatchdogTimeoutMax) +
+                   ", as watchdogs count");
+    if (const auto lab = s.flag("lab")) watchdog.lab = *lab;
     s.finish();
     places_.insert(s.places().begin(), s.places().end());
   }
@@ -485,6 +514,18 @@ class Reader {
       s.report(*address, "bmc",
                "has no password_file; set `bmc.password_file` for all hosts or in this table");
     return bmc;
+  }
+
+  // The profile's W is what the volume promises to everybody. The real one is measured, and cannot
+  // be below the nominal one.
+  void check_watchdog() {
+    const auto& watchdog = config_.watchdog;
+    if (!watchdog.device || watchdog.timeout <= config_.timing.watchdog) return;
+    const auto at = places_["watchdog.timeout"];
+    problems_.push_back({at.line, at.column, "watchdog.timeout",
+                         "is " + to_text(watchdog.timeout) + "; with profile \"" +
+                             to_text(config_.timing.profile) + "\" it must be at most W = " +
+                             to_text(config_.timing.watchdog)});
   }
 
   void check_timing() {

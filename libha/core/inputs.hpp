@@ -28,6 +28,7 @@ struct VolumeReady {
   DaemonEpoch epoch;
   Duration late_writes{std::chrono::seconds{10}};  // L_late of this volume
   Duration late_writes_after_off{0};               // L_late_after_off
+  std::vector<ListedGuest> listed;                 // as the keeper has it
 };
 struct VolumeLost {
   std::string reason;
@@ -35,6 +36,20 @@ struct VolumeLost {
 // The keeper's own heartbeat was acknowledged.
 struct OwnHeartbeat {
   Sequence sequence;
+};
+
+// What the host's own lease allows: while now < act_until it may decide and start guests.
+struct Rights {
+  LeaseState lease{LeaseState::none};
+  Instant act_until;
+  Instant feed_until;
+};
+// The keeper's answer to a ListStart.
+struct StartListed {
+  Ticket ticket;
+  GuestId guest;
+  bool listed{false};
+  std::string error;
 };
 
 enum class CellHealth : std::uint8_t { valid, empty, damaged, foreign, unreadable };
@@ -102,6 +117,7 @@ struct GuestSeen {
   Running running{Running::unknown};
   Stopped stopped{Stopped::none};
   bool defined{false};
+  GuestProcess process{};
 };
 struct HypervisorUp {
   std::vector<GuestSeen> guests;
@@ -169,10 +185,10 @@ struct OperatorAnswer {
 struct Leaving {};
 
 using Input =
-    std::variant<VolumeReady, VolumeLost, OwnHeartbeat, CellsRead, CellWritten, BeatSeen, PowerSeen,
-                 PowerOffTaken, RingMembers, RingQuorum, RingLost, GuestSeen, HypervisorUp,
-                 HypervisorDown, GuestDefinition, ActDone, Protect, Unprotect, PleaseAssign, Load,
-                 OperatorAsk, OperatorAnswer, Leaving>;
+    std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, StartListed, CellsRead, CellWritten,
+                 BeatSeen, PowerSeen, PowerOffTaken, RingMembers, RingQuorum, RingLost, GuestSeen,
+                 HypervisorUp, HypervisorDown, GuestDefinition, ActDone, Protect, Unprotect,
+                 PleaseAssign, Load, OperatorAsk, OperatorAnswer, Leaving>;
 
 // ---- orders -------------------------------------------------------------------------------------
 
@@ -196,6 +212,15 @@ struct SwitchOff {
   Ticket ticket;
   HostId host;
   std::string why;
+};
+// The keeper's guest list, port/volume.hpp.
+struct ListStart {
+  Ticket ticket;
+  GuestId guest;
+};
+struct SettleStart {
+  GuestId guest;
+  GuestProcess process;
 };
 struct GuestAct {
   Ticket ticket;
@@ -242,6 +267,9 @@ struct Orders {
   std::vector<SwitchOff> switch_off;
   std::vector<AskPower> ask_power;
   std::vector<ReadCells> reads;
+  std::vector<ListStart> list_starts;
+  std::vector<SettleStart> settle_starts;
+  std::vector<GuestId> unlist;
   std::vector<GuestAct> acts;
   std::vector<PleaseAssign> asks;
   std::vector<OperatorAsk> operator_asks;
@@ -259,8 +287,13 @@ struct Orders {
     visit(switch_off);
     visit(ask_power);
     visit(reads);
+    visit(list_starts);
+    visit(settle_starts);
+    visit(unlist);
     visit(acts);
     visit(asks);
+    visit(operator_asks);
+    visit(operator_answers);
     visit(notes);
     visit(replies);
   }

@@ -76,15 +76,31 @@ void Member::take(const VolumeLost& lost, Turn& turn) {
     turn.note({Severity::error, "disk", settings_.self, {}, {}, "",
                "no use of the state volume: " + lost.reason});
   ready_ = false;
+  rights_ = {};
   volume_error_ = lost.reason;
   reading_slots_.reset();
   reading_board_.reset();
 }
 
-void Member::take(const OwnHeartbeat& heartbeat, Turn& turn) {
-  heartbeat_at_ = turn.now.at;
-  slot_sequence_ = heartbeat.sequence;
+void Member::take(const OwnHeartbeat& heartbeat, Turn&) { slot_sequence_ = heartbeat.sequence; }
+
+void Member::take(const Rights& rights, Turn& turn) {
+  if (rights.lease != rights_.lease) {
+    const char* words = "";
+    switch (rights.lease) {
+      case LeaseState::none: words = "this host holds no lease"; break;
+      case LeaseState::held: words = "this host holds its lease"; break;
+      case LeaseState::ending: words = "the lease ends: the keeper kills the guests here"; break;
+      case LeaseState::ended: words = "the lease has ended: the watchdog resets this host"; break;
+    }
+    const bool bad = rights.lease == LeaseState::ending || rights.lease == LeaseState::ended;
+    turn.note({bad ? Severity::error : Severity::notice, "disk", settings_.self, {}, {}, "",
+               words});
+  }
+  rights_ = rights;
 }
+
+void Member::take(const StartListed& answer, Turn& turn) { target_.on_start_listed(answer, turn); }
 
 void Member::take(const CellsRead& read, Turn& turn) {
   const bool slots = reading_slots_ && reading_slots_->ticket == read.ticket;
@@ -207,10 +223,15 @@ void Member::take(const Leaving&, Turn& turn) {
                "says that it leaves: wardomd stops here, and no protected guest runs"});
 }
 
-// A decider acts only while its own heartbeat is young enough (leases.md: now < t_s + T_F/2).
-bool Member::may_act(Instant now) const {
-  const auto limit = settings_.timing.feed_window / 2;
-  return ready_ && heartbeat_at_ && now - *heartbeat_at_ < limit && reads_ok(now);
+// The keeper says until when: half of T_F after the newest acknowledged heartbeat was submitted.
+bool Member::may_act(Instant now) const { return now < act_until() && reads_ok(now); }
+
+StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant now) const {
+  const auto answer = target_.may_start(guest, name);
+  if (!answer.known || !answer.allowed || now < act_until()) return answer;
+  return {false, true,
+          "no heartbeat of this host was written for half of T_F: no protected guest is started "
+          "here; see `wardomctl status`"};
 }
 
 // Whether this host can time the silence of others: its reads complete, if slowly, and its own
@@ -533,6 +554,14 @@ std::vector<Problem> Member::problems(Instant now) const {
   else if (!reads_ok(now) && !reads_begin(now))
     list.push_back({"reads of the state volume do not complete", host_text(settings_.self),
                     "look at this host's storage network and at the volume's store"});
+  for (HostId host : settings_.members) {
+    const auto& slot = evidence_.of(host).disk.slot;
+    if (slot && slot->state == SlotState::up && slot->w_ms == 0)
+      list.push_back({"holds no lease, so its silence proves nothing: only a power-off, a reboot "
+                      "or an operator's word does", host_text(host),
+                      "give it a watchdog: [watchdog] in wardom.toml, `wardomctl host "
+                      "measure-watchdog`, then the keeper's log"});
+  }
   if (const auto unknown = board_.unknown_cell(); ready_ && reads_ok(now) && !unknown.empty())
     list.push_back({"a cell of the state volume cannot be relied upon: " + unknown,
                     "state volume", "run `wardomctl volume check`; nothing is assigned meanwhile"});

@@ -61,9 +61,10 @@ class Member {
   // The latest instant at which tick() must run again although no input came.
   Instant next_deadline() const { return deadline_; }
 
-  StartAnswer may_start(GuestId guest, const std::string& name) const {
-    return target_.may_start(guest, name);
-  }
+  // May libvirt start this guest here, or take it in by migration? Answers the hook.
+  StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
+  // Nothing is decided and no guest is started at or after this.
+  Instant act_until() const { return ready_ ? rights_.act_until : Instant{}; }
   LockView lock(Instant now) const;
   LockVersion version() const { return board_.highest_version(); }
   std::vector<HostView> hosts(Instant now) const;
@@ -87,6 +88,8 @@ class Member {
   void take(const VolumeReady& ready, Turn& turn);
   void take(const VolumeLost& lost, Turn& turn);
   void take(const OwnHeartbeat& heartbeat, Turn& turn);
+  void take(const Rights& rights, Turn& turn);
+  void take(const StartListed& answer, Turn& turn);
   void take(const CellsRead& read, Turn& turn);
   void take(const CellWritten& written, Turn& turn);
   void take(const BeatSeen& seen, Turn& turn);
@@ -137,7 +140,7 @@ class Member {
   VolumeReady me_;
   bool ready_{false};
   std::string volume_error_;
-  std::optional<Instant> heartbeat_at_;
+  Rights rights_;
   Sequence slot_sequence_;
   std::optional<Instant> slots_read_at_;
   struct Reading {

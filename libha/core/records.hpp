@@ -90,6 +90,8 @@ struct Slot {
   std::uint32_t w_ms{0};          // watchdog's measured worst time; 0: no lease is published
   std::uint64_t w_fingerprint{0};
   DaemonEpoch daemon_epoch;
+  // A start that a daemon of an earlier epoch had listed is not settled: its claim still counts.
+  bool start_listed{false};
   std::uint64_t daemon_progress{0};  // grows with wardomd's turns; 0: no daemon connected
   MemberSet sees_mgmt;
   MemberSet sees_storage;
@@ -98,6 +100,11 @@ struct Slot {
   std::string host_name;          // for people; at most 64 bytes
   friend bool operator==(const Slot&, const Slot&) = default;
 };
+
+// Where a host stands with its own lease. `none`: no watchdog is fed, so no lease is published, and
+// the host's silence proves nothing. `ending`: its protected guests are being killed. `ended`: the
+// watchdog is fed no more.
+enum class LeaseState : std::uint8_t { none = 0, held = 1, ending = 2, ended = 3 };
 
 // Why acting is allowed. `none` never stands on the volume.
 enum class Proof : std::uint8_t {
@@ -189,6 +196,24 @@ struct GuestEntry {
   std::vector<std::string> waived;  // host-local things that the operator accepted by name
   std::string xml;                // full libvirt XML, inactive, secrets included
   friend bool operator==(const GuestEntry&, const GuestEntry&) = default;
+};
+
+// A guest's QEMU. The number alone could be anybody's by now: with the start time (proc(5), stat,
+// field 22) it names one process for the whole boot. All zero: unknown, or there is none.
+struct GuestProcess {
+  std::int32_t pid{0};
+  std::uint64_t start_time{0};
+  std::string cgroup;  // path below /sys/fs/cgroup; empty: unknown
+  friend bool operator==(const GuestProcess&, const GuestProcess&) = default;
+};
+
+// A guest that this host may be running, as the keeper lists it for its ladder.
+struct ListedGuest {
+  GuestId guest;
+  GuestProcess process;
+  // The daemon that asked for its start; none: that start is settled.
+  std::optional<DaemonEpoch> start;
+  friend bool operator==(const ListedGuest&, const ListedGuest&) = default;
 };
 
 // Everything that a host owns or has claimed. The incarnation stands in the cell's header.

@@ -32,12 +32,12 @@ bool runs(const GuestSeen* seen) {
 
 }  // namespace
 
+// After a rise of the epoch the claims that this very daemon has under way are an earlier one's.
 void Target::on_ready(const VolumeReady& ready) {
-  if (me_.incarnation == ready.incarnation && loaded_) {
-    me_ = ready;
-    return;
-  }
+  const bool same = me_.incarnation == ready.incarnation && me_.epoch == ready.epoch;
   me_ = ready;
+  on_list(ready.listed);
+  if (same && loaded_) return;
   loaded_ = false;
   works_.clear();
 }
@@ -84,7 +84,8 @@ void Target::load_own_table(Turn& turn) {
 
 // A claim that an earlier daemon of this boot left half done. It is never started from here: the
 // earlier daemon's refusal may be on its way to the volume, and another host's start may follow
-// from it. What runs is held, what does not run is refused (check_resumed).
+// from it. What was never listed was never started, and is refused; of the others, what runs is
+// held, what does not run is refused after a kill (check_resumed).
 void Target::resume(const GuestEntry& entry, Turn&) {
   if (!mine(entry)) return;
   if (entry.phase != GuestPhase::claimed && entry.phase != GuestPhase::starting) return;
@@ -112,6 +113,7 @@ void Target::tick(bool volume_ok, Turn& turn) {
       advance(guest, current->second, turn);
     }
   }
+  keep_list(turn);
   if (const auto ticket = cell_.due(turn)) turn.orders.tables.push_back({*ticket, cell_.wanted()});
 }
 
@@ -129,28 +131,44 @@ void Target::take_assignments(Turn& turn) {
   }
 }
 
-bool Target::begin_claim(const Assignment& assignment, Turn& turn) {
-  GuestEntry claim;
+void Target::begin_claim(const Assignment& assignment, Turn& turn) {
   if (assignment.cause == Cause::protect) {
-    const auto request = protects_.find(assignment.guest);
-    if (request == protects_.end()) {
-      claim.guest = assignment.guest;  // asked for by a daemon that is gone: refuse, on the volume
-      claim.wanted = Wanted::stopped;  // it was never protected: nobody is to start it
-      claim.reason = "the request for protection is no longer open";
-    } else {
-      claim = request->second.entry;
-    }
-  } else {
-    const auto& guests = board_.guests();
-    const auto found = guests.find(assignment.guest);
-    const auto* source = found == guests.end() ? nullptr : recorded(found->second);
-    if (source == nullptr) {  // its table was not read yet, or cannot be
-      board_.want_table(assignment.from);
-      return false;
-    }
-    claim = *source;
-    claim.reason.clear();
+    // It may run already: the ladder must know of it before any other host relies on the ladder.
+    Work& work = works_[assignment.guest] = Work{assignment, Listing{}};
+    if (protects_.contains(assignment.guest))
+      ask_to_list(assignment.guest, work, turn);
+    else
+      claim_protected(assignment.guest, work, turn);
+    return;
   }
+  const auto& guests = board_.guests();
+  const auto found = guests.find(assignment.guest);
+  const auto* source = found == guests.end() ? nullptr : recorded(found->second);
+  if (source == nullptr) {  // its table was not read yet, or cannot be
+    board_.want_table(assignment.from);
+    return;
+  }
+  GuestEntry claim = *source;
+  claim.reason.clear();
+  write_claim(assignment, std::move(claim), turn);
+}
+
+void Target::claim_protected(GuestId guest, Work& work, Turn& turn) {
+  const Assignment assignment = work.assignment;
+  const auto request = protects_.find(guest);
+  GuestEntry claim;
+  if (request == protects_.end()) {
+    claim.guest = guest;             // asked for by a daemon that is gone: refuse, on the volume
+    claim.wanted = Wanted::stopped;  // it was never protected: nobody is to start it
+    claim.reason = "the request for protection is no longer open";
+  } else {
+    claim = request->second.entry;
+  }
+  write_claim(assignment, std::move(claim), turn);
+}
+
+void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn) {
+  works_.erase(assignment.guest);
   claim.phase = claim.reason.empty() ? GuestPhase::claimed : GuestPhase::refused;
   claim.generation = assignment.generation;
   claim.holder = me_.incarnation;
@@ -160,17 +178,18 @@ bool Target::begin_claim(const Assignment& assignment, Turn& turn) {
   auto& guests = cell_.change().guests;
   std::erase_if(guests, [&](const GuestEntry& old) { return old.guest == assignment.guest; });
   guests.push_back(claim);
-  if (claim.phase != GuestPhase::claimed) return false;
+  if (claim.phase != GuestPhase::claimed) return;
   works_[assignment.guest] = Work{assignment, Claiming{cell_.revision()}};
   turn.note({Severity::info, "target", evidence_.self(), assignment.guest, assignment.recovery,
              assignment.recovery.is_zero() ? "" : "claimed",
              claim.name + " claimed by " + host_text(evidence_.self())});
-  return true;
 }
 
 // Moves a claim on by one step when what it waits for is there.
 void Target::advance(GuestId guest, Work& work, Turn& turn) {
-  if (const auto* claiming = std::get_if<Claiming>(&work.step)) {
+  if (const auto* listing = std::get_if<Listing>(&work.step)) {
+    if (!listing->asked) list_again(guest, work, listing->next, turn);
+  } else if (const auto* claiming = std::get_if<Claiming>(&work.step)) {
     if (cell_.acknowledged() < claiming->revision) return;
     work.step = Checking{turn.now.at};
     board_.want_all();
@@ -203,11 +222,12 @@ void Target::check(GuestId guest, Work& work, Turn& turn) {
   if (protect) return finish_protect(guest, turn);
   if (!hypervisor_ok_) return refuse(guest, work, "libvirt does not answer on this host", turn);
   refresh_record(work.assignment, *facts);
-  start(work, turn);
+  ask_to_list(guest, work, turn);
 }
 
 void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
-  if (!hypervisor_ok_) return;
+  const bool listed = start_listed(guest);
+  if (listed && !hypervisor_ok_) return;
   const auto* own = entry(guest);
   if (own == nullptr) {
     works_.erase(guest);
@@ -240,7 +260,7 @@ void Target::await_libvirt(GuestId guest, Work& work, Instant look_again, Turn& 
 // "Refused" says that no QEMU of the guest exists here and none will appear: another host starts it
 // on that word. Where a start was ever ordered, a kill settles it first.
 void Target::refuse(GuestId guest, Work& work, const std::string& reason, Turn& turn) {
-  if (!work.resumed && !work.start_ordered && !runs(seen(guest)))
+  if (!start_listed(guest) && !runs(seen(guest)))
     return settle(guest, GuestPhase::refused, reason, turn);
   work.step = Ending{reason, std::nullopt, turn.now.at};
   kill_before_refusal(guest, std::get<Ending>(work.step), turn);
@@ -319,9 +339,8 @@ void Target::start(Work& work, Turn& turn) {
   act.generation = own->generation;
   turn.orders.acts.push_back(act);
   work.step = Starting{act.ticket};
-  work.start_ordered = true;
   turn.note({Severity::info, "target", evidence_.self(), own->guest, own->recovery, "starting",
-             own->name + ": all claims read, libvirt starts it"});
+             own->name + ": all claims read, the start is listed, libvirt starts it"});
 }
 
 void Target::finish_protect(GuestId guest, Turn& turn) {
@@ -715,6 +734,10 @@ Instant Target::next_deadline() const {
     if (!works_.contains(guest)) next = std::min(next, request.ask_again);
   }
   if (const auto retry = cell_.retry_deadline()) next = std::min(next, *retry);
+  for (const auto& [guest, work] : works_)
+    if (const auto* listing = std::get_if<Listing>(&work.step);
+        listing != nullptr && !listing->asked)
+      next = std::min(next, listing->next);
   if (!hypervisor_ok_) return next;  // its return is an input
   for (const auto& [guest, work] : works_) {
     if (const auto* unsettled = std::get_if<Unsettled>(&work.step);

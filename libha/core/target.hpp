@@ -38,6 +38,7 @@ class Target {
 
   void on_ready(const VolumeReady& ready);
   void on_written(const CellWritten& written, Turn& turn);
+  void on_start_listed(const StartListed& answer, Turn& turn);
   void on_guest(const GuestSeen& seen, Turn& turn);
   void on_hypervisor_up(const HypervisorUp& up, Turn& turn);
   void on_hypervisor_down(const HypervisorDown& down, Turn& turn);
@@ -48,7 +49,7 @@ class Target {
   void tick(bool volume_ok, Turn& turn);
   Instant next_deadline() const;
 
-  // May libvirt start this guest here, or take it in by migration? Answers the hook.
+  // As Member::may_start, without the lease's say.
   StartAnswer may_start(GuestId guest, const std::string& name) const;
 
   bool hypervisor_ok() const { return hypervisor_ok_; }
@@ -61,6 +62,10 @@ class Target {
 
  private:
   // A claim under way. Each struct holds what exists at that step.
+  struct Listing {  // the keeper is asked to list the start
+    std::optional<Ticket> asked;
+    Instant next;  // none asked: when to try again
+  };
   struct Claiming {
     std::uint64_t revision;  // of the own table that carries the claim
   };
@@ -82,9 +87,8 @@ class Target {
   };
   struct Work {
     Assignment assignment;
-    std::variant<Claiming, Checking, Starting, Unsettled, Ending> step;
-    bool resumed{false};        // claimed by an earlier daemon of this boot
-    bool start_ordered{false};  // by this daemon
+    std::variant<Listing, Claiming, Checking, Starting, Unsettled, Ending> step;
+    bool resumed{false};  // claimed by an earlier daemon of this boot
   };
   struct Request {
     Ticket ticket;
@@ -96,7 +100,9 @@ class Target {
   void load_own_table(Turn& turn);
   void resume(const GuestEntry& entry, Turn& turn);
   void take_assignments(Turn& turn);
-  bool begin_claim(const Assignment& assignment, Turn& turn);
+  void begin_claim(const Assignment& assignment, Turn& turn);
+  void claim_protected(GuestId guest, Work& work, Turn& turn);
+  void write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn);
   void advance(GuestId guest, Work& work, Turn& turn);
   void check(GuestId guest, Work& work, Turn& turn);
   void check_resumed(GuestId guest, Work& work, Turn& turn);
@@ -106,6 +112,12 @@ class Target {
   void withdraw_protection(GuestId guest, const std::string& reason, Turn& turn);
   void refresh_record(const Assignment& assignment, const GuestFacts& facts);
   std::string objection(const Assignment& assignment, const GuestFacts* facts) const;
+  void on_list(std::vector<ListedGuest> listed);
+  bool start_listed(GuestId guest) const;
+  void ask_to_list(GuestId guest, Work& work, Turn& turn);
+  void list_again(GuestId guest, Work& work, Instant next, Turn& turn);
+  void keep_list(Turn& turn);
+  void settle_listed(GuestId guest, Turn& turn);
   void start(Work& work, Turn& turn);
   void finish_protect(GuestId guest, Turn& turn);
   void finish_start(GuestId guest, Work& work, const ActDone& done, Turn& turn);
@@ -122,6 +134,9 @@ class Target {
   const GuestEntry* entry(GuestId guest) const;
   GuestEntry* change_entry(GuestId guest);
   bool mine(const GuestEntry& entry) const { return entry.holder == me_.incarnation; }
+  bool holds(const GuestEntry& entry) const {
+    return entry.phase == GuestPhase::holding && mine(entry);
+  }
   bool act_pending(GuestId guest, Instant now) const;
   void order(Act act, const GuestEntry& entry, Turn& turn);
 
@@ -136,6 +151,7 @@ class Target {
   std::map<GuestId, Work> works_;
   std::map<GuestId, Request> protects_;
   std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
+  std::map<GuestId, ListedGuest> listed_;  // what the keeper has on its list, at least
   std::map<GuestId, GuestSeen> seen_;
   std::map<GuestId, Instant> acted_;  // kills and removals ordered, and when to try again
   // What watch_over() has looked at: it runs on every beat, and mostly nothing has changed.

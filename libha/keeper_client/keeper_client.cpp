@@ -104,6 +104,10 @@ class KeeperClient::Worker {
     Cell cell;
     Instant deadline;
   };
+  struct ListTicket {
+    GuestId guest;
+    Instant deadline;
+  };
 
   void wake() {
     const std::uint64_t one = 1;
@@ -132,6 +136,7 @@ class KeeperClient::Worker {
     Instant until = fd_ < 0 ? next_connect_ : Instant::never();
     for (const auto& [ticket, read] : reads_) until = std::min(until, read.deadline);
     for (const auto& [ticket, write] : writes_) until = std::min(until, write.deadline);
+    for (const auto& [ticket, list] : lists_) until = std::min(until, list.deadline);
     const auto left =
         std::clamp(until - now_raw(), Duration::zero(), Duration{std::chrono::hours{1}});
     const timespec timeout{static_cast<time_t>(left / std::chrono::seconds{1}),
@@ -174,6 +179,8 @@ class KeeperClient::Worker {
     for (auto& [ticket, read] : std::exchange(reads_, {})) answer_unreadable(ticket, read, reason);
     for (auto& [ticket, write] : std::exchange(writes_, {}))
       events_.write_done({Ticket{ticket}, write.cell, false, {}, reason});
+    for (auto& [ticket, list] : std::exchange(lists_, {}))
+      events_.start_listed({Ticket{ticket}, list.guest, false, reason});
     if (reason == reason_) return;
     reason_ = reason;
     events_.lost({reason});
@@ -219,13 +226,16 @@ class KeeperClient::Worker {
   void take(wire::DaemonMessage message) {
     if (auto* read = std::get_if<wire::ReadRequest>(&message)) return take(std::move(*read));
     if (auto* write = std::get_if<wire::WriteRequest>(&message)) return take(std::move(*write));
-    // What was not sent for want of a reader is overtaken by the next one.
-    if (ready_ && outbox_.size() - sent_ < kReceiveBytes) queue(message);
+    if (auto* list = std::get_if<wire::ListStartRequest>(&message)) return take(*list);
+    const bool view = std::holds_alternative<wire::PublishRequest>(message);
+    // A view that was not sent for want of a reader is overtaken by the next one.
+    if (ready_ && (!view || outbox_.size() - sent_ < kReceiveBytes)) queue(message);
   }
 
   std::string unable() const {
     if (!ready_) return reason_.empty() ? "not connected to wardom-keeper yet" : reason_;
-    return reads_.size() + writes_.size() >= kMaxTickets ? "too many requests at a time" : "";
+    const auto open = reads_.size() + writes_.size() + lists_.size();
+    return open >= kMaxTickets ? "too many requests at a time" : "";
   }
 
   void take(wire::ReadRequest request) {
@@ -246,6 +256,14 @@ class KeeperClient::Worker {
     queue(std::move(request));
   }
 
+  void take(wire::ListStartRequest request) {
+    if (const auto why = unable(); !why.empty())
+      return events_.start_listed({request.ticket, request.guest, false, why});
+    const ListTicket ticket{request.guest, now_raw() + patience_};
+    WARDOM_CHECK(lists_.emplace(request.ticket.value, ticket).second);
+    queue(request);
+  }
+
   // --- from the keeper
 
   void take(wire::ReadyMessage& m) {
@@ -253,7 +271,7 @@ class KeeperClient::Worker {
     reason_.clear();
     pause_ = Duration::zero();
     patience_ = std::chrono::milliseconds{m.geometry.t_f_ms} / 2;
-    events_.ready({m.self, m.incarnation, m.epoch, std::move(m.geometry)});
+    events_.ready({m.self, m.incarnation, m.epoch, std::move(m.geometry), std::move(m.listed)});
   }
 
   void take(wire::ReadAnswer& m) {
@@ -277,6 +295,18 @@ class KeeperClient::Worker {
   void take(wire::HeartbeatMessage& m) {
     const auto ns = static_cast<std::int64_t>(m.raw_ns);
     events_.heartbeat({m.sequence, Instant{std::chrono::nanoseconds{ns}}});
+  }
+
+  void take(wire::RightsMessage& m) {
+    const auto instant = [](std::uint64_t ns) {
+      return Instant{std::chrono::nanoseconds{static_cast<std::int64_t>(ns)}};
+    };
+    events_.rights({m.lease, instant(m.act_until_ns), instant(m.feed_until_ns)});
+  }
+
+  void take(wire::StartListedMessage& m) {
+    if (lists_.erase(m.ticket.value) == 0) return;  // its time had ended, and it was told so
+    events_.start_listed({m.ticket, m.guest, m.listed, std::move(m.error)});
   }
 
   void take(wire::RefusedMessage& m) { lose("wardom-keeper: " + m.reason); }
@@ -306,6 +336,11 @@ class KeeperClient::Worker {
       if (due) events_.write_done({Ticket{it->first}, it->second.cell, false, {}, kWhy});
       it = due ? writes_.erase(it) : std::next(it);
     }
+    for (auto it = lists_.begin(); it != lists_.end();) {
+      const bool due = now >= it->second.deadline;
+      if (due) events_.start_listed({Ticket{it->first}, it->second.guest, false, kWhy});
+      it = due ? lists_.erase(it) : std::next(it);
+    }
   }
 
   const std::string socket_;
@@ -329,6 +364,7 @@ class KeeperClient::Worker {
   std::size_t sent_{0};
   std::map<std::uint64_t, ReadTicket> reads_;
   std::map<std::uint64_t, WriteTicket> writes_;
+  std::map<std::uint64_t, ListTicket> lists_;
   std::thread thread_;
 };
 
@@ -349,5 +385,15 @@ void KeeperClient::publish(const port::SelfView& view) {
   worker_->ask(wire::PublishRequest{view.progress, view.sees_mgmt, view.sees_storage,
                                     view.sees_disk, view.load});
 }
+
+void KeeperClient::list_start(Ticket ticket, GuestId guest) {
+  worker_->ask(wire::ListStartRequest{ticket, guest});
+}
+
+void KeeperClient::settle_start(GuestId guest, const GuestProcess& process) {
+  worker_->ask(wire::SettleStartRequest{guest, process});
+}
+
+void KeeperClient::unlist(GuestId guest) { worker_->ask(wire::UnlistRequest{guest}); }
 
 }  // namespace wardom::keeper_client

@@ -32,6 +32,9 @@ class KeeperClient final : public port::Volume {
   void read(Ticket ticket, std::vector<Cell> cells) override;
   void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) override;
   void publish(const port::SelfView& view) override;
+  void list_start(Ticket ticket, GuestId guest) override;
+  void settle_start(GuestId guest, const GuestProcess& process) override;
+  void unlist(GuestId guest) override;
 
  private:
   class Worker;

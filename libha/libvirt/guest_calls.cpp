@@ -56,20 +56,6 @@ ActDone failed(virConnectPtr conn, const GuestId& guest, std::string error) {
   return answer;
 }
 
-bool is_active(RunState state) {
-  switch (state) {
-    case RunState::running:
-    case RunState::paused:
-    case RunState::paused_io_error:
-    case RunState::in_shutdown:
-    case RunState::crashed: return true;  // crashed with on_crash=preserve: QEMU is still there
-    case RunState::absent:
-    case RunState::shut_off:
-    case RunState::unknown: return false;
-  }
-  return false;
-}
-
 // The XML must be about this guest: libvirt goes by the XML alone, and would define another.
 std::optional<std::string> wrong_xml(const GuestId& guest, const std::string& xml) {
   const auto summary = guestxml::summarize(xml);
@@ -270,7 +256,7 @@ std::optional<port::GuestState> read_guest(virDomainPtr guest) {
   virDomainGetAutostart(guest, &autostart);  // a transient guest has none
   return port::GuestState{id_of(guest),  virDomainGetName(guest),
                           meaning.state, meaning.cause,
-                          virDomainIsPersistent(guest) == 1, autostart != 0};
+                          virDomainIsPersistent(guest) == 1, autostart != 0, {}};
 }
 
 }  // namespace wardom::libvirt

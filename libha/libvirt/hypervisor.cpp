@@ -16,6 +16,7 @@
 #include "libha/libvirt/quiet_signals.hpp"
 #include "libha/libvirt/session.hpp"
 #include "libha/libvirt/states.hpp"
+#include "libha/proc/process.hpp"
 
 namespace wardom::libvirt {
 
@@ -74,6 +75,7 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
   void apply(const Early& event);
   void apply_definition(const Early& event);
   void emit(GuestState& state);
+  void note_process(GuestState& state) const;
   void on_closed(std::uint64_t number, std::string reason);
   void on_file(const std::string& name);
   void refresh(const GuestId& guest);
@@ -164,8 +166,9 @@ Result<std::shared_ptr<Session>> LibvirtHypervisor::Impl::connect(std::uint64_t 
   }
   auto session = Session::open(options_.uri, options_.definitions_dir, session_events(number));
   if (session.has_error()) return session;
-  const auto guests = session.value()->list();
+  auto guests = session.value()->list();
   if (guests.has_error()) return failure(guests.error().message);
+  for (auto& guest : guests.value()) note_process(guest);
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return failure("stopping");
@@ -236,7 +239,16 @@ void LibvirtHypervisor::Impl::on_lifecycle(std::uint64_t number, Early event) {
   if (flooded) on_closed(number, "more events than can be kept while the guests are listed");
 }
 
-void LibvirtHypervisor::Impl::emit(GuestState& state) { events_.changed({state}); }
+void LibvirtHypervisor::Impl::emit(GuestState& state) {
+  note_process(state);
+  events_.changed({state});
+}
+
+void LibvirtHypervisor::Impl::note_process(GuestState& state) const {
+  state.process = is_active(state.state)
+                      ? proc::guest_process(options_.pid_dir + "/" + state.name + ".pid")
+                      : GuestProcess{};
+}
 
 void LibvirtHypervisor::Impl::apply(const Early& event) {
   const auto meaning = lifecycle_.on_event(event.guest, event.event, event.detail);

@@ -35,6 +35,7 @@ namespace wardom::libvirt {
 struct HypervisorOptions {
   std::string uri{"qemu:///system"};
   std::string definitions_dir{"/etc/libvirt/qemu"};  // empty: not watched
+  std::string pid_dir{"/run/libvirt/qemu"};          // of libvirtd's NAME.pid
   std::chrono::milliseconds start_within{std::chrono::seconds(10)};
 };
 

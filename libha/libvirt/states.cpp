@@ -42,6 +42,20 @@ StateAndCause from_state(int state, int reason) {
   return {};
 }
 
+bool is_active(RunState state) {
+  switch (state) {
+    case RunState::running:
+    case RunState::paused:
+    case RunState::paused_io_error:
+    case RunState::in_shutdown:
+    case RunState::crashed: return true;  // crashed with on_crash=preserve: QEMU is still there
+    case RunState::absent:
+    case RunState::shut_off:
+    case RunState::unknown: return false;
+  }
+  return false;
+}
+
 StopCause LifecycleTable::stopped(const GuestId& guest, int detail) {
   const auto asked = shutdown_detail_.find(guest);
   const int by = asked == shutdown_detail_.end() ? VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED

@@ -18,6 +18,9 @@ struct StateAndCause {
 // signal, so a shutdown seen only afterwards has the cause `unknown`.
 StateAndCause from_state(int state, int reason);
 
+// There is a QEMU of it.
+bool is_active(port::RunState state);
+
 // Lifecycle events. Remembers per guest who asked for a shutdown, which only the SHUTDOWN event
 // tells, until STOPPED.
 class LifecycleTable {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "libha/core/ids.hpp"
+#include "libha/core/records.hpp"
 
 namespace wardom::port {
 
@@ -37,6 +38,7 @@ struct GuestState {
   StopCause cause{StopCause::none};
   bool persistent{false};
   bool autostart{false};
+  GuestProcess process;  // while it runs; all zero where libvirt does not tell
 };
 
 // Lifecycle change, or the result of the resynchronisation after a (re)connect.

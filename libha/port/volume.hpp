@@ -57,12 +57,30 @@ struct VolumeReady {
   Incarnation incarnation;
   DaemonEpoch epoch;
   Geometry geometry;
+  std::vector<ListedGuest> listed;  // by this boot's daemons so far
 };
 
 // The keeper's heartbeat write was acknowledged.
 struct HeartbeatDone {
   Sequence sequence;
   Instant submitted;  // CLOCK_MONOTONIC_RAW just before it was submitted
+};
+
+// Whether the start is listed, and so may be made. Exactly one answer per list_start().
+struct StartListed {
+  Ticket ticket;
+  GuestId guest;
+  bool listed{false};
+  std::string error;  // for people, where it is not
+};
+
+// What the host's own lease allows; comes after `ready` and with every acknowledged heartbeat. Both
+// instants are this host's CLOCK_MONOTONIC_RAW. Whoever starts a guest or decides checks
+// `now < act_until` before and after.
+struct Rights {
+  LeaseState lease{LeaseState::none};
+  Instant act_until;   // t_s + T_F/2 of the newest acknowledged heartbeat; zero: not at all
+  Instant feed_until;  // t_s + T_F
 };
 
 // The connection to the keeper is gone, or the keeper cannot use the volume. Outstanding tickets
@@ -87,6 +105,8 @@ struct VolumeEvents {
   std::function<void(WriteDone)> write_done;
   std::function<void(HeartbeatDone)> heartbeat;
   std::function<void(VolumeLost)> lost;
+  std::function<void(Rights)> rights;
+  std::function<void(StartListed)> start_listed;
 };
 
 class Volume {
@@ -96,6 +116,19 @@ class Volume {
   // Writes the own host's decision or table cell. The keeper refuses any other cell.
   virtual void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) = 0;
   virtual void publish(const SelfView& view) = 0;
+
+  // The list of guests that this host may be running: the keeper kills them when the lease ends,
+  // and tells all hosts by the slot when an earlier daemon's start is not settled. It outlives
+  // daemon and keeper.
+  //
+  // Before libvirt is asked to start the guest. Listed only on this daemon's connection and while
+  // now < act_until; a guest that is listed already becomes one whose start is open.
+  virtual void list_start(Ticket ticket, GuestId guest) = 0;
+  // The start is settled and its outcome stands in the host's table: the guest is this host's.
+  // Also whenever its process has changed. Lists it if it was not.
+  virtual void settle_start(GuestId guest, const GuestProcess& process) = 0;
+  // Settled, and no QEMU of it is left: it is not this host's (any more).
+  virtual void unlist(GuestId guest) = 0;
 
  protected:
   ~Volume() = default;  // not destroyed through the port

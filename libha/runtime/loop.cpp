@@ -76,6 +76,7 @@ core::GuestSeen seen_of(const port::GuestState& state) {
   seen.running = running_of(state.state);
   seen.stopped = stopped_of(state.cause);
   seen.defined = state.persistent;
+  seen.process = state.process;
   return seen;
 }
 
@@ -132,7 +133,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
             table_capacity_ = wire::extent_payload(ready.geometry.table_blocks);
             step(core::VolumeReady{ready.incarnation, ready.epoch,
                                    std::chrono::milliseconds(ready.geometry.l_late_ms),
-                                   std::chrono::milliseconds(ready.geometry.l_late_after_off_ms)});
+                                   std::chrono::milliseconds(ready.geometry.l_late_after_off_ms),
+                                   ready.listed});
           },
           [&](const port::ReadDone& done) { take_cells(done, now, orders); },
           [&](const port::WriteDone& done) {
@@ -140,6 +142,12 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
                                    done.error});
           },
           [&](const port::HeartbeatDone& done) { step(core::OwnHeartbeat{done.sequence}); },
+          [&](const port::Rights& rights) {
+            step(core::Rights{rights.lease, rights.act_until, rights.feed_until});
+          },
+          [&](const port::StartListed& answer) {
+            step(core::StartListed{answer.ticket, answer.guest, answer.listed, answer.error});
+          },
           [&](const port::VolumeLost& lost) { step(core::VolumeLost{lost.reason}); },
           [&](const port::Datagram& datagram) { take_datagram(datagram, now, orders); },
           [&](const port::PowerReading& reading) {
@@ -257,9 +265,16 @@ void Loop::failed_write(Ticket ticket, Cell cell, const std::string& error) {
   own_inputs_.push_back(core::CellWritten{ticket, cell, false, {}, error});
 }
 
+// The core has looked at the lease when it began to decide; this is the look afterwards.
+bool Loop::may_act() const { return clock_.now().at < member_.act_until(); }
+
 void Loop::write_records(const core::Orders& orders) {
   for (const auto& write : orders.decisions) {
     const Cell cell{Region::decision, options_.member.self.value};
+    if (!may_act()) {
+      failed_write(write.ticket, cell, "this host's own heartbeat is too old to decide");
+      continue;
+    }
     auto bytes = wire::encode_decision(write.decision, decision_capacity_);
     if (bytes)
       ports_.volume.write(write.ticket, cell, std::move(bytes).value());
@@ -297,6 +312,11 @@ void Loop::send_beat(const Beat& content) {
 }
 
 void Loop::act(const core::GuestAct& act) {
+  if (act.act == core::Act::start && !may_act()) {
+    own_inputs_.push_back(core::ActDone{act.ticket, act.act, act.guest, false, true,
+                                        core::Running::no, "this host's own heartbeat is too old"});
+    return;
+  }
   acts_.insert(act.ticket);
   auto& hypervisor = ports_.hypervisor;
   switch (act.act) {
@@ -356,6 +376,10 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
       events_.protected_(protected_);
     }
   }
+  for (const auto& one : orders.list_starts) ports_.volume.list_start(one.ticket, one.guest);
+  for (const auto& one : orders.settle_starts)
+    ports_.volume.settle_start(one.guest, one.process);
+  for (const auto& guest : orders.unlist) ports_.volume.unlist(guest);
   for (const auto& one : orders.acts) act(one);
   describe_own();
   const auto to_ring = [&](const auto& message) {

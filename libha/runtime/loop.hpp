@@ -79,6 +79,7 @@ class Loop {
   void take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders);
   core::CellSeen decode(const port::CellRead& read);
   void carry_out(core::Orders& orders, core::Now now);
+  bool may_act() const;
   void write_records(const core::Orders& orders);
   void send_beat(const Beat& beat);
   void act(const core::GuestAct& act);

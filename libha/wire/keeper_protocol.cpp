@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "libha/core/check.hpp"
+#include "libha/wire/guest_list.hpp"
 #include "libha/wire/superblock.hpp"
 
 namespace wardom::wire {
@@ -13,14 +14,20 @@ enum class Type : std::uint8_t {
   read = 2,
   write = 3,
   publish = 4,
+  list_start = 5,
+  settle_start = 6,
+  unlist = 7,
   ready = 65,
   read_answer = 66,
   write_answer = 67,
   heartbeat = 68,
   refused = 69,
+  rights = 70,
+  start_listed = 71,
 };
 
 constexpr std::size_t kCellBytes = 5;
+constexpr std::size_t kListedLeast = 16 + 1 + 4 + 4 + 8 + 2;
 constexpr std::size_t kCellViewLeast = kCellBytes + 1 + 1 + 2 + 24 + 8 + 4 + 2;
 
 std::string_view cut(std::string_view text) { return text.substr(0, kMaxErrorBytes); }
@@ -45,6 +52,20 @@ void write_payload(Writer& out, View payload) {
 Bytes read_payload(Reader& in) {
   const View raw = in.take(in.u32());
   return Bytes(raw.begin(), raw.end());
+}
+
+void write(Writer& out, const GuestProcess& process) {
+  out.i32(process.pid);
+  out.u64(process.start_time);
+  out.text16(std::string_view(process.cgroup).substr(0, kMaxCgroupBytes));
+}
+
+GuestProcess read_process(Reader& in) {
+  GuestProcess process;
+  process.pid = in.i32();
+  process.start_time = in.u64();
+  process.cgroup = in.text16(kMaxCgroupBytes);
+  return process;
 }
 
 struct Body {
@@ -75,10 +96,31 @@ struct Body {
     out.load(m.load);
     return Type::publish;
   }
+  Type operator()(const ListStartRequest& m) {
+    out.u64(m.ticket.value);
+    out.bits(m.guest);
+    return Type::list_start;
+  }
+  Type operator()(const SettleStartRequest& m) {
+    out.bits(m.guest);
+    write(out, m.process);
+    return Type::settle_start;
+  }
+  Type operator()(const UnlistRequest& m) {
+    out.bits(m.guest);
+    return Type::unlist;
+  }
   Type operator()(const ReadyMessage& m) {
     out.u16(m.self.value);
     out.incarnation(m.incarnation);
     out.u32(m.epoch.value);
+    out.u16(static_cast<std::uint16_t>(m.listed.size()));
+    for (const auto& one : m.listed) {
+      out.bits(one.guest);
+      out.flag(one.start.has_value());
+      out.u32(one.start.value_or(DaemonEpoch{}).value);
+      write(out, one.process);
+    }
     out.bytes(encode_superblock(m.geometry));
     return Type::ready;
   }
@@ -110,6 +152,19 @@ struct Body {
     out.u64(m.sequence.value);
     out.u64(m.raw_ns);
     return Type::heartbeat;
+  }
+  Type operator()(const RightsMessage& m) {
+    out.u8(static_cast<std::uint8_t>(m.lease));
+    out.u64(m.act_until_ns);
+    out.u64(m.feed_until_ns);
+    return Type::rights;
+  }
+  Type operator()(const StartListedMessage& m) {
+    out.u64(m.ticket.value);
+    out.bits(m.guest);
+    out.flag(m.listed);
+    out.text16(cut(m.error));
+    return Type::start_listed;
   }
   Type operator()(const RefusedMessage& m) {
     out.text16(cut(m.reason));
@@ -156,11 +211,26 @@ PublishRequest publish_request(Reader& in) {
   return m;
 }
 
+SettleStartRequest settle_start_request(Reader& in) {
+  SettleStartRequest m;
+  m.guest = GuestId{in.bits()};
+  m.process = read_process(in);
+  return m;
+}
+
 ReadyMessage ready_message(Reader& in) {
   ReadyMessage m;
   m.self = HostId{in.u16()};
   m.incarnation = in.incarnation();
   m.epoch = DaemonEpoch{in.u32()};
+  m.listed.resize(in.count16(kMaxGuestsPerHost, kListedLeast));
+  for (auto& one : m.listed) {
+    one.guest = GuestId{in.bits()};
+    const bool open = in.flag();
+    const DaemonEpoch epoch{in.u32()};
+    if (open) one.start = epoch;
+    one.process = read_process(in);
+  }
   if (auto geometry = decode_superblock(in.rest()))
     m.geometry = geometry.value();
   else
@@ -235,6 +305,15 @@ Result<DaemonMessage> decode_daemon_frame(View frame) {
     message = write_request(in);
   } else if (type.value() == Type::publish) {
     message = publish_request(in);
+  } else if (type.value() == Type::list_start) {
+    ListStartRequest m;
+    m.ticket = Ticket{in.u64()};
+    m.guest = GuestId{in.bits()};
+    message = m;
+  } else if (type.value() == Type::settle_start) {
+    message = settle_start_request(in);
+  } else if (type.value() == Type::unlist) {
+    message = UnlistRequest{GuestId{in.bits()}};
   } else {
     return failure("keeper protocol: not a daemon's message");
   }
@@ -256,6 +335,19 @@ Result<KeeperMessage> decode_keeper_frame(View frame) {
     HeartbeatMessage m;
     m.sequence = Sequence{in.u64()};
     m.raw_ns = in.u64();
+    message = m;
+  } else if (type.value() == Type::rights) {
+    RightsMessage m;
+    m.lease = in.enumeration(LeaseState::ended);
+    m.act_until_ns = in.u64();
+    m.feed_until_ns = in.u64();
+    message = m;
+  } else if (type.value() == Type::start_listed) {
+    StartListedMessage m;
+    m.ticket = Ticket{in.u64()};
+    m.guest = GuestId{in.bits()};
+    m.listed = in.flag();
+    m.error = in.text16(kMaxErrorBytes);
     message = m;
   } else if (type.value() == Type::refused) {
     message = RefusedMessage{in.text16(kMaxErrorBytes)};

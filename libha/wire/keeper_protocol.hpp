@@ -17,7 +17,7 @@
 
 namespace wardom::wire {
 
-inline constexpr std::uint16_t kKeeperProtocolVersion = 1;
+inline constexpr std::uint16_t kKeeperProtocolVersion = 3;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024 + 64 * 1024;  // one largest cell
 inline constexpr std::size_t kFrameHeadBytes = 7;
 inline constexpr std::size_t kMaxReadCells = 256;  // port/volume.hpp
@@ -50,11 +50,28 @@ struct PublishRequest {
   friend bool operator==(const PublishRequest&, const PublishRequest&) = default;
 };
 
+// The guest list's three requests, port/volume.hpp. Only the first is answered.
+struct ListStartRequest {
+  Ticket ticket;
+  GuestId guest;
+  friend bool operator==(const ListStartRequest&, const ListStartRequest&) = default;
+};
+struct SettleStartRequest {
+  GuestId guest;
+  GuestProcess process;
+  friend bool operator==(const SettleStartRequest&, const SettleStartRequest&) = default;
+};
+struct UnlistRequest {
+  GuestId guest;
+  friend bool operator==(const UnlistRequest&, const UnlistRequest&) = default;
+};
+
 // --- keeper to daemon
 struct ReadyMessage {
   HostId self;
   Incarnation incarnation;
   DaemonEpoch epoch;
+  std::vector<ListedGuest> listed;  // as it stands at the greeting
   Geometry geometry;
   friend bool operator==(const ReadyMessage&, const ReadyMessage&) = default;
 };
@@ -90,15 +107,31 @@ struct HeartbeatMessage {
   std::uint64_t raw_ns{0};
   friend bool operator==(const HeartbeatMessage&, const HeartbeatMessage&) = default;
 };
+// What the host's own lease allows. Sent after Ready, after each heartbeat, and when it changes.
+// The instants are CLOCK_MONOTONIC_RAW of this host, so a message that comes late grants nothing.
+struct RightsMessage {
+  LeaseState lease{LeaseState::none};
+  std::uint64_t act_until_ns{0};   // no guest start and no decision at or after this; 0: none now
+  std::uint64_t feed_until_ns{0};  // the window's end; 0: no window yet
+  friend bool operator==(const RightsMessage&, const RightsMessage&) = default;
+};
+struct StartListedMessage {
+  Ticket ticket;
+  GuestId guest;
+  bool listed{false};  // false: not to be started; see error
+  std::string error;
+  friend bool operator==(const StartListedMessage&, const StartListedMessage&) = default;
+};
 // The keeper cannot serve this connection, and closes it.
 struct RefusedMessage {
   std::string reason;
   friend bool operator==(const RefusedMessage&, const RefusedMessage&) = default;
 };
 
-using DaemonMessage = std::variant<Hello, ReadRequest, WriteRequest, PublishRequest>;
-using KeeperMessage =
-    std::variant<ReadyMessage, ReadAnswer, WriteAnswer, HeartbeatMessage, RefusedMessage>;
+using DaemonMessage = std::variant<Hello, ReadRequest, WriteRequest, PublishRequest,
+                                   ListStartRequest, SettleStartRequest, UnlistRequest>;
+using KeeperMessage = std::variant<ReadyMessage, ReadAnswer, WriteAnswer, HeartbeatMessage,
+                                   RightsMessage, StartListedMessage, RefusedMessage>;
 
 // Whole frames, ready to send. Texts above their limit are cut.
 Bytes encode_frame(const DaemonMessage& message);

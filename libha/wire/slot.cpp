@@ -10,7 +10,8 @@ namespace wardom::wire {
 Bytes encode_slot(const Slot& s) {
   Writer out;
   out.u8(static_cast<std::uint8_t>(s.state));
-  out.zeros(3);
+  out.flag(s.start_listed);
+  out.zeros(2);
   out.u32(s.t_f_ms);
   out.u32(s.w_ms);
   out.u32(s.daemon_epoch.value);
@@ -33,7 +34,8 @@ Result<Slot> decode_slot(View payload) {
   Reader in(payload);
   Slot s;
   s.state = in.enumeration(SlotState::left);
-  in.zeros(3);
+  s.start_listed = in.flag();
+  in.zeros(2);
   s.t_f_ms = in.u32();
   s.w_ms = in.u32();
   s.daemon_epoch = DaemonEpoch{in.u32()};

@@ -4,6 +4,7 @@
 #   chassis.sh LAB_DIR LAB HOST get power|boot
 #   chassis.sh LAB_DIR LAB HOST set power|reset|boot|identify|shutdown VALUE
 #   chassis.sh LAB_DIR LAB HOST cut            as `set power 0`, but heeds no lying BMC
+#   chassis.sh LAB_DIR LAB HOST watchdog       as `set reset 1`, likewise
 #
 # The BMC runs this synchronously and reads it to its end, and it is polled: therefore sh, and
 # `get power` only reads one file. A power cut answers only after the host is really dead.
@@ -72,5 +73,6 @@ case "$verb $what" in
     ;;
 "set boot" | "set identify") ;;
 "cut "*) power_cut ;;
+"watchdog "*) power_cut && power=0 && power_on ;;
 *) exit 1 ;;
 esac

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from . import (bmc, errors, fabric, flight, host as hosts, layout, recorder, run, services, state,
-               storage, views)
+               storage, views, watchdog)
 from .layout import Lab
 
 SERVICES = ("corosync", "libvirtd", "keeper", "wardomd", "pacemaker", "volume")
@@ -45,6 +45,8 @@ def parser() -> Parser:
     start.add_argument("--stack", choices=("wardom", "stock", "none"), default="wardom")
     start.add_argument("--profile", choices=("fast", "default"), default="fast")
     start.add_argument("--no-bmc", action="store_true")
+    start.add_argument("--no-watchdog", action="store_true",
+                       help="hosts have no watchdog, and so hold no lease")
     start.add_argument("--post-s", type=float, metavar="S",
                        help="seconds from power on to booting (default: 0, stock: 30)")
     start.add_argument("--disk-interval-ms", type=int, default=0, metavar="MS",
@@ -84,7 +86,7 @@ def parser() -> Parser:
     add("down", "end the lab; leaves nothing; also after a crash")
     for name in ("_init", "_boot"):
         commands.add_parser(name).add_argument("host")
-    for name in ("_record", "_supervise"):
+    for name in ("_record", "_supervise", "_watchdogs"):
         commands.add_parser(name)
     return top
 
@@ -106,6 +108,7 @@ def do_up(arguments: argparse.Namespace) -> int:
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
                   arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
     lab.disk_interval_ms, lab.log_volume = arguments.disk_interval_ms, arguments.log_volume
+    lab.watchdog = lab.stack == "wardom" and not arguments.no_watchdog
     began = time.monotonic()
 
     def progress(text: str) -> None:
@@ -272,6 +275,8 @@ def internal(lab: Lab, arguments: argparse.Namespace) -> int:
         hosts.boot_after_post(lab, lab.host(arguments.host))
     elif arguments.command == "_record":
         recorder.record(lab)
+    elif arguments.command == "_watchdogs":
+        watchdog.watch(lab)
     return errors.DONE
 
 

@@ -12,8 +12,8 @@ import uuid
 from pathlib import Path
 
 from . import guest
-from .layout import (BMC_CIPHER_SUITE, BMC_PASSWORD, BMC_PORT, BMC_USER, HOST_BIN_DIR, LINKS,
-                     VOLUME_PATH, Host, Lab)
+from .layout import (BMC_CIPHER_SUITE, BMC_PASSWORD, BMC_PORT, BMC_USER, HOST_BIN_DIR,
+                     HOST_LAB_DIR, LINKS, VOLUME_PATH, WATCHDOG_SOCKET, Host, Lab)
 
 GUEST_XML_DIR = "/etc/wardom-lab/guests"
 NAMESPACE = uuid.UUID("0b6f7f0e-54b8-4b8a-9f5b-1f0f6b8e2f00")
@@ -28,6 +28,9 @@ OWN_DIRECTORIES = (
 TOTEM_TOKEN_MS = 1000
 KNET_PING_INTERVAL_MS = 100
 KNET_PING_TIMEOUT_MS = 300
+
+# The keeper counts on a second more (kLabLateness): that makes the profiles' W.
+WATCHDOG_TIMEOUT_S = {"fast": 4, "default": 9}
 
 LIBVIRTD_CONF = """\
 # Only inside the lab: migration between hosts without keys.
@@ -181,6 +184,13 @@ profile = "{lab.profile}"
         # wardom.toml wants disk_interval <= 2 x suspect_after.
         text += (f'disk_interval = "{lab.disk_interval_ms}ms"\n'
                  f'suspect_after = "{max(400, lab.disk_interval_ms // 2)}ms"\n')
+    if lab.watchdog:
+        text += f"""
+[watchdog]
+device = "{HOST_LAB_DIR / WATCHDOG_SOCKET}"
+timeout = "{WATCHDOG_TIMEOUT_S[lab.profile]}s"
+lab = true
+"""
     if lab.bmc:
         text += f"""
 [bmc]

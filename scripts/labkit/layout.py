@@ -39,6 +39,7 @@ BMC_CIPHER_SUITE = 3
 HOST_CODE_DIR = Path("/opt/wardom-lab/code")
 HOST_LAB_DIR = Path("/opt/wardom-lab/host")
 HOST_BIN_DIR = Path("/opt/wardom-lab/bin")
+WATCHDOG_SOCKET = "watchdog"  # in the host's lab directory
 VOLUME_PATH = "/var/lib/wardom/volume"
 
 
@@ -77,6 +78,7 @@ class Lab:
     hosts: list[Host]
     guests: list[str]
     wardom_bin: str
+    watchdog: bool = False  # hosts have the lab's watchdog, and so hold leases
     post_s: float = 0.0  # from power on to the first process: the firmware's time
     disk_interval_ms: int = 0  # 0: Wardom's default
     log_volume: bool = False   # the volume's server writes down every request

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from . import (bmc, down, errors, fabric, flight, host as hosts, layout, recorder, run,
-               services, stack_stock, stack_wardom, storage)
+               services, stack_stock, stack_wardom, storage, watchdog)
 from .configs import GUEST_XML_DIR
 from .layout import Host, Lab
 
@@ -77,6 +77,8 @@ def up(lab: Lab, progress: Progress) -> None:
     if lab.stack == "stock":
         stack_stock.write_configuration(lab)
     recorder.start(lab)
+    if lab.watchdog:
+        watchdog.start(lab)
     each(lab.hosts, lambda host: hosts.power_on(lab, host))
     progress("corosync, libvirtd and the state volume on every host")
     each(lab.hosts, lambda host: base_ready(lab, host))

@@ -139,10 +139,18 @@ class Daemon {
                          [this](port::ReadDone e) { put(read_, std::move(e)); },
                          [this](port::WriteDone e) { put(write_, std::move(e)); },
                          [this](port::HeartbeatDone e) { put(heartbeat_, e); },
-                         [this](port::VolumeLost e) { put(lost_, std::move(e)); }}) {}
+                         [this](port::VolumeLost e) { put(lost_, std::move(e)); },
+                         [this](port::Rights e) { put(rights_, e); },
+                         [this](port::StartListed e) { put(listed_, std::move(e)); }}) {}
   port::VolumeReady ready() { return get(ready_); }
   port::HeartbeatDone heartbeat() { return get(heartbeat_); }
   port::VolumeLost lost() { return get(lost_); }
+  port::Rights rights() { return get(rights_); }
+  port::StartListed list_start(std::uint64_t ticket, GuestId guest) {
+    client_.list_start(Ticket{ticket}, guest);
+    return get(listed_);
+  }
+  KeeperClient& client() { return client_; }
   port::ReadDone read(std::uint64_t ticket, std::vector<Cell> cells) {
     client_.read(Ticket{ticket}, std::move(cells));
     return get(read_);
@@ -177,6 +185,8 @@ class Daemon {
   std::optional<port::WriteDone> write_;
   std::optional<port::HeartbeatDone> heartbeat_;
   std::optional<port::VolumeLost> lost_;
+  std::optional<port::Rights> rights_;
+  std::optional<port::StartListed> listed_;
   KeeperClient client_;
 };
 
@@ -272,6 +282,46 @@ TEST_CASE("keeper_serves_a_daemon_and_shows_its_life_in_the_slot") {
   CHECK(first.end(SIGTERM) == 0);
   CHECK(second.end(SIGTERM) == 0);
   CHECK(site.slot(1).state == wire::ExtentState::valid);
+}
+
+TEST_CASE("keeper_lists_starts_and_shows_an_earlier_daemons_in_the_slot") {
+  const Site site;
+  site.format();
+  const GuestId one{Bits128{{1}}}, two{Bits128{{2}}};
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    Daemon daemon(keeper.socket());
+    CHECK(daemon.ready().listed.empty());
+    const auto heartbeat = daemon.heartbeat();
+    // Counted from the submission of the heartbeat, whenever the word of it comes.
+    port::Rights rights = daemon.rights();
+    while (rights.act_until <= heartbeat.submitted) rights = daemon.rights();
+    CHECK(rights.lease == LeaseState::none);  // no watchdog is configured
+    CHECK(rights.feed_until - rights.act_until == 1s);
+    for (const auto& guest : {one, two}) {
+      const auto answer = daemon.list_start(7, guest);
+      CHECK(answer.ticket == Ticket{7});
+      CHECK(answer.guest == guest);
+      CHECK(answer.listed);
+    }
+    daemon.client().settle_start(two, {4711, 12, "/machine-qemu"});
+    CHECK_FALSE(wait_for_slot(site, 1, [](const Slot& s) {
+                  return s.daemon_epoch == DaemonEpoch{0};
+                }).start_listed);
+    keeper.end(SIGKILL);
+  }
+  // The daemon and its keeper are gone; its epoch is over, and the open start is told with it.
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  const auto slot =
+      wait_for_slot(site, 1, [](const Slot& s) { return s.daemon_epoch == DaemonEpoch{1}; });
+  CHECK(slot.start_listed);
+  Daemon daemon(keeper.socket());
+  const auto ready = daemon.ready();
+  CHECK(ready.epoch == DaemonEpoch{1});
+  CHECK(ready.listed == std::vector<ListedGuest>{{one, {}, DaemonEpoch{0}},
+                                                 {two, {4711, 12, "/machine-qemu"}, {}}});
+  daemon.client().unlist(one);
+  wait_for_slot(site, 1, [](const Slot& s) { return !s.start_listed; });
 }
 
 TEST_CASE("keeper_restart_keeps_the_incarnation") {

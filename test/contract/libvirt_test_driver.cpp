@@ -62,7 +62,7 @@ TEST_CASE("no_libvirtd_is_told_once_and_calls_fail_at_once") {
 
 TEST_CASE("a_late_start_is_not_made") {
   Recorder record;
-  LibvirtHypervisor hypervisor{{"test:///default", "", std::chrono::milliseconds(-1)},
+  LibvirtHypervisor hypervisor{{"test:///default", "", "", std::chrono::milliseconds(-1)},
                                record.events()};
   REQUIRE(record.up().has_value());
   hypervisor.start(Ticket{1}, kGuest, kXml);

@@ -6,6 +6,7 @@
 #include "libha/wire/beat.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/envelope.hpp"
+#include "libha/wire/guest_list.hpp"
 #include "libha/wire/keeper_protocol.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/superblock.hpp"
@@ -68,13 +69,19 @@ void seed_protocol() {
   daemon("read", ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}});
   daemon("write", WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(50, 6)});
   daemon("publish", PublishRequest{});
-  keeper("ready", ReadyMessage{HostId{1}, {}, {}, samples::geometry()});
+  daemon("list-start", ListStartRequest{Ticket{9}, GuestId{samples::bits(5)}});
+  daemon("settle-start", SettleStartRequest{GuestId{samples::bits(5)}, {4711, 12, "/qemu"}});
+  daemon("unlist", UnlistRequest{GuestId{samples::bits(5)}});
+  keeper("start-listed", StartListedMessage{Ticket{9}, {}, false, "why"});
+  keeper("ready", ReadyMessage{HostId{1}, {}, {}, {{{}, {4711, 12, "/qemu"}, DaemonEpoch{1}}},
+                               samples::geometry()});
   CellView view;
   view.payload = Bytes(20, 1);
   view.error = "why";
   keeper("read-answer", ReadAnswer{Ticket{7}, true, {view, view}});
   keeper("write-answer", WriteAnswer{Ticket{8}, {}, true, Sequence{1}, ""});
   keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2});
+  keeper("rights", RightsMessage{LeaseState::held, 2, 3});
   keeper("refused", RefusedMessage{"no"});
 }
 
@@ -131,5 +138,8 @@ int main(int argc, char** argv) {
   seed_cells();
   seed_records();
   seed_protocol();
+  const auto list = encode_guest_list({{GuestId{samples::bits(1)}, {4711, 12, "/a/qemu"}, {}},
+                                       {GuestId{samples::bits(2)}, {}, DaemonEpoch{3}}});
+  seed("guest_list", "two", Bytes(list.begin(), list.end()));
   return 0;
 }

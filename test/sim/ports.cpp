@@ -142,7 +142,9 @@ void Hands::start(Ticket ticket, GuestId guest, std::string xml) {
   auto allowed = std::make_shared<bool>(false);
   d.on_host(h, begin, [&h, guest, allowed, &d] {  // libvirt asks its hook
     *allowed = h.loop && !h.daemon_hung &&
-               h.loop->member().may_start(guest, d.truth(guest)->name).allowed;
+               h.loop->member()
+                   .may_start(guest, d.truth(guest)->name, h.loop->now().at)
+                   .allowed;
     if (h.loop && !h.daemon_hung && !*allowed) ++d.marks["hook refused an ordered start"];
   });
   const auto version = Domain::version_of(xml);

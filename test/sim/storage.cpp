@@ -77,7 +77,9 @@ void Domain::greet(Host& host) {
     ready.geometry.table_blocks = 64;
     ready.geometry.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
     ready.geometry.l_late_ms = static_cast<std::uint32_t>(whole_ms(kLate));
+    for (const auto& [guest, one] : host.listed) ready.listed.push_back(one);
     to_daemon(host, us(50), ready);
+    to_daemon(host, us(51), port::Rights{LeaseState::none, {host.act_until}, {}});
   });
 }
 
@@ -102,8 +104,11 @@ void Domain::heartbeat(Host& host) {
   slot.load = host.view.load;
   write_cell(host, Region::slot, wire::encode_slot(slot),
              [this, &host, submitted](bool ok, Sequence sequence) {
-               if (ok && host.volume_told)
-                 to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
+               if (!ok) return;
+               host.act_until = submitted + options.timing.feed_window / 2;
+               if (!host.volume_told) return;
+               to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
+               to_daemon(host, us(51), port::Rights{LeaseState::none, {host.act_until}, {}});
              });
 }
 
@@ -272,5 +277,25 @@ void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
 }
 
 void Hands::publish(const port::SelfView& view) { host.view = view; }
+
+void Hands::list_start(Ticket ticket, GuestId guest) {
+  auto& d = domain;
+  auto& h = host;
+  const auto life = h.daemon_life;
+  const auto keeper = h.keeper_life;
+  d.on_host(h, us(20), [&d, &h, ticket, guest, life, keeper] {
+    if (h.daemon_life != life) return;
+    const bool may = h.keeper_up && h.keeper_life == keeper && h.volume_told &&
+                     d.local(h, d.clock.now()) < h.act_until;
+    if (may) h.listed[guest] = {guest, {}, DaemonEpoch{}};
+    d.to_daemon(h, us(20), port::StartListed{ticket, guest, may, may ? "" : "no rights"});
+  });
+}
+
+void Hands::settle_start(GuestId guest, const GuestProcess& process) {
+  host.listed[guest] = {guest, process, {}};
+}
+
+void Hands::unlist(GuestId guest) { host.listed.erase(guest); }
 
 }  // namespace wardom::sim

@@ -472,7 +472,9 @@ bool Domain::admin_start(Host& host, GuestTruth& guest) {
       !host.definitions.contains(guest.id) || !guest.is_protected)
     return false;
   const bool asked = host.loop && !host.daemon_hung;
-  if (!asked || !host.loop->member().may_start(guest.id, guest.name).allowed) return false;
+  if (!asked ||
+      !host.loop->member().may_start(guest.id, guest.name, host.loop->now().at).allowed)
+    return false;
   run_qemu(host, guest.id, host.definitions.at(guest.id), "its administrator");
   guest.wanted = true;
   to_daemon(host, us(200), port::GuestChanged{state_of(host, guest.id)});

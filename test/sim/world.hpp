@@ -87,6 +87,9 @@ struct Hands final : port::Volume, port::Beats, port::Power, port::Ring, port::H
   void read(Ticket ticket, std::vector<Cell> cells) override;
   void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) override;
   void publish(const port::SelfView& view) override;
+  void list_start(Ticket ticket, GuestId guest) override;
+  void settle_start(GuestId guest, const GuestProcess& process) override;
+  void unlist(GuestId guest) override;
   void send(HostId to, Link link, std::span<const std::uint8_t> bytes) override;
   void ask(Ticket ticket, HostId host) override;
   void power_off(Ticket ticket, HostId host) override;
@@ -139,6 +142,8 @@ struct Host {
   std::uint64_t keeper_life{0};
   std::map<Region, Care> cares;
   port::SelfView view;
+  Duration act_until{0};  // by this host's clock
+  std::map<GuestId, ListedGuest> listed;
   std::optional<Time> last_read_done;
   // daemon
   std::unique_ptr<Hands> hands;

@@ -124,6 +124,10 @@ beat_interval = "200ms"
 suspect_after = "2s"
 disk_interval = "1s"
 power_poll = "5s"
+[watchdog]
+device = "/dev/watchdog1"
+timeout = "12s"
+lab = true
 [beats]
 port = 6000
 [bmc]
@@ -142,6 +146,9 @@ shared_paths = ["/srv/images/", "/srv/iso"]
   CHECK(config.timing.suspect_after == 2s);
   CHECK(config.timing.bmc_timeout == 3s);
   CHECK(config.timing.power_poll == 5s);
+  CHECK(config.watchdog.device == "/dev/watchdog1");
+  CHECK(config.watchdog.timeout == 12s);
+  CHECK(config.watchdog.lab);
   CHECK(config.beats.port == 6000);
   CHECK(config.placement.memory_reserve_mib == 2048);
   CHECK(config.placement.parallel_starts == 8);
@@ -223,6 +230,23 @@ TEST_CASE("refuse_wrong_values") {
   expect_one(with("\"10.0.0.12\"", "\"10.0.0.12:0\""), "host.n2.bmc is \"10.0.0.12:0\"; give");
   expect_one(with("mgmt = \"10.0.0.2\"", "mgmt = \"10.0.0.2\"\nmgnt = \"10.9.9.9\""),
              "host.n2.mgnt is not a key of Wardom; did you mean `host.n2.mgmt`?");
+}
+
+TEST_CASE("refuse_watchdogs_that_do_not_fit") {
+  const auto watchdog = [](const std::string& keys) { return with("[bmc]", keys + "\n[bmc]"); };
+  CHECK(problems(watchdog("[watchdog]")).empty());
+  CHECK_FALSE(check_config(kHead + kHosts).config.watchdog.device.has_value());
+  CHECK_FALSE(check_config(kHead + kHosts).config.watchdog.lab);
+  expect_one(watchdog("[watchdog]\ndevice = \"watchdog0\""), "watchdog.device is \"watchdog0\";");
+  expect_one(watchdog("[watchdog]\nlab = 1"), "watchdog.lab is a bare number; give true or false");
+  for (const char* bad : {"1s", "61s", "2500ms", "0s"})
+    expect_one(watchdog("[watchdog]\ntimeout = \"" + std::string(bad) + "\""),
+               "watchdog.timeout is " + std::string(bad == std::string("0s") ? "0ms" : bad) +
+                   "; give whole seconds from 2s to ");
+  // The profile's W is what everybody waits for.
+  CHECK(problems(watchdog("[watchdog]\ndevice = \"/w\"\ntimeout = \"10s\"")).empty());
+  expect_one(watchdog("[watchdog]\ndevice = \"/w\"\ntimeout = \"11s\""),
+             "watchdog.timeout is 11s; with profile \"default\" it must be at most W = 10s");
 }
 
 TEST_CASE("refuse_bmc_without_credentials") {

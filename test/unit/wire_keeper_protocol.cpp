@@ -12,7 +12,10 @@ std::vector<DaemonMessage> daemon_messages() {
   PublishRequest publish{44, samples::members({1}), samples::members({2}), samples::members({3}),
                          samples::load()};
   return {Hello{1234, 99}, ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}},
-          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)}, publish};
+          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)}, publish,
+          ListStartRequest{Ticket{9}, GuestId{samples::bits(5)}},
+          SettleStartRequest{GuestId{samples::bits(6)}, {4711, 12345, "/machine-qemu"}},
+          UnlistRequest{GuestId{samples::bits(7)}}};
 }
 
 std::vector<KeeperMessage> keeper_messages() {
@@ -27,10 +30,16 @@ std::vector<KeeperMessage> keeper_messages() {
   CellView bad;
   bad.cell = {Region::table, 4};
   bad.error = "no answer within 2 s";
-  return {ReadyMessage{HostId{3}, samples::incarnation(2), DaemonEpoch{1}, samples::geometry()},
+  return {ReadyMessage{HostId{3}, samples::incarnation(2), DaemonEpoch{1},
+                       {{GuestId{samples::bits(5)}, {}, DaemonEpoch{1}},
+                        {GuestId{samples::bits(6)}, {4711, 12345, "/machine-qemu"}, {}}},
+                       samples::geometry()},
           ReadAnswer{Ticket{7}, false, {view, bad}},
           WriteAnswer{Ticket{8}, {Region::decision, 3}, true, Sequence{56}, ""},
-          HeartbeatMessage{Sequence{57}, 1234567890123}, RefusedMessage{"another daemon, pid 12"}};
+          HeartbeatMessage{Sequence{57}, 1234567890123},
+          RightsMessage{LeaseState::ended, 1234567890123, 1234567890999},
+          StartListedMessage{Ticket{9}, GuestId{samples::bits(5)}, true, "why not"},
+          RefusedMessage{"another daemon, pid 12"}};
 }
 
 Bytes body_of(const Bytes& frame) { return Bytes(frame.begin() + 4, frame.end()); }
@@ -56,10 +65,10 @@ TEST_CASE("keeper_protocol_refuses_what_it_cannot_trust") {
     CHECK_FALSE(decode_keeper_frame(frame).has_value());
     for (std::size_t length = 0; length < std::min<std::size_t>(frame.size(), 100); ++length)
       REQUIRE_FALSE(decode_daemon_frame(View(frame).first(length)).has_value());
-    frame[1] = 2;
+    frame[1] = 9;
     const auto other = decode_daemon_frame(frame);
     REQUIRE_FALSE(other.has_value());
-    CHECK(other.error().message.find("version 2") != std::string::npos);
+    CHECK(other.error().message.find("version 9") != std::string::npos);
   }
   for (const auto& message : keeper_messages()) {
     auto frame = body_of(encode_frame(message));

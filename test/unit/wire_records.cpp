@@ -38,7 +38,10 @@ TEST_CASE("slot_round_trip_and_refusals") {
   bad[0] = 3;  // a state that this version does not know
   CHECK_FALSE(decode_slot(bad));
   bad = bytes;
-  bad[1] = 1;  // a reserved byte
+  bad[1] = 2;  // a flag is 0 or 1
+  CHECK_FALSE(decode_slot(bad));
+  bad = bytes;
+  bad[2] = 1;  // a reserved byte
   CHECK_FALSE(decode_slot(bad));
 }
 

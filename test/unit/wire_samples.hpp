@@ -56,6 +56,7 @@ inline Slot slot() {
   s.w_ms = 10'000;
   s.w_fingerprint = 0xabcdef;
   s.daemon_epoch = DaemonEpoch{2};
+  s.start_listed = true;
   s.daemon_progress = 4711;
   s.sees_mgmt = members({0, 5});
   s.sees_storage = members({1});

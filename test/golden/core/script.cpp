@@ -106,7 +106,11 @@ void Script::guests(HostId host, std::vector<std::string> names) {
 void Script::start(const std::vector<std::string>& running) {
   member_ = std::make_unique<core::Member>(settings_);
   answers_.clear();
-  step(core::VolumeReady{peers_.at(kSelf).incarnation, {}});
+  core::VolumeReady ready;
+  ready.incarnation = peers_.at(kSelf).incarnation;
+  for (const auto& [guest, one] : listed_) ready.listed.push_back(one);
+  step(ready);
+  tell_rights();
   core::HypervisorUp up;
   for (const auto& one : peers_.at(kSelf).table.guests)
     up.guests.push_back({one.guest, one.name, core::Running::yes, core::Stopped::none, true});
@@ -158,7 +162,10 @@ void Script::tick() {
       step(core::BeatSeen{beat});
     }
   }
-  if (count % 10 == 0) step(core::OwnHeartbeat{Sequence{peers_.at(kSelf).slot_sequence}});
+  if (count % 10 == 0) {
+    step(core::OwnHeartbeat{Sequence{peers_.at(kSelf).slot_sequence}});
+    tell_rights();
+  }
   for (const auto& answer : std::exchange(answers_, {})) step(answer);
   core::Orders orders;
   member_->tick({now_, {1000 + whole_ms(now_.since_boot)}}, orders);
@@ -232,6 +239,13 @@ void Script::carry_out(core::Orders orders) {
     for (const auto& where : read.cells) done.cells.push_back(cell(where));
     answers_.push_back(std::move(done));
   }
+  for (const auto& list : orders.list_starts) {
+    listed_[list.guest] = {list.guest, {}, DaemonEpoch{}};
+    answers_.push_back(core::StartListed{list.ticket, list.guest, true, ""});
+  }
+  for (const auto& settled : orders.settle_starts)
+    listed_[settled.guest] = {settled.guest, settled.process, {}};
+  for (const auto& guest : orders.unlist) listed_.erase(guest);
   for (const auto& act : orders.acts) {
     if (act.act == core::Act::start) {
       starts_[act.name] = act.ticket;
@@ -267,6 +281,11 @@ void Script::say_operator(const std::vector<std::string>& words) {
     ask.wish = core::Wish::arm;
   }
   step(ask);
+}
+
+void Script::tell_rights() {
+  const auto window = settings_.timing.feed_window;
+  step(core::Rights{LeaseState::held, now_ + window / 2, now_ + window});
 }
 
 void Script::say(const std::string& text) {

@@ -64,6 +64,7 @@ class Script {
   void answer_reads(const std::vector<core::ReadCells>& reads);
   void say_operator(const std::vector<std::string>& words);
   void tell_quorum();
+  void tell_rights();
   void say(const std::string& text);
   void tell_decision(const Decision& decision);
   void tell_table(const HostTable& table);
@@ -80,6 +81,7 @@ class Script {
   std::map<Cell, Stored> stored_;
   std::vector<core::Input> answers_;  // for the next tick
   std::map<std::string, Ticket> starts_;
+  std::map<GuestId, ListedGuest> listed_;  // the keeper's, which outlives the member
   Instant now_{std::chrono::seconds{1000}};
   std::string out_;
   Decision last_decision_;

@@ -1,0 +1,124 @@
+// The host's own side of its lease, as a state machine without I/O: how far the feed window
+// reaches, and what a host that cannot write its heartbeat has to give up, and when.
+//
+//   t_s               a heartbeat is submitted; only its acknowledgement counts, but from t_s on
+//   t_s + T_F/2       no guest is started, nothing is decided
+//   t_s + 3/4 T_F     protected guests are killed                        (only under a lease)
+//   t_s + T_F         the watchdog is fed no more, for the rest of this boot  (only under a lease)
+//
+// The last two cannot be taken back: killed guests belong to nobody any more, and an observer may
+// count on a window that has ended. Without a lease (no watchdog, so none was ever published) no
+// silence proves anything about this host, and it gives up only acting.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "libha/core/records.hpp"
+#include "libha/core/time.hpp"
+
+namespace wardom::keeper {
+
+enum class Rung : std::uint8_t { no_window, full, no_starts, killing, ended };
+
+class Ladder {
+ public:
+  explicit Ladder(Duration t_f) : t_f_(t_f) {}
+
+  // What an earlier keeper of this boot left behind.
+  struct Kept {
+    Instant submitted;  // of the heartbeat that the window counts from
+    bool lease{false};
+    bool killing{false};
+    bool ended{false};
+  };
+  void resume(const Kept& kept, Instant now) {
+    submitted_ = kept.submitted;
+    lease_ = kept.lease;
+    killing_ = kept.killing;
+    ended_ = kept.ended;
+    owed_since_ = now;
+    climb(now);
+  }
+  Kept kept() const { return {submitted_.value_or(Instant{}), lease_, killing_, ended_}; }
+
+  // A lease is about to be published: from now on observers may count on this window.
+  void hold_lease() { lease_ = true; }
+  // It was not published after all, and no watchdog runs.
+  void release_lease() { lease_ = false; }
+  // Whoever cannot say when the window ends has reached its end.
+  void lapse() { ended_ = true; }
+
+  // A heartbeat submitted at `submitted` is acknowledged. False where that does not extend the
+  // window: it ended, guests are being killed, the slot was not read back in time, or a newer
+  // heartbeat has extended it already.
+  bool extend(Instant submitted, Instant now) {
+    climb(now);
+    if (killing_ || ended_) return false;
+    if (!submitted_) owed_since_ = now;
+    if (!read_back_is_fresh(now) || (submitted_ && submitted <= *submitted_)) return false;
+    submitted_ = submitted;
+    climb(now);
+    return true;
+  }
+
+  // The own slot was read back, by a read issued at `issued`: with the own incarnation and a
+  // sequence not lower than the last acknowledged (`good`), or not.
+  void read_back(bool good, Instant issued) {
+    distrusted_ = !good;
+    if (good) owed_since_ = std::max(owed_since_, issued);
+  }
+  // It is issued every T_F/4 and may take as long.
+  bool read_back_is_fresh(Instant now) const {
+    return !distrusted_ && now < owed_since_ + t_f_ / 2;
+  }
+
+  Rung rung(Instant now) {
+    climb(now);
+    if (ended_) return Rung::ended;
+    if (killing_) return Rung::killing;
+    if (!submitted_) return Rung::no_window;
+    return now < act_until() ? Rung::full : Rung::no_starts;
+  }
+
+  // Zero: not at all.
+  Instant act_until() const {
+    return !submitted_ || killing_ || ended_ ? Instant{} : *submitted_ + t_f_ / 2;
+  }
+  Instant kill_at() const { return submitted_ ? *submitted_ + t_f_ * 3 / 4 : Instant::never(); }
+  Instant feed_until() const { return submitted_ && !ended_ ? *submitted_ + t_f_ : Instant{}; }
+  bool has_lease() const { return lease_; }
+  LeaseState state() const {
+    return !lease_     ? LeaseState::none
+           : ended_   ? LeaseState::ended
+           : killing_ ? LeaseState::ending
+                      : LeaseState::held;
+  }
+  Duration window() const { return t_f_; }
+
+  // When the next rung is reached; nullopt: none is ahead.
+  std::optional<Instant> next_deadline(Instant now) const {
+    if (!submitted_ || ended_) return std::nullopt;
+    for (const auto at : {*submitted_ + t_f_ / 2, kill_at(), *submitted_ + t_f_})
+      if (at > now) return at;
+    return std::nullopt;
+  }
+
+ private:
+  // Every look at the clock takes the rungs that it shows, so that none is missed or taken back.
+  void climb(Instant now) {
+    if (!lease_ || !submitted_) return;
+    if (now >= kill_at()) killing_ = true;
+    if (now >= *submitted_ + t_f_) ended_ = true;
+  }
+
+  Duration t_f_;
+  std::optional<Instant> submitted_;
+  Instant owed_since_;  // the newest good read-back, or when the first one began to be owed
+  bool distrusted_{false};
+  bool lease_{false};
+  bool killing_{false};
+  bool ended_{false};
+};
+
+}  // namespace wardom::keeper

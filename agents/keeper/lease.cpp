@@ -1,0 +1,276 @@
+#include "agents/keeper/lease.hpp"
+
+#include <sstream>
+
+#include "agents/keeper/run_file.hpp"
+#include "libha/disk/block_io.hpp"
+#include "libha/proc/process.hpp"
+#include "libha/watchdog/descriptor_store.hpp"
+#include "libha/watchdog/lab_watchdog.hpp"
+#include "libha/watchdog/linux_watchdog.hpp"
+#include "libha/watchdog/measurement.hpp"
+
+namespace wardom::keeper {
+namespace {
+
+constexpr const char* kFirstLine = "wardom window 1";
+using disk::raw_now;
+
+std::string ms_text(Duration d) { return std::to_string(whole_ms(d)) + " ms"; }
+
+}  // namespace
+
+std::string encode_window(const KeptWindow& w) {
+  std::ostringstream text;
+  text << kFirstLine << '\n'
+       << to_uuid(w.boot_id) << ' ' << w.t_f.count() << ' '
+       << w.ladder.submitted.since_boot.count() << ' ' << w.ladder.lease << ' '
+       << w.ladder.killing << ' ' << w.ladder.ended << " end\n";
+  return text.str();
+}
+
+std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& boot_id) {
+  std::istringstream in(text);
+  std::string first, boot, end;
+  std::int64_t t_f = 0, submitted = 0;
+  KeptWindow w;
+  if (!std::getline(in, first) || first != kFirstLine) return std::nullopt;
+  if (!(in >> boot >> t_f >> submitted >> w.ladder.lease >> w.ladder.killing >> w.ladder.ended >>
+        end))
+    return std::nullopt;
+  const auto bits = parse_bits(boot);
+  if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || end != "end") return std::nullopt;
+  w.boot_id = *bits;
+  w.t_f = Duration{t_f};
+  w.ladder.submitted = Instant{Duration{submitted}};
+  return w;
+}
+
+Lease::Lease(const Options& options, const Bits128& boot_id, disk::Completions& completions)
+    : options_(options), boot_id_(boot_id), completions_(completions) {
+  resume(raw_now());
+}
+
+// A keeper that comes back in time goes on feeding before it has the volume again: its
+// predecessor's window still runs. One that comes too late, or cannot say when the window ends,
+// never feeds.
+void Lease::resume(Instant now) {
+  const auto text = proc::read_file(options_.run_dir + "/window");
+  const auto kept = (text ? decode_window(*text, boot_id_) : std::nullopt).value_or(KeptWindow{});
+  const bool held = watchdog::kept_descriptor(kKeptWatchdog).has_value();
+  if (!kept.ladder.lease && !held) return;
+  if (!kept.ladder.lease) {
+    ladder_.emplace(std::chrono::seconds{1});
+    ladder_->hold_lease();
+    ladder_->lapse();
+    return log(Severity::error, "a watchdog is armed, but " + options_.run_dir +
+                                    "/window does not say until when it may be fed: it is not fed "
+                                    "and resets this host");
+  }
+  ladder_.emplace(kept.t_f);
+  ladder_->resume(kept.ladder, now);
+  if (ladder_->rung(now) == Rung::ended) return;
+  auto opened = open_watchdog();
+  if (!opened) {
+    ladder_->lapse();
+    return log(Severity::error, "the watchdog of the running lease cannot be had again: " +
+                                    opened.error().message);
+  }
+  take(std::move(opened).value(), false);
+}
+
+bool Lease::begin(Duration t_f) {
+  if (ladder_ && ladder_->has_lease() && ladder_->window() != t_f) return ended();
+  if (!ladder_ || !ladder_->has_lease()) ladder_.emplace(t_f);
+  return true;
+}
+
+void Lease::acknowledged(Instant submitted, Instant now) {
+  if (!ladder_ || !ladder_->extend(submitted, now)) return;
+  // Kept first: a successor then never feeds longer than this, and never less by more than a beat.
+  if (ladder_->has_lease()) keep();
+  if (feeder_ != nullptr && !feeder_->extend(ladder_->feed_until())) ladder_->lapse();
+  if (feeder_ == nullptr && options_.watchdog_device && now >= arm_again_ &&
+      ladder_->rung(now) == Rung::full)
+    arm(now);
+}
+
+void Lease::read_back(bool good, Instant issued) {
+  if (ladder_) ladder_->read_back(good, issued);
+}
+
+// --- the watchdog
+
+Result<std::unique_ptr<port::Watchdog>> Lease::open_watchdog() const {
+  const auto& device = *options_.watchdog_device;
+  const auto timeout = options_.watchdog_timeout;
+  if (options_.watchdog_lab) {
+    auto lab = watchdog::LabWatchdog::open(device, timeout);
+    if (!lab) return lab.error();
+    return std::unique_ptr<port::Watchdog>(std::move(lab).value());
+  }
+  const auto held = watchdog::kept_descriptor(kKeptWatchdog);
+  if (!held && !watchdog::has_descriptor_store())
+    return failure("nobody keeps the watchdog open when this keeper ends, which would feed it: "
+                   "run it under systemd with FileDescriptorStoreMax=1");
+  auto real = held ? watchdog::LinuxWatchdog::adopt(*held, device, timeout)
+                   : watchdog::LinuxWatchdog::open(device, timeout);
+  if (!real) return real.error();
+  return std::unique_ptr<port::Watchdog>(std::move(real).value());
+}
+
+Result<Duration> Lease::worst_of(const port::WatchdogFacts& facts) const {
+  if (facts.lab) return facts.timeout + watchdog::kLabLateness;
+  auto measured = watchdog::load_measurement(options_.measurement);
+  if (!measured) return measured.error();
+  if (measured.value().fingerprint != facts.fingerprint)
+    return failure(options_.measurement + ": was measured with another driver, BIOS, kernel or "
+                   "timeout; measure again (`wardomctl host measure-watchdog`)");
+  return measured.value().worst;
+}
+
+// Only right after an acknowledged heartbeat, so well inside the window. The run directory says
+// that there is a lease before the device is opened.
+void Lease::arm(Instant now) {
+  arm_again_ = now + kArmAgainAfter;
+  if (!options_.watchdog_lab) {
+    // Not even opened without a measurement: nothing would be gained by the risk of a reset.
+    if (auto measured = watchdog::load_measurement(options_.measurement); !measured)
+      return arm_trouble_.present("no lease is published, so only a power-off or a reboot can "
+                                  "prove this host dead: " + measured.error().message, now);
+  }
+  ladder_->hold_lease();
+  keep();
+  auto opened = open_watchdog();
+  auto worst = opened ? worst_of(opened.value()->facts()) : Result<Duration>(Duration{});
+  if (opened && !worst && opened.value()->disarm()) opened = failure(worst.error().message);
+  if (!opened) {
+    ladder_->release_lease();
+    keep();
+    return arm_trouble_.present("no lease is published: " + opened.error().message, now);
+  }
+  arm_trouble_.gone("the watchdog can be used");
+  take(std::move(opened).value(), true);
+}
+
+void Lease::take(std::unique_ptr<port::Watchdog> watchdog, bool fresh) {
+  watchdog_ = watchdog.release();
+  const auto& facts = watchdog_->facts();
+  if (auto worst = worst_of(facts))
+    worst_ = worst.value();
+  else
+    log(Severity::error, "this watchdog cannot be disarmed, so this host lives by its window, but "
+                         "no lease is published: " + worst.error().message);
+  if (facts.lab || watchdog::kept_descriptor(kKeptWatchdog)) {
+    // Nothing to hand over.
+  } else if (auto kept = watchdog::keep_descriptor(kKeptWatchdog, watchdog_->descriptor()); !kept) {
+    log(Severity::error, kept.error().message + ": no lease is published");
+    worst_.reset();
+  }
+  feeder_ = new Feeder(*watchdog_);
+  std::string warning;
+  if (auto started = feeder_->start(ladder_->feed_until(), warning); !started) {
+    ladder_->lapse();
+    return log(Severity::error, started.error().message);
+  }
+  if (!warning.empty()) log(Severity::warning, warning);
+  log(Severity::notice, std::string(fresh ? "feeds" : "goes on feeding") + " the watchdog \"" +
+                            facts.driver + "\" (timeout " + ms_text(facts.timeout) + ", W " +
+                            (worst_ ? ms_text(*worst_) : "not measured") +
+                            (facts.nowayout ? ", nowayout" : "") + ")");
+  if (facts.lab)
+    log(Severity::warning, "this is the lab's watchdog: it protects no real guest");
+  if (!facts.lab && facts.driver.find("Software") != std::string::npos)
+    log(Severity::warning, "softdog is part of the kernel that it watches: a hung kernel is not "
+                           "reset by it; use a hardware watchdog");
+}
+
+// --- time
+
+void Lease::tick(Instant now) {
+  if (!ladder_) return;
+  if (feeder_ != nullptr && feeder_->lapse() != Lapse::none && !ended()) {
+    ladder_->lapse();
+    log(Severity::error, std::string("the lease has ended: ") + to_text(feeder_->lapse()));
+  }
+  if (feeder_ != nullptr && feeder_->failures() != told_failures_) {
+    told_failures_ = feeder_->failures();
+    feed_trouble_.present("the watchdog's driver refuses to be fed", now);
+  }
+  const auto rung = ladder_->rung(now);
+  if (rung == told_rung_) return;
+  told_rung_ = rung;
+  if (ladder_->has_lease()) keep();
+  if (rung == Rung::ended && feeder_ != nullptr) feeder_->stop(Lapse::window_ended);
+  tell(rung);
+  if (rung == Rung::killing || rung == Rung::ended) kill(now);
+}
+
+void Lease::tell(Rung rung) {
+  switch (rung) {
+    case Rung::no_window: break;
+    case Rung::full: log(Severity::info, "the lease is good"); break;
+    case Rung::no_starts:
+      log(Severity::warning, "no heartbeat was acknowledged for T_F/2: no guest is started here");
+      break;
+    case Rung::killing:
+      log(Severity::error, "no heartbeat was acknowledged for 3/4 T_F: kills the protected guests");
+      break;
+    case Rung::ended:
+      log(Severity::error, "the feed window has ended: the watchdog is not fed any more in this "
+                           "boot, and resets this host");
+      break;
+  }
+}
+
+void Lease::kill(Instant now) {
+  if (killing_) return;
+  killing_ = true;
+  // At the window's end the hardware takes over; a window that lapsed leaves the watchdog's time.
+  const auto until = std::max(ladder_->feed_until(), now + options_.watchdog_timeout);
+  auto work = [this, list = options_.run_dir + "/" + wire::kGuestListName, until] {
+    const auto report = kill_guests(list, until, raw_now);
+    completions_.post([report] {
+      if (!report.trouble.empty()) log(Severity::error, report.trouble);
+      log(report.remaining == 0 ? Severity::notice : Severity::error,
+          "protected guests: " + std::to_string(report.listed) + " listed, " +
+              std::to_string(report.killed) + " processes killed, " +
+              std::to_string(report.remaining) + " still there");
+    });
+  };
+  if (!killer_.submit(std::move(work))) log(Severity::error, "no thread for killing guests");
+}
+
+std::optional<Instant> Lease::next_deadline(Instant now) const {
+  return ladder_ ? ladder_->next_deadline(now) : std::nullopt;
+}
+
+void Lease::keep() {
+  const auto kept = replace_file(options_.run_dir + "/window",
+                                 encode_window({boot_id_, ladder_->window(), ladder_->kept()}));
+  if (!kept)
+    keep_trouble_.present(kept.error().message + ": a restarted keeper could not feed on",
+                          raw_now());
+  else
+    keep_trouble_.gone("the window is kept again");
+}
+
+// --- what others see
+
+Lease::Published Lease::published(Instant now) {
+  if (feeder_ == nullptr || !worst_ || feeder_->lapse() != Lapse::none) return {};
+  // A driver that refuses leaves it open when the host will be reset, and whether at all.
+  if (now - feeder_->last_fed() > watchdog_->facts().timeout && feeder_->failures() != 0) return {};
+  const auto w = std::chrono::ceil<std::chrono::milliseconds>(*worst_).count();
+  return {static_cast<std::uint32_t>(w), watchdog_->facts().fingerprint};
+}
+
+wire::RightsMessage Lease::rights(Instant now) {
+  if (!ladder_) return {};
+  ladder_->rung(now);
+  return {ladder_->state(),
+          static_cast<std::uint64_t>(ladder_->act_until().since_boot.count()),
+          static_cast<std::uint64_t>(ladder_->feed_until().since_boot.count())};
+}
+
+}  // namespace wardom::keeper

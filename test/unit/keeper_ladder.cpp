@@ -1,0 +1,206 @@
+// The ladder at every boundary, against the rules as leases.md states them.
+#include <catch2/catch.hpp>
+
+#include "agents/keeper/ladder.hpp"
+
+using namespace wardom;
+using namespace wardom::keeper;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration kTick{1};
+constexpr Duration kWindow = 20s;
+constexpr Instant at(Duration d) { return Instant{1000s + d}; }
+
+// A ladder under a lease whose window counts from at(0).
+Ladder begun(bool lease = true) {
+  Ladder ladder(kWindow);
+  REQUIRE(ladder.extend(at(0s), at(0s)));
+  if (lease) ladder.hold_lease();
+  return ladder;
+}
+
+}  // namespace
+
+TEST_CASE("ladder_without_a_heartbeat_allows_nothing") {
+  Ladder ladder(kWindow);
+  CHECK(ladder.rung(at(0s)) == Rung::no_window);
+  CHECK(ladder.act_until() == Instant{});
+  CHECK(ladder.feed_until() == Instant{});
+  CHECK_FALSE(ladder.next_deadline(at(0s)).has_value());
+  CHECK(ladder.state() == LeaseState::none);
+}
+
+TEST_CASE("ladder_takes_each_rung_exactly_at_its_time") {
+  struct Case {
+    Duration when;
+    Rung rung;
+    LeaseState state;
+  };
+  for (const auto& c : {Case{0s, Rung::full, LeaseState::held},
+                        Case{10s - kTick, Rung::full, LeaseState::held},
+                        Case{10s, Rung::no_starts, LeaseState::held},
+                        Case{10s + kTick, Rung::no_starts, LeaseState::held},
+                        Case{15s - kTick, Rung::no_starts, LeaseState::held},
+                        Case{15s, Rung::killing, LeaseState::ending},
+                        Case{15s + kTick, Rung::killing, LeaseState::ending},
+                        Case{20s - kTick, Rung::killing, LeaseState::ending},
+                        Case{20s, Rung::ended, LeaseState::ended},
+                        Case{20s + kTick, Rung::ended, LeaseState::ended},
+                        Case{2000s, Rung::ended, LeaseState::ended}}) {
+    auto ladder = begun();
+    CAPTURE(c.when.count());
+    CHECK(ladder.rung(at(c.when)) == c.rung);
+    CHECK(ladder.state() == c.state);
+  }
+}
+
+TEST_CASE("ladder_without_a_lease_gives_up_acting_only") {
+  auto ladder = begun(false);
+  CHECK(ladder.rung(at(10s - kTick)) == Rung::full);
+  for (const auto when : {10s, 15s, 20s, 2000s}) CHECK(ladder.rung(at(when)) == Rung::no_starts);
+  CHECK(ladder.state() == LeaseState::none);
+  // What the read-back rule allows, time does not forbid.
+  ladder.read_back(true, at(1999s));
+  CHECK(ladder.extend(at(1999s), at(2000s)));
+  CHECK(ladder.rung(at(2000s)) == Rung::full);
+}
+
+TEST_CASE("ladder_counts_from_the_submission_never_from_the_acknowledgement") {
+  auto ladder = begun();
+  ladder.read_back(true, at(9s));
+  REQUIRE(ladder.extend(at(8s), at(9500ms)));
+  CHECK(ladder.feed_until() == at(28s));
+  CHECK(ladder.act_until() == at(18s));
+  CHECK(ladder.kill_at() == at(23s));
+}
+
+TEST_CASE("ladder_latches_what_cannot_be_taken_back") {
+  SECTION("an acknowledgement just before the killing extends") {
+    auto ladder = begun();
+    ladder.read_back(true, at(14s));
+    CHECK(ladder.extend(at(14s), at(15s - kTick)));
+    CHECK(ladder.rung(at(15s)) == Rung::full);
+  }
+  SECTION("at it and after it does not, although nobody looked at the clock before") {
+    for (const auto when : {Duration{15s}, Duration{15s + kTick}, Duration{20s - kTick}}) {
+      auto ladder = begun();
+      ladder.read_back(true, at(14s));
+      CHECK_FALSE(ladder.extend(at(14s), at(when)));
+      CHECK(ladder.rung(at(when)) == Rung::killing);
+      CHECK(ladder.act_until() == Instant{});
+      CHECK(ladder.rung(at(20s)) == Rung::ended);
+    }
+  }
+  SECTION("nor at the end, nor ever after") {
+    for (const auto when : {Duration{20s}, Duration{20s + kTick}, Duration{500s}}) {
+      auto ladder = begun();
+      ladder.read_back(true, at(when));
+      CHECK_FALSE(ladder.extend(at(when), at(when)));
+      CHECK(ladder.rung(at(0s)) == Rung::ended);
+      CHECK(ladder.feed_until() == Instant{});
+      CHECK_FALSE(ladder.next_deadline(at(when)).has_value());
+    }
+  }
+  SECTION("a lapse ends it at once") {
+    auto ladder = begun();
+    ladder.lapse();
+    CHECK(ladder.rung(at(1s)) == Rung::ended);
+    CHECK_FALSE(ladder.extend(at(1s), at(1s)));
+    CHECK(ladder.act_until() == Instant{});
+  }
+}
+
+TEST_CASE("ladder_is_never_shortened_by_an_older_heartbeat") {
+  auto ladder = begun();
+  REQUIRE(ladder.extend(at(4s), at(5s)));
+  CHECK_FALSE(ladder.extend(at(3s), at(5s)));
+  CHECK_FALSE(ladder.extend(at(4s), at(5s)));
+  CHECK(ladder.feed_until() == at(24s));
+}
+
+TEST_CASE("ladder_extends_only_while_the_slot_is_read_back") {
+  SECTION("just before, at and after T_F/2 without a read-back") {
+    CHECK(begun().extend(at(9s), at(10s - kTick)));
+    CHECK_FALSE(begun().extend(at(9s), at(10s)));
+    CHECK_FALSE(begun().extend(at(9s), at(10s + kTick)));
+  }
+  SECTION("it counts from the issue of the newest good one") {
+    auto ladder = begun();
+    ladder.read_back(true, at(5s));
+    CHECK(ladder.extend(at(12s), at(15s - kTick)));
+    CHECK_FALSE(ladder.extend(at(13s), at(15s)));
+  }
+  SECTION("a bad one stops it until a good one") {
+    auto ladder = begun();
+    ladder.read_back(false, at(1s));
+    CHECK_FALSE(ladder.extend(at(2s), at(2s)));
+    ladder.read_back(true, at(3s));
+    CHECK(ladder.extend(at(4s), at(4s)));
+    CHECK(ladder.feed_until() == at(24s));
+  }
+}
+
+TEST_CASE("ladder_names_the_next_rung") {
+  const auto ladder = begun();
+  CHECK(ladder.next_deadline(at(0s)) == at(10s));
+  CHECK(ladder.next_deadline(at(10s - kTick)) == at(10s));
+  CHECK(ladder.next_deadline(at(10s)) == at(15s));
+  CHECK(ladder.next_deadline(at(15s)) == at(20s));
+  CHECK_FALSE(ladder.next_deadline(at(20s)).has_value());
+}
+
+TEST_CASE("ladder_resumes_only_inside_the_window") {
+  const Ladder::Kept kept{at(0s), true, false, false};
+  const auto resumed = [](const Ladder::Kept& k, Duration when) {
+    Ladder ladder(kWindow);
+    ladder.resume(k, at(when));
+    return ladder;
+  };
+  CHECK(resumed(kept, 1s).rung(at(1s)) == Rung::full);
+  CHECK(resumed(kept, 15s - kTick).rung(at(0s)) == Rung::full);
+  CHECK(resumed(kept, 15s).rung(at(0s)) == Rung::killing);
+  CHECK(resumed(kept, 20s - kTick).state() == LeaseState::ending);
+  CHECK(resumed(kept, 20s).rung(at(0s)) == Rung::ended);
+  CHECK(resumed({at(0s), true, true, false}, 1s).rung(at(1s)) == Rung::killing);
+  CHECK(resumed({at(0s), true, false, true}, 1s).rung(at(1s)) == Rung::ended);
+  auto ladder = resumed(kept, 1s);
+  CHECK(ladder.extend(at(2s), at(3s)));  // a read-back is owed from the restart on
+  CHECK_FALSE(ladder.extend(at(4s), at(11s)));
+}
+
+// Every schedule of heartbeats, read-backs and looks on a coarse clock, against a naive oracle
+// that remembers everything and decides anew each time.
+TEST_CASE("ladder_agrees_with_an_oracle_in_every_short_history") {
+  constexpr int kSteps = 7;
+  constexpr int kEvents = 4;  // nothing, acknowledged at once, acknowledged late, read back
+  constexpr Duration kStep = 3s;
+  int histories = 1;
+  for (int i = 0; i < kSteps; ++i) histories *= kEvents;
+  for (int history = 0; history < histories; ++history) {
+    auto ladder = begun();
+    Duration base{0}, owed{0};
+    bool killing = false, ended = false;
+    auto left = history;
+    for (int step = 1; step <= kSteps; ++step, left /= kEvents) {
+      const auto now = step * kStep;
+      killing = killing || now >= base + 15s;
+      ended = ended || now >= base + 20s;
+      const auto submitted = left % kEvents == 1 ? Duration(now) : Duration(now - 2s);
+      if (left % kEvents == 1 || left % kEvents == 2) {
+        const bool may = !killing && !ended && now < owed + 10s && submitted > base;
+        REQUIRE(ladder.extend(at(submitted), at(now)) == may);
+        if (may) base = submitted;
+      } else if (left % kEvents == 3) {
+        ladder.read_back(true, at(now));
+        owed = now;
+      }
+      const auto expected = ended                ? Rung::ended
+                            : killing            ? Rung::killing
+                            : now < base + 10s   ? Rung::full
+                                                 : Rung::no_starts;
+      REQUIRE(ladder.rung(at(now)) == expected);
+    }
+  }
+}
