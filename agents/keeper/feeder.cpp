@@ -29,6 +29,7 @@ const char* to_text(Lapse lapse) {
     case Lapse::none: return "it is fed";
     case Lapse::window_ended: return "no heartbeat was acknowledged within T_F";
     case Lapse::stalled: return "the feeding thread was held up for longer than G while feeding";
+    case Lapse::left: return "this host has left its domain";
     case Lapse::suspended: return "the machine was suspended, and its watchdog with it";
   }
   return "?";

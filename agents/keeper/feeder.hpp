@@ -22,7 +22,7 @@ inline constexpr Duration kSuspendJump = std::chrono::seconds{1};
 inline constexpr int kSlewPercent = 10;
 
 // Why it feeds no more. Each holds for the rest of the boot.
-enum class Lapse : std::uint8_t { none, window_ended, stalled, suspended };
+enum class Lapse : std::uint8_t { none, window_ended, stalled, suspended, left };
 const char* to_text(Lapse lapse);
 
 // What two looks at the clocks mean. Pure.

@@ -87,8 +87,7 @@ std::optional<KeptDaemon> load_daemon(const std::string& run_dir, const Bits128&
   std::string first, boot;
   KeptDaemon kept;
   if (!std::getline(file, first) || first != kDaemonLine) return std::nullopt;
-  if (!(file >> boot >> kept.epoch.value >> kept.run >> kept.pid >> kept.start_time >>
-        kept.settled))
+  if (!(file >> boot >> kept.epoch.value >> kept.run >> kept.pid >> kept.start_time))
     return std::nullopt;
   const auto boot_bits = parse_bits(boot);
   if (!boot_bits || *boot_bits != boot_id) return std::nullopt;
@@ -100,7 +99,7 @@ Result<void> save_daemon(const std::string& run_dir, const KeptDaemon& kept) {
   std::ostringstream text;
   text << kDaemonLine << '\n'
        << to_uuid(kept.boot_id) << ' ' << kept.epoch.value << ' ' << kept.run << ' ' << kept.pid
-       << ' ' << kept.start_time << ' ' << kept.settled << '\n';
+       << ' ' << kept.start_time << '\n';
   return replace_file(run_dir + "/daemon", text.str());
 }
 

@@ -35,7 +35,6 @@ struct KeptDaemon {
   std::uint64_t run{0};
   std::int32_t pid{0};
   std::uint64_t start_time{0};  // of that process
-  bool settled{false};          // the keeper ended in order, with no write of its in flight
 };
 std::optional<KeptDaemon> load_daemon(const std::string& run_dir, const Bits128& boot_id);
 Result<void> save_daemon(const std::string& run_dir, const KeptDaemon& kept);

@@ -2,8 +2,11 @@
 
 #include <time.h>
 
+#include <algorithm>
+
 #include "agents/keeper/log.hpp"
 #include "libha/core/timing.hpp"
+#include "libha/proc/process.hpp"
 #include "libha/wire/slot.hpp"
 
 namespace wardom::keeper {
@@ -89,6 +92,7 @@ class Joiner {
                          std::to_string(volume_->geometry().hosts) + "; this host's id is " +
                          std::to_string(options_.self.value) +
                          " (volume format --hosts, or another id in wardom.toml)"};
+    if (auto later = learn_in_flight(joined)) return *later;
     joined.slot = read(Region::slot);
     joined.decision = read(Region::decision);
     joined.table = read(Region::table);
@@ -110,6 +114,38 @@ class Joiner {
   }
   disk::Offset slot_offset() const {
     return *volume_->layout().offset(wire::slot_cell(options_.self), wire::kTwinA);
+  }
+
+  // A missing list means that everything may be in flight: nothing is read before it is settled.
+  // What an earlier boot had submitted was submitted before this boot began.
+  std::optional<JoinResult> learn_in_flight(Joined& joined) const {
+    const auto& uuid = volume_->geometry().volume_uuid;
+    const auto text = proc::read_file(options_.run_dir + "/" + disk::kInFlightName);
+    auto list = disk::decode_in_flight(text.value_or(""), identity_.boot_id, uuid);
+    if (list) {
+      joined.in_flight = std::move(list).value();
+      return std::nullopt;
+    }
+    const auto slot = read(Region::slot);
+    const bool fresh = !load_incarnation(options_.run_dir, identity_.boot_id);
+    const auto empty = [](const wire::Extent& e) { return e.state == ExtentState::empty; };
+    if (fresh && empty(slot.twins[0]) && empty(slot.twins[1])) return std::nullopt;  // never used
+    const auto late = std::chrono::milliseconds{volume_->geometry().l_late_ms};
+    const auto until = fresh ? Instant{late} : disk::raw_now() + late;
+    if (disk::raw_now() >= until) return std::nullopt;
+    log(Severity::notice, "waits for " + std::to_string(whole_ms(until - disk::raw_now())) +
+                              " ms, until no write of an earlier keeper can land any more");
+    while (disk::raw_now() < until) {
+      if (stop_) return JoinLater{"stopped"};
+      pause(std::min<Duration>(kWatchEvery, until - disk::raw_now()));
+    }
+    return std::nullopt;
+  }
+
+  static void pause(Duration time) {
+    const timespec nap{static_cast<time_t>(time / std::chrono::seconds{1}),
+                       static_cast<long>((time % std::chrono::seconds{1}).count())};
+    ::nanosleep(&nap, nullptr);
   }
 
   JoinResult settle(Joined joined, const SlotFound& found) {
@@ -150,8 +186,7 @@ class Joiner {
     const auto since = disk::raw_now();
     while (disk::raw_now() - since < silence) {
       if (stop_) return JoinLater{"stopped"};
-      const timespec pause{0, static_cast<long>(kWatchEvery.count())};
-      ::nanosleep(&pause, nullptr);
+      pause(kWatchEvery);
       const auto now = newest(read(Region::slot));
       if (now.state != ExtentState::valid)
         return JoinLater{"slot " + std::to_string(options_.self.value) + ": cannot be read (" +

@@ -9,6 +9,7 @@
 #include "agents/keeper/identity.hpp"
 #include "agents/keeper/options.hpp"
 #include "libha/disk/cell_reader.hpp"
+#include "libha/disk/in_flight_list.hpp"
 #include "libha/disk/volume_file.hpp"
 
 namespace wardom::keeper {
@@ -27,13 +28,15 @@ struct Joined {
   disk::CellExtents slot;      // as found
   disk::CellExtents decision;
   disk::CellExtents table;
+  std::vector<disk::InFlight> in_flight;  // of an earlier keeper of this boot; may still land
   std::string how;             // for the log
 };
 using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;
 
 // Opens and checks the volume, reads the own cells, and settles the incarnation: the kept one of
-// this boot, or a new one with the next number. A slot that another machine used last is first
-// watched for D of silence; one that moves belongs to another machine and is refused.
+// this boot, or a new one with the next number. Where nobody can say what an earlier keeper had in
+// flight, it waits first until nothing can land any more. A slot that another machine used last is
+// watched first for D of silence; one that moves belongs to another machine and is refused.
 // Blocks; gives up soon after `stop` is set.
 JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop);
 

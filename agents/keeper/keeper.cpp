@@ -16,14 +16,17 @@ namespace wardom::keeper {
 
 using disk::raw_now;
 
-Keeper::Running::Running(const Joined& joined, HostId self, disk::Completions& completions)
-    : store(*joined.volume, self, joined.incarnation, completions,
-            std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4),
+Keeper::Running::Running(const Joined& joined, const Options& options, const Identity& identity,
+                         disk::Completions& completions)
+    : in_flight(options.run_dir + "/" + disk::kInFlightName, identity.boot_id,
+                joined.volume->geometry().volume_uuid, joined.in_flight),
+      store(*joined.volume, options.self, joined.incarnation, completions,
+            std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4, &in_flight),
       incarnation(joined.incarnation),
       patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4) {
-  store.recover(wire::slot_cell(self), joined.slot);
-  store.recover(wire::decision_cell(self), joined.decision);
-  store.recover(wire::table_cell(self), joined.table);
+  store.recover(wire::slot_cell(options.self), joined.slot);
+  store.recover(wire::decision_cell(options.self), joined.decision);
+  store.recover(wire::table_cell(options.self), joined.table);
   for (const auto& extent : joined.slot.twins) found = std::max(found, extent.head.sequence);
   next_beat = raw_now();
   next_read_back = next_beat + patience;
@@ -49,7 +52,6 @@ Keeper::Keeper(Options options, Identity identity)
     kept_daemon_ = daemon_.record();
     if (kept->run != 0) daemon_process_ = PeerProcess::open(kept->pid, kept->start_time);
     daemon_.begin(raw_now());
-    if (!kept->settled) inherited_writes_since_ = raw_now();
     keep_daemon();
   }
 }
@@ -100,9 +102,23 @@ void Keeper::take_signal() {
   if (lease_.ended())
     return log(Severity::error, "does not stop: the feed window has ended, the watchdog resets "
                                 "this host");
+  if (leaving_until_) return;
+  if (may_leave()) {
+    log(Severity::notice, "stopped by a signal; this host has no guest, and leaves");
+    leaving_until_ = raw_now() + running_->patience;
+    running_->next_beat = raw_now();
+    return;
+  }
   log(Severity::notice, "stopped by a signal; the slot stays as it is, guests are not touched");
-  if (running_ && own_writes_settled() && earlier_writes_settled(raw_now())) keep_daemon(true);
   exit_code_ = 0;
+}
+
+// No guest, no start, no claim of this host: nothing depends on its lease. A claim of a daemon that
+// is gone counts until its epoch is.
+bool Keeper::may_leave() const {
+  return running_ && !running_->contested_until && running_->acknowledged != Sequence{} &&
+         !server_.session() && !daemon_.owes_an_epoch() && guests_.guests().empty() &&
+         guests_.trouble().empty() && own_writes_settled();
 }
 
 Instant Keeper::next_deadline() const {
@@ -113,11 +129,14 @@ Instant Keeper::next_deadline() const {
   consider(server_.next_deadline());
   for (const auto& read : open_reads_) consider(read.deadline);
   consider(lease_.next_deadline(raw_now()));
+  consider(leaving_until_);
   if (running_) {
     consider(running_->next_beat);
     consider(running_->next_read_back);
     consider(running_->contested_until);
     consider(running_->store.next_deadline());
+    if (!running_->settling && !running_->store.inherited().empty())
+      consider(running_->next_settle);
     consider(daemon_.next_deadline(4 * running_->patience, raw_now()));
   } else if (!joining_) {
     consider(next_join_);
@@ -129,6 +148,7 @@ void Keeper::tick(Instant now) {
   server_.tick(now);
   expire_reads(now);
   lease_.tick(now);
+  if (leaving_until_ && now >= *leaving_until_) exit_code_ = 0;
   if (const auto session = server_.session(); session && lease_.rights(now) != told_rights_)
     tell_rights(*session);
   if (!running_) {
@@ -137,6 +157,7 @@ void Keeper::tick(Instant now) {
   }
   running_->store.tick(now);
   if (running_->contested_until && now >= *running_->contested_until) exit_code_ = 1;
+  settle_inherited(now);
   watch_daemon(now);
   if (reopen_if_dead(now)) return;
   if (now >= running_->next_read_back) read_back(now);
@@ -169,7 +190,11 @@ void Keeper::take(JoinResult result) {
   if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms}))
     return fatal(options_.volume_path + ": its T_F is another one than that of the lease that this "
                  "host holds; it was formatted or replaced under a living cluster");
-  running_ = std::make_unique<Running>(joined, options_.self, completions_);
+  running_ = std::make_unique<Running>(joined, options_, identity_, completions_);
+  running_->next_settle = started_ + std::chrono::milliseconds{g.l_late_ms};
+  if (!running_->store.inherited().empty())
+    log(Severity::notice, "writes of an earlier keeper may land until L_late after this start: "
+                          "wardomd is served from then on");
   join_backoff_ = kJoinBackoffMin;
   join_trouble_.gone("the volume can be used again");
   if (told_ && *told_ != ready()) server_.drop_daemon("the volume is another one now");
@@ -219,6 +244,14 @@ void Keeper::beat(Instant now) {
   slot.host_name = options_.host_name;
   const auto submitted = raw_now();
   slot.raw_ns = static_cast<std::uint64_t>(submitted.since_boot.count());
+  if (leaving_until_) {
+    slot.state = SlotState::left;
+    slot.w_ms = 0;
+    slot.w_fingerprint = 0;
+    r.next_beat = Instant::never();
+    return r.store.write(beats_, cell, wire::encode_slot(slot),
+                         [this](const auto& outcome) { left(outcome); });
+  }
   r.store.write(beats_, cell, wire::encode_slot(slot),
                 [this, submitted](const auto& outcome) { beaten(outcome, submitted); });
 }
@@ -241,6 +274,14 @@ void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted) 
                wire::HeartbeatMessage{outcome.sequence,
                                       static_cast<std::uint64_t>(submitted.since_boot.count())});
   tell_rights(*session);
+}
+
+void Keeper::left(const disk::CellStore::Outcome& outcome) {
+  exit_code_ = 0;
+  if (!outcome.acknowledged)
+    return log(Severity::warning, "could not leave: " + outcome.error);
+  lease_.leave();
+  log(Severity::notice, "this host has left");
 }
 
 void Keeper::read_back(Instant now) {
@@ -319,7 +360,8 @@ void Keeper::judge_foreign(const wire::Extent& extent) {
 bool Keeper::reopen_if_dead(Instant now) {
   Running& r = *running_;
   const bool dead = r.failing_since && now - *r.failing_since >= kReopenAfter;
-  if (!dead || r.store.in_flight() || r.read_back_in_flight || !open_reads_.empty()) return false;
+  if (!dead || r.store.in_flight() || r.read_back_in_flight || r.settling || !open_reads_.empty())
+    return false;
   log(Severity::notice, "opens the volume anew");
   running_.reset();
   not_running_why_ = "the volume is being opened anew";
@@ -327,10 +369,41 @@ bool Keeper::reopen_if_dead(Instant now) {
   return true;
 }
 
+// L_late after this keeper's start nothing of an earlier one can land any more. What stands then is
+// read anew: it says which extent holds the newest write.
+void Keeper::settle_inherited(Instant now) {
+  Running& r = *running_;
+  if (r.settling || now < r.next_settle) return;
+  const auto cells = r.store.inherited();
+  if (cells.empty()) return;
+  r.next_settle = now + r.patience;
+  auto work = [this, cells, io = r.store.volume().io(),
+               uuid = r.store.volume().geometry().volume_uuid,
+               layout = r.store.volume().layout()] {
+    std::vector<std::pair<Cell, disk::CellExtents>> read;
+    for (const auto& cell : cells)
+      read.emplace_back(cell, disk::read_extents(*io, uuid, layout, cell));
+    completions_.post([this, read = std::move(read)] { take_settled(read); });
+  };
+  r.settling = reads_.submit(std::move(work));
+}
+
+void Keeper::take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read) {
+  if (!running_) return;
+  running_->settling = false;
+  for (const auto& [cell, extents] : read)
+    if (!running_->store.settle(cell, extents))
+      settle_trouble_.present(wire::to_text(cell) + ": neither extent can be read: wardomd is not "
+                              "served; see `wardomctl volume check`", raw_now());
+  if (running_->store.inherited().empty())
+    log(Severity::notice, "no write of an earlier keeper is in flight any more");
+}
+
 // --- the daemon
 
 wire::KeeperMessage Keeper::hello(const wire::Hello& hello, std::int32_t pid) {
   if (!running_) return wire::RefusedMessage{"no volume yet: " + not_running_why_};
+  if (leaving_until_) return wire::RefusedMessage{"this keeper stops"};
   if (running_->contested_until)
     return wire::RefusedMessage{"another machine writes this host's slot"};
   const auto now = raw_now();
@@ -367,18 +440,10 @@ bool Keeper::own_writes_settled() const {
   return true;
 }
 
-// A keeper that was killed took the knowledge of its writes along: they may land for as long as
-// the storage path holds writes.
-bool Keeper::earlier_writes_settled(Instant now) const {
-  const auto late = std::chrono::milliseconds{running_->store.volume().geometry().l_late_ms};
-  return !inherited_writes_since_ || now >= *inherited_writes_since_ + late;
-}
-
 void Keeper::watch_daemon(Instant now) {
   const auto t_f = 4 * running_->patience;
   const auto epoch = daemon_.epoch();
-  switch (daemon_.tick(now, t_f, {daemon_process_.ended(),
-                                  own_writes_settled() && earlier_writes_settled(now)})) {
+  switch (daemon_.tick(now, t_f, {daemon_process_.ended(), own_writes_settled()})) {
     case DaemonLife::Order::none: break;
     case DaemonLife::Order::kill:
       log(Severity::error, "wardomd (pid " + std::to_string(daemon_process_.pid()) +
@@ -399,11 +464,11 @@ void Keeper::watch_daemon(Instant now) {
   if (daemon_.epoch() != epoch || daemon_.record() != kept_daemon_) keep_daemon();
 }
 
-void Keeper::keep_daemon(bool settled) {
+void Keeper::keep_daemon() {
   kept_daemon_ = daemon_.record();
   const auto kept = save_daemon(
       options_.run_dir, {identity_.boot_id, kept_daemon_.epoch, kept_daemon_.run,
-                         daemon_process_.pid(), daemon_process_.start_time(), settled});
+                         daemon_process_.pid(), daemon_process_.start_time()});
   // A keeper that could not tell its successor which epochs were used must not go on.
   if (!kept) fatal(kept.error().message);
 }

@@ -34,13 +34,17 @@ class Keeper {
  private:
   // Everything that exists only while the slot is ours.
   struct Running {
-    Running(const Joined& joined, HostId self, disk::Completions& completions);
+    Running(const Joined& joined, const Options& options, const Identity& identity,
+            disk::Completions& completions);
+    disk::InFlightList in_flight;
     disk::CellStore store;
     Incarnation incarnation;
     Duration patience;          // T_F/4: for one I/O, and between two read-backs
     Instant next_beat;
     Instant next_read_back;
     bool read_back_in_flight{false};
+    bool settling{false};       // what an earlier keeper had in flight is being read again
+    Instant next_settle;        // not before
     Sequence found;             // newest in the slot at the join; ours are all above it
     Sequence acknowledged;      // newest heartbeat
     std::optional<Instant> failing_since;
@@ -64,6 +68,7 @@ class Keeper {
 
   void open_signals();
   void take_signal();
+  bool may_leave() const;
   void wait(Instant until);
   Instant next_deadline() const;
   void tick(Instant now);
@@ -75,18 +80,20 @@ class Keeper {
 
   void beat(Instant now);
   void beaten(const disk::CellStore::Outcome& outcome, Instant submitted);
+  void left(const disk::CellStore::Outcome& outcome);
   void read_back(Instant now);
   void judge_read_back(const ReadBack& back);
   void judge_foreign(const wire::Extent& extent);
   bool reopen_if_dead(Instant now);
+  void settle_inherited(Instant now);
+  void take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read);
 
   wire::ReadyMessage ready() const;
   wire::KeeperMessage hello(const wire::Hello& hello, std::int32_t pid);
   void tell_rights(Session session);
   void watch_daemon(Instant now);
-  void keep_daemon(bool settled = false);
+  void keep_daemon();
   bool own_writes_settled() const;
-  bool earlier_writes_settled(Instant now) const;
   void take(Session session, wire::DaemonMessage message);
   void start_read(Session session, wire::ReadRequest request);
   void take_read(std::uint64_t number, std::vector<wire::CellView> cells);
@@ -97,6 +104,7 @@ class Keeper {
 
   Options options_;
   Identity identity_;
+  Instant started_{disk::raw_now()};
   disk::Completions completions_;
   // Two heartbeat threads, one per twin, so that a stuck write leaves the other. The daemon's two
   // cells have four extents, and so four threads.
@@ -109,6 +117,7 @@ class Keeper {
   DaemonServer server_;
   int signals_{-1};
   std::optional<int> exit_code_;
+  std::optional<Instant> leaving_until_;  // by then the slot says `left`, or it stays as it is
 
   std::atomic<bool> stop_{false};  // read by the joining thread
   bool joining_{false};
@@ -122,13 +131,11 @@ class Keeper {
   PeerProcess daemon_process_;
   GuestRegister guests_;
   DaemonLife::Record kept_daemon_;
-  // What an earlier keeper of this boot had in flight may land until then.
-  std::optional<Instant> inherited_writes_since_;
   std::optional<wire::RightsMessage> told_rights_;
   wire::PublishRequest view_;  // of the connected daemon; all zero without one
   std::list<Read> open_reads_;
   std::uint64_t last_read_{0};
-  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_;
+  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_, settle_trouble_;
 };
 
 }  // namespace wardom::keeper

@@ -9,6 +9,7 @@
 #include "libha/watchdog/lab_watchdog.hpp"
 #include "libha/watchdog/linux_watchdog.hpp"
 #include "libha/watchdog/measurement.hpp"
+#include "libha/watchdog/suspend.hpp"
 
 namespace wardom::keeper {
 namespace {
@@ -25,7 +26,7 @@ std::string encode_window(const KeptWindow& w) {
   text << kFirstLine << '\n'
        << to_uuid(w.boot_id) << ' ' << w.t_f.count() << ' '
        << w.ladder.submitted.since_boot.count() << ' ' << w.ladder.lease << ' '
-       << w.ladder.killing << ' ' << w.ladder.ended << " end\n";
+       << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.disarmed << " end\n";
   return text.str();
 }
 
@@ -36,7 +37,7 @@ std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& 
   KeptWindow w;
   if (!std::getline(in, first) || first != kFirstLine) return std::nullopt;
   if (!(in >> boot >> t_f >> submitted >> w.ladder.lease >> w.ladder.killing >> w.ladder.ended >>
-        end))
+        w.disarmed >> end))
     return std::nullopt;
   const auto bits = parse_bits(boot);
   if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || end != "end") return std::nullopt;
@@ -58,7 +59,7 @@ void Lease::resume(Instant now) {
   const auto text = proc::read_file(options_.run_dir + "/window");
   const auto kept = (text ? decode_window(*text, boot_id_) : std::nullopt).value_or(KeptWindow{});
   const bool held = watchdog::kept_descriptor(kKeptWatchdog).has_value();
-  if (!kept.ladder.lease && !held) return;
+  if (!kept.ladder.lease && (!held || kept.disarmed)) return;
   if (!kept.ladder.lease) {
     ladder_.emplace(std::chrono::seconds{1});
     ladder_->hold_lease();
@@ -97,6 +98,22 @@ void Lease::acknowledged(Instant submitted, Instant now) {
 
 void Lease::read_back(bool good, Instant issued) {
   if (ladder_) ladder_->read_back(good, issued);
+}
+
+void Lease::leave() {
+  if (!ladder_ || !ladder_->has_lease()) return;
+  if (feeder_ != nullptr) feeder_->stop(Lapse::left);
+  const auto disarmed = watchdog_ == nullptr ? success() : watchdog_->disarm();
+  ladder_->release_lease();
+  const auto kept =
+      replace_file(options_.run_dir + "/window",
+                   encode_window({boot_id_, ladder_->window(), ladder_->kept(),
+                                  disarmed.has_value()}));
+  if (!disarmed)
+    log(Severity::error, "the watchdog cannot be disarmed, and resets this host: " +
+                             disarmed.error().message);
+  else if (!kept)
+    log(Severity::error, kept.error().message + ": the next keeper will publish no lease");
 }
 
 // --- the watchdog
@@ -139,6 +156,9 @@ void Lease::arm(Instant now) {
       return arm_trouble_.present("no lease is published, so only a power-off or a reboot can "
                                   "prove this host dead: " + measured.error().message, now);
   }
+  if (!options_.watchdog_lab && !watchdog::suspend_is_excluded())
+    return arm_trouble_.present("no lease is published: this machine can be put to sleep, which "
+                                "stops its watchdog: `systemctl mask sleep.target`", now);
   ladder_->hold_lease();
   keep();
   auto opened = open_watchdog();
@@ -247,7 +267,8 @@ std::optional<Instant> Lease::next_deadline(Instant now) const {
 
 void Lease::keep() {
   const auto kept = replace_file(options_.run_dir + "/window",
-                                 encode_window({boot_id_, ladder_->window(), ladder_->kept()}));
+                                 encode_window({boot_id_, ladder_->window(), ladder_->kept(),
+                                                false}));
   if (!kept)
     keep_trouble_.present(kept.error().message + ": a restarted keeper could not feed on",
                           raw_now());

@@ -28,6 +28,7 @@ struct KeptWindow {
   Bits128 boot_id;
   Duration t_f{};
   Ladder::Kept ladder;
+  bool disarmed{false};  // by a keeper that left: the watchdog resets nobody
 };
 std::string encode_window(const KeptWindow& window);
 // nullopt: malformed, or another boot's.
@@ -42,6 +43,8 @@ class Lease {
   // The heartbeat submitted at `submitted` is acknowledged.
   void acknowledged(Instant submitted, Instant now);
   void read_back(bool good, Instant issued);
+  // The slot says `left`, acknowledged: no lease stands any more, and no watchdog needs to.
+  void leave();
   void tick(Instant now);
   std::optional<Instant> next_deadline(Instant now) const;
 

@@ -382,7 +382,7 @@ Assignment Decider::new_assignment(GuestId guest, const GuestFacts* facts, Cause
   assignment.cause = cause;
   if (facts == nullptr) return assignment;
   for (const auto& claim : facts->claims)
-    if (!is_active(claim.entry->phase) || board_.verdict_on(claim.host, claim.entry->holder))
+    if (over(claim))
       assignment.ended.push_back({claim.host, claim.entry->holder, claim.entry->generation});
   return assignment;
 }
@@ -392,6 +392,8 @@ bool Decider::present(HostId host, const Incarnation& incarnation, DaemonEpoch e
   if (host == evidence_.self()) return incarnation == me_.incarnation && epoch == me_.epoch;
   const auto& member = evidence_.of(host);
   if (member.incarnation().number > incarnation.number) return false;
+  const auto& disk = member.disk;
+  if (disk.slot && disk.incarnation == incarnation && disk.slot->daemon_epoch > epoch) return false;
   const auto& newest = member.beats.newest;
   return !newest || newest->incarnation != incarnation || newest->epoch <= epoch;
 }

@@ -14,6 +14,7 @@
 
 #include "libha/core/board.hpp"
 #include "libha/core/evidence.hpp"
+#include "libha/core/handed_back.hpp"
 #include "libha/core/judge.hpp"
 #include "libha/core/lock.hpp"
 #include "libha/core/placement.hpp"
@@ -135,6 +136,7 @@ class Decider {
   bool look_due(Turn& turn);
   bool unanswered(const Assignment& assignment, Instant now);
   bool retire_settled(Turn& turn);
+  bool over(const Claim& claim) const;
   bool owned(const GuestFacts& facts) const;
   bool lost(const GuestFacts& facts) const;
   Duration late_writes_after(Proof proof) const;
@@ -170,6 +172,7 @@ class Decider {
   std::map<RecoveryId, HostId> open_recoveries_;
   std::set<RecoveryId> waiting_;            // recoveries with a guest that has no place yet
   std::map<GuestId, std::pair<Generation, Instant>> open_since_;  // unanswered assignments
+  HandedBack handed_back_;
   std::map<GuestId, Generation> given_;     // a withdrawn generation is not given again
   std::map<HostId, std::pair<Incarnation, Instant>> late_until_;  // of the newest verdict on each
   std::set<std::pair<HostId, Incarnation>> holding_boots_;  // that own guests, without a verdict

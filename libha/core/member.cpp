@@ -239,8 +239,8 @@ StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant no
 bool Member::may_time(Instant now) const {
   const auto& timing = settings_.timing;
   const auto interval = watching_since_ ? Duration::zero() : seldom_read_interval(timing);
-  return ready_ && heartbeat_at_ && now - *heartbeat_at_ < timing.feed_window / 2 &&
-         slots_read_at_ && now - *slots_read_at_ <= interval + volume_patience(timing);
+  return now < act_until() && slots_read_at_ &&
+         now - *slots_read_at_ <= interval + volume_patience(timing);
 }
 
 bool Member::reads_ok(Instant now) const {

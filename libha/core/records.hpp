@@ -185,6 +185,7 @@ struct GuestEntry {
   GuestPhase phase{GuestPhase::assigned};
   Incarnation holder;             // of the host that put the guest into this phase; a later
                                   // incarnation keeps the entry as history, and owns nothing by it
+  DaemonEpoch epoch;              // of the daemon that claimed it
   Wanted wanted{Wanted::running};
   std::int32_t priority{0};       // higher starts first; -1000..1000
   std::uint64_t memory_kib{0};

@@ -41,6 +41,7 @@ bool Decider::look_due(Turn& turn) {
 // read after the newest decision was acknowledged, so that a dead host's last writes, and claims
 // made under decisions that no longer stand, are seen.
 void Decider::reconcile(Turn& turn) {
+  if (handed_back_.look(evidence_, turn.now.at)) work_ = true;
   if (!cell_.settled()) return;
   for (const auto& assignment : cell_.wanted().assignments) {
     const auto& seen = board_.table(assignment.target).sequence;
@@ -127,7 +128,9 @@ bool Decider::retire_settled(Turn& turn) {
                                                entry->phase == GuestPhase::yielded);
     if (entry != nullptr) open_since_.erase(assignment.guest);
     const bool silent = !dead && entry == nullptr && unanswered(assignment, turn.now.at);
-    if (!dead && !answered && !silent) {
+    const bool handed_back =
+        entry != nullptr && handed_back_.over(board_, Claim{assignment.target, entry});
+    if (!dead && !answered && !silent && !handed_back) {
       open.push_back(assignment);
       continue;
     }
@@ -137,6 +140,11 @@ bool Decider::retire_settled(Turn& turn) {
                  assignment.recovery, "withdrawn",
                  host_text(assignment.target) + " did not claim it: withdrawn"});
     }
+    if (handed_back)
+      turn.note({Severity::warning, "decider", assignment.target, assignment.guest,
+                 assignment.recovery, "withdrawn",
+                 "the wardomd of " + host_text(assignment.target) +
+                     " claimed it, and was gone before it started it: withdrawn"});
     if (answered && entry->phase == GuestPhase::refused)
       turn.note({Severity::warning, "decider", assignment.target, assignment.guest,
                  assignment.recovery, "refused",
@@ -150,12 +158,17 @@ bool Decider::retire_settled(Turn& turn) {
   return true;
 }
 
+// Nothing follows from it any more, whatever its host does.
+bool Decider::over(const Claim& claim) const {
+  return !is_active(claim.entry->phase) ||
+         board_.verdict_on(claim.host, claim.entry->holder) != nullptr ||
+         handed_back_.over(board_, claim);
+}
+
 // A living host has a claim on it, of whatever generation.
 bool Decider::owned(const GuestFacts& facts) const {
-  return std::any_of(facts.claims.begin(), facts.claims.end(), [&](const Claim& claim) {
-    return is_active(claim.entry->phase) &&
-           board_.verdict_on(claim.host, claim.entry->holder) == nullptr;
-  });
+  return !std::all_of(facts.claims.begin(), facts.claims.end(),
+                      [&](const Claim& claim) { return over(claim); });
 }
 
 // Wanted running, and no living host's.

@@ -172,6 +172,7 @@ void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& t
   claim.phase = claim.reason.empty() ? GuestPhase::claimed : GuestPhase::refused;
   claim.generation = assignment.generation;
   claim.holder = me_.incarnation;
+  claim.epoch = me_.epoch;
   claim.under = assignment.version;
   claim.recovery = assignment.recovery;
   claim.since = turn.now.wall;

@@ -163,6 +163,17 @@ CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout&
   return out;
 }
 
+namespace {
+
+// A valid twin that was read beside one that is not, or before it, may be older than what a reader
+// must not miss: its writer may have been between two writes. It counts as read from now on.
+void read_again(BlockIo& io, const Place& place, CellView& view) {
+  const auto extents = read_extents(io, place.volume, place.layout, view.cell);
+  view = to_view(view.cell, extents.twins[0], extents.twins[1], {});
+}
+
+}  // namespace
+
 std::vector<CellView> read_cells(BlockIo& io, const Bits128& volume, const wire::Layout& layout,
                                  std::span<const Cell> cells) {
   const Place place{volume, layout};
@@ -178,6 +189,8 @@ std::vector<CellView> read_cells(BlockIo& io, const Bits128& volume, const wire:
       out[i] = read_large(io, place, cells[i]);
   }
   read_single_blocks(io, place, cells, std::move(single), out);
+  for (auto& view : out)
+    if (view.state == ExtentState::valid && view.twin_damaged) read_again(io, place, view);
   return out;
 }
 

@@ -25,7 +25,9 @@ CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout&
 
 // Reads in the order asked. Each answer stands for itself: one unreadable cell spoils no other.
 // Of a cell of many blocks only the twin with the higher head is read to its end, as far as its
-// payload reaches; the other only if that one turns out torn. Blocks.
+// payload reaches; the other only if that one turns out torn. A cell with one extent that is not
+// valid is read once more: so a valid answer is never older than what was acknowledged before its
+// other extent was seen in that state (models.md, P4). Blocks.
 std::vector<wire::CellView> read_cells(BlockIo& io, const Bits128& volume,
                                        const wire::Layout& layout, std::span<const Cell> cells);
 

@@ -13,16 +13,44 @@ CellStore::Outcome refused(std::string why) { return {false, {}, std::move(why)}
 }  // namespace
 
 CellStore::CellStore(VolumeFile volume, HostId self, Incarnation incarnation,
-                     Completions& completions, Duration patience)
+                     Completions& completions, Duration patience, InFlightList* list)
     : volume_(std::move(volume)),
       self_(self),
       incarnation_(incarnation),
       completions_(completions),
-      patience_(patience) {}
+      patience_(patience),
+      list_(list) {}
 
 void CellStore::recover(const Cell& cell, const CellExtents& found) {
   WARDOM_CHECK(volume_.layout().offset(cell, wire::kTwinA).has_value());
-  cells_[cell].writer.recover(found.twins[0], found.twins[1]);
+  const auto inherited = list_ == nullptr ? Inherited{} : list_->inherited(cell);
+  // A heartbeat fits its head. Nothing else is written over the only good copy.
+  const auto tearing =
+      cell.region == Region::slot ? Tearing::impossible : Tearing::possible;
+  Care& care = cells_[cell] = Care{TwinWriter(tearing), {}, {}, {}, 0, false};
+  care.writer.recover(found.twins[0], found.twins[1], inherited);
+  care.inherited = inherited[0] || inherited[1];
+}
+
+bool CellStore::settle(const Cell& cell, const CellExtents& found) {
+  using wire::ExtentState;
+  const auto readable = [](const wire::Extent& extent) {
+    return extent.state == ExtentState::valid || extent.state == ExtentState::empty;
+  };
+  if (!readable(found.twins[0]) && !readable(found.twins[1])) return false;
+  Care& care = cells_.at(cell);
+  if (!std::exchange(care.inherited, false)) return true;
+  care.writer.settle(found.twins[0], found.twins[1]);
+  list_->settle(cell);
+  start_next(cell, care);
+  return true;
+}
+
+std::vector<Cell> CellStore::inherited() const {
+  std::vector<Cell> cells;
+  for (const auto& [cell, care] : cells_)
+    if (care.inherited) cells.push_back(cell);
+  return cells;
 }
 
 void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done) {
@@ -49,7 +77,14 @@ void CellStore::start(const Cell& cell, Care& care, Waiting job) {
   const auto write = care.writer.begin(now);
   if (!write)
     return job.done(refused(wire::to_text(cell) +
-                            ": both extents have a write in flight that does not end"));
+                            ": an earlier write to it does not end, and its twin holds the last "
+                            "good one"));
+  if (list_ != nullptr) {
+    if (auto listed = list_->add({cell, write->twin, write->sequence}); !listed) {
+      care.writer.finished(*write, false);
+      return job.done(refused(listed.error().message));
+    }
+  }
   wire::Head head;
   head.volume = volume_.geometry().volume_uuid;
   head.cell = cell;
@@ -79,6 +114,7 @@ void CellStore::finish(const Cell& cell, const TwinWriter::Started& write,
                        const Result<void>& result) {
   Care& care = cells_.at(cell);
   --care.in_flight;
+  if (list_ != nullptr) list_->remove(cell, write.twin);
   switch (care.writer.finished(write, result.has_value())) {
     case TwinWriter::Ended::late: break;  // answered when it was given up
     case TwinWriter::Ended::acknowledged:

@@ -7,8 +7,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libha/disk/cell_reader.hpp"
+#include "libha/disk/in_flight_list.hpp"
 #include "libha/disk/lane.hpp"
 #include "libha/disk/twin_writer.hpp"
 #include "libha/disk/volume_file.hpp"
@@ -27,15 +29,22 @@ class CellStore {
   using Done = std::function<void(const Outcome&)>;
 
   // `patience`: how long a write may take before it is given up and its extent quarantined. The
-  // store and `completions` live equally long.
+  // store, `completions` and `list` live equally long. nullptr: nobody needs to know, after this
+  // process, what it had in flight.
   CellStore(VolumeFile volume, HostId self, Incarnation incarnation, Completions& completions,
-            Duration patience);
+            Duration patience, InFlightList* list = nullptr);
 
-  // Takes a cell into care, with what stands on the volume. Before any write of that cell.
+  // Takes a cell into care, with what stands on the volume. Before any write of that cell. What the
+  // list has of an earlier process stays quarantined until settle().
   void recover(const Cell& cell, const CellExtents& found);
+  // No write of an earlier process to this cell can land any more; `found` was read since. Ends the
+  // quarantine, unless the cell cannot be read: false.
+  bool settle(const Cell& cell, const CellExtents& found);
+  // Cells whose quarantine is an earlier process's.
+  std::vector<Cell> inherited() const;
   // Writes or queues. `done` is called exactly once, from run() of the completions, from tick(), or
-  // at once when the write is refused: a cell not in care, a payload larger than its extent, both
-  // twins quarantined, too many waiting.
+  // at once when the write is refused: a cell not in care, a payload larger than its extent, what
+  // may be written quarantined, too many waiting.
   void write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done);
   bool busy(const Cell& cell) const;        // a write is awaited or waits
   std::size_t quarantined(const Cell& cell) const;
@@ -58,6 +67,7 @@ class CellStore {
     Done done;  // of the awaited write
     std::deque<Waiting> waiting;
     std::size_t in_flight{0};
+    bool inherited{false};
   };
   void start(const Cell& cell, Care& care, Waiting job);
   void finish(const Cell& cell, const TwinWriter::Started& write, const Result<void>& result);
@@ -68,6 +78,7 @@ class CellStore {
   Incarnation incarnation_;
   Completions& completions_;
   Duration patience_;
+  InFlightList* list_;
   std::map<Cell, Care> cells_;
 };
 

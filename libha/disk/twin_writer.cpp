@@ -1,6 +1,7 @@
 #include "libha/disk/twin_writer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "libha/core/check.hpp"
 
@@ -11,7 +12,23 @@ wire::Twin other(wire::Twin twin) { return twin == wire::kTwinA ? wire::kTwinB :
 
 }  // namespace
 
-void TwinWriter::recover(const wire::Extent& a, const wire::Extent& b) {
+void TwinWriter::recover(const wire::Extent& a, const wire::Extent& b,
+                         const Inherited& inherited) {
+  for (std::size_t i = 0; i < inherited.size(); ++i) {
+    if (!inherited[i]) continue;
+    extents_[i].in_flight = extents_[i].inherited = true;
+    last_used_ = std::max(last_used_, *inherited[i]);
+  }
+  judge(a, b);
+}
+
+void TwinWriter::settle(const wire::Extent& a, const wire::Extent& b) {
+  for (auto& extent : extents_)
+    if (std::exchange(extent.inherited, false)) extent.in_flight = false;
+  judge(a, b);
+}
+
+void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
   using wire::ExtentState;
   bool unknown = false;
   for (const auto* extent : {&a, &b}) {
@@ -25,8 +42,6 @@ void TwinWriter::recover(const wire::Extent& a, const wire::Extent& b) {
   if (unknown) last_used_.value += kUnknownSequenceGap;
 }
 
-bool TwinWriter::all_quarantined() const { return quarantined() == 2; }
-
 std::size_t TwinWriter::quarantined() const {
   std::size_t count = 0;
   for (std::uint8_t i = 0; i < 2; ++i) {
@@ -37,12 +52,15 @@ std::size_t TwinWriter::quarantined() const {
 }
 
 std::optional<TwinWriter::Started> TwinWriter::begin(Instant now) {
-  if (awaited_ || all_quarantined()) return std::nullopt;
+  if (awaited_) return std::nullopt;
   wire::Twin twin = newest_ ? other(*newest_) : wire::kTwinA;
-  const bool tired = extents_[twin.value].failures >= kFailuresBeforeSwitch &&
-                     extents_[other(twin).value].failures < extents_[twin.value].failures;
-  if (tired || extents_[twin.value].in_flight) twin = other(twin);
-  if (extents_[twin.value].in_flight) twin = other(twin);
+  if (!newest_ || tearing_ == Tearing::impossible) {
+    const bool tired = extents_[twin.value].failures >= kFailuresBeforeSwitch &&
+                       extents_[other(twin).value].failures < extents_[twin.value].failures;
+    if (tired || extents_[twin.value].in_flight) twin = other(twin);
+    if (extents_[twin.value].in_flight) twin = other(twin);
+  }
+  if (extents_[twin.value].in_flight) return std::nullopt;
   last_used_ = last_used_.next();
   extents_[twin.value].in_flight = true;
   awaited_ = Awaited{{twin, last_used_}, now};

@@ -2,11 +2,15 @@
 // completions and timeouts can be tried.
 //
 // One write is awaited at a time. A write that does not end in time is given up, but the storage
-// may still carry it out: its extent is quarantined until the I/O completes, and the twin is used
-// meanwhile. When both are quarantined, nothing is written. Sequences only grow, so that a write
-// which lands late stands below every newer one.
+// may still carry it out: its extent is quarantined until the I/O completes. Sequences only grow,
+// so that a write which lands late stands below every newer one.
+//
+// The twin with the newest acknowledged content is written over only where a write cannot tear
+// (models.md, P2: a power cut then leaves neither): elsewhere nothing is written to the pair while
+// its other twin is quarantined.
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "libha/core/time.hpp"
@@ -19,19 +23,31 @@ inline constexpr std::uint64_t kUnknownSequenceGap = std::uint64_t{1} << 32;
 // Failed writes in a row on one twin before the other, which holds the last good write, is risked.
 inline constexpr unsigned kFailuresBeforeSwitch = 2;
 
+// What is written over the last good write, should the other twin be of no use.
+enum class Tearing : std::uint8_t {
+  possible,    // nothing: it is the only good copy
+  impossible,  // the next write: its payload fits the head, which a disk writes whole or not at all
+};
+
+// The writes that an earlier process had in flight, by twin: they may land at any time.
+using Inherited = std::array<std::optional<Sequence>, 2>;
+
 class TwinWriter {
  public:
-  // From what stands on the volume at start.
-  void recover(const wire::Extent& a, const wire::Extent& b);
+  explicit TwinWriter(Tearing tearing = Tearing::possible) : tearing_(tearing) {}
+
+  // From what stands on the volume at start. Inherited extents are quarantined until settle().
+  void recover(const wire::Extent& a, const wire::Extent& b, const Inherited& inherited = {});
+  // No inherited write can land any more; `a` and `b` were read since.
+  void settle(const wire::Extent& a, const wire::Extent& b);
 
   struct Started {
     wire::Twin twin;
     Sequence sequence;
   };
   bool awaited() const { return awaited_.has_value(); }
-  bool all_quarantined() const;
   std::size_t quarantined() const;
-  // nullopt: a write is awaited, or both twins are quarantined.
+  // nullopt: a write is awaited, or what may be written is quarantined.
   std::optional<Started> begin(Instant now);
   // Gives the awaited write up when it is older than `patience`: true, once.
   bool expire(Instant now, Duration patience);
@@ -45,6 +61,7 @@ class TwinWriter {
  private:
   struct Extent {
     bool in_flight{false};
+    bool inherited{false};
     unsigned failures{0};
   };
   struct Awaited {
@@ -52,7 +69,9 @@ class TwinWriter {
     Instant since;
   };
   void landed(wire::Twin twin, Sequence sequence);
+  void judge(const wire::Extent& a, const wire::Extent& b);
 
+  Tearing tearing_;
   Extent extents_[2];
   std::optional<Awaited> awaited_;
   std::optional<wire::Twin> newest_;

@@ -12,7 +12,7 @@ namespace {
 constexpr int kLevel = 1;
 
 constexpr std::size_t kGuestLeast =
-    16 + 2 + 8 + 1 + 24 + 1 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
+    16 + 2 + 8 + 1 + 24 + 4 + 1 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
 
 void write(Writer& out, const GuestEntry& g) {
   out.bits(g.guest);
@@ -20,6 +20,7 @@ void write(Writer& out, const GuestEntry& g) {
   out.u64(g.generation.value);
   out.u8(static_cast<std::uint8_t>(g.phase));
   out.incarnation(g.holder);
+  out.u32(g.epoch.value);
   out.u8(static_cast<std::uint8_t>(g.wanted));
   out.i32(g.priority);
   out.u64(g.memory_kib);
@@ -40,6 +41,7 @@ GuestEntry read_guest(Reader& in) {
   g.generation = Generation{in.u64()};
   g.phase = in.enumeration(GuestPhase::claimed_incoming);
   g.holder = in.incarnation();
+  g.epoch = DaemonEpoch{in.u32()};
   g.wanted = in.enumeration(Wanted::stopped);
   g.priority = in.i32();
   g.memory_kib = in.u64();

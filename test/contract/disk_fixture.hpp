@@ -62,6 +62,7 @@ class FaultyIo final : public disk::BlockIo {
       ++reads;
       if (fail_reads) return failure("injected read fault");
     }
+    if (const auto hook = before_read) hook(at);
     return real_->read(at, into);
   }
   Result<void> write(disk::Offset at, std::span<const std::uint8_t> from) override {
@@ -96,6 +97,7 @@ class FaultyIo final : public disk::BlockIo {
   bool fail_reads{false};
   bool fail_writes{false};
   int reads{0};
+  std::function<void(disk::Offset)> before_read;
 
  private:
   std::shared_ptr<disk::BlockIo> real_;

@@ -324,6 +324,55 @@ TEST_CASE("keeper_lists_starts_and_shows_an_earlier_daemons_in_the_slot") {
   wait_for_slot(site, 1, [](const Slot& s) { return !s.start_listed; });
 }
 
+TEST_CASE("keeper_serves_nobody_until_nothing_of_an_earlier_one_can_land") {
+  const Site site;
+  site.format();
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    Daemon daemon(keeper.socket());
+    daemon.ready();
+    keeper.end(SIGKILL);
+  }
+  // As if it had been killed in the middle of a decision.
+  const auto path = site.run_dir("1") + "/in-flight";
+  std::ifstream in(path);
+  std::string first, of;
+  std::getline(in, first);
+  std::getline(in, of);
+  std::ofstream(path) << first << '\n' << of << "\n4 1 0 41\nend 1\n";
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  Daemon daemon(keeper.socket());
+  while (daemon.lost().reason.find("in flight") == std::string::npos) continue;  // or it fails
+  // The heartbeat goes on all the while.
+  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  daemon.ready();
+  const auto payload = wire::encode_decision(Decision{LockVersion{4}, {}, {}}, 4096).value();
+  CHECK(daemon.write(2, {Region::decision, 1}, payload).sequence == Sequence{42});
+}
+
+TEST_CASE("keeper_leaves_in_order_only_without_guests") {
+  const Site site;
+  site.format();
+  const GuestId guest{Bits128{{1}}};
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+    CHECK(keeper.end(SIGTERM) == 0);
+    CHECK(wire::decode_slot(site.slot(1).payload).value().state == SlotState::left);
+  }
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  {
+    Daemon daemon(keeper.socket());
+    daemon.ready();
+    while (daemon.rights().act_until == Instant{}) continue;
+    daemon.client().settle_start(guest, {});
+    CHECK(daemon.list_start(1, guest).listed);  // behind it in the same stream
+  }
+  wait_for_slot(site, 1, [](const Slot& s) { return s.daemon_epoch == DaemonEpoch{1}; });
+  CHECK(keeper.end(SIGTERM) == 0);
+  CHECK(wire::decode_slot(site.slot(1).payload).value().state == SlotState::up);
+}
+
 TEST_CASE("keeper_restart_keeps_the_incarnation") {
   const Site site;
   site.format();

@@ -19,6 +19,7 @@
 #include "libha/watchdog/lab_watchdog.hpp"
 #include "libha/watchdog/linux_watchdog.hpp"
 #include "libha/watchdog/measurement.hpp"
+#include "libha/watchdog/suspend.hpp"
 
 using namespace wardom;
 using namespace wardom::watchdog;
@@ -195,4 +196,28 @@ TEST_CASE("measurement_is_read_back_and_trusted_only_as_written") {
   auto odd = sample();
   odd.driver = "a \"b\\";
   CHECK(parse_measurement(to_json(odd)).value().driver == "a ?b?");
+}
+
+TEST_CASE("suspend_is_excluded_only_by_the_kernel_or_a_mask") {
+  namespace fs = std::filesystem;
+  char name[] = "/tmp/wardom-suspend-XXXXXX";
+  REQUIRE(::mkdtemp(name) != nullptr);
+  const std::string root = name;
+  fs::create_directories(root + "/sys/power");
+  fs::create_directories(root + "/etc/systemd/system");
+  CHECK(watchdog::suspend_is_excluded(root));  // no such file: a kernel without suspend
+  std::ofstream(root + "/sys/power/state") << "\n";
+  CHECK(watchdog::suspend_is_excluded(root));
+  std::ofstream(root + "/sys/power/state") << "freeze mem disk\n";
+  CHECK_FALSE(watchdog::suspend_is_excluded(root));
+  const auto unit = root + "/etc/systemd/system/sleep.target";
+  std::ofstream(unit) << "[Unit]\n";
+  CHECK_FALSE(watchdog::suspend_is_excluded(root));
+  fs::remove(unit);
+  fs::create_symlink("/dev/zero", unit);
+  CHECK_FALSE(watchdog::suspend_is_excluded(root));
+  fs::remove(unit);
+  fs::create_symlink("/dev/null", unit);
+  CHECK(watchdog::suspend_is_excluded(root));
+  fs::remove_all(root);
 }

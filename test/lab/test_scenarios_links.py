@@ -16,7 +16,7 @@ from scenario_support import ScenarioCase, eventually
 WATCH_S = 2.0
 
 
-class LinkDown(ScenarioCase):
+class Cables(ScenarioCase):
     def healed(self) -> None:
         self.cluster.lab("heal")
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
@@ -26,10 +26,8 @@ class LinkDown(ScenarioCase):
     def watch(self) -> None:
         self.quiet_watch(WATCH_S, also=self.assert_nobody_dead)
 
-    def assert_waits_for_its_disk(self, guest: str) -> None:
-        eventually(f"{guest} stands still",
-                   lambda: not self.cluster.truth()[guest]["counting"])
 
+class LinkDown(Cables):
     def test_management_link_down(self) -> None:
         self.cluster.lab("link", "n3", "mgmt", "down")
         self.await_state("n3", "mgmt-lost", "n1", "n2")
@@ -65,6 +63,16 @@ class LinkDown(ScenarioCase):
         self.watch()
         self.assert_all_untouched()
         self.healed()
+
+
+class StorageLinkDown(Cables):
+    """Without a watchdog, and so without a lease, no host ends its guests for want of the disk."""
+
+    up_words = ("--hosts", "3", "--guests", "4", "--no-watchdog")
+
+    def assert_waits_for_its_disk(self, guest: str) -> None:
+        eventually(f"{guest} stands still",
+                   lambda: not self.cluster.truth()[guest]["counting"])
 
     def test_storage_link_down(self) -> None:
         self.cluster.lab("link", "n3", "storage", "down")

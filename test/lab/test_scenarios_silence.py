@@ -130,7 +130,9 @@ class Silence(ScenarioCase):
 
 
 class LyingBmc(ScenarioCase):
-    """The BMC reads off although its host runs."""
+    """The BMC reads off although its host runs. No watchdog ends the host meanwhile."""
+
+    up_words = ("--hosts", "3", "--guests", "4", "--no-watchdog")
 
     def lie(self) -> None:
         self.cluster.lab("bmc", "n3", "lie")

@@ -104,6 +104,7 @@ inline GuestEntry guest(std::uint8_t seed) {
   g.generation = Generation{seed};
   g.phase = GuestPhase::holding;
   g.holder = incarnation(8);
+  g.epoch = DaemonEpoch{4};
   g.wanted = Wanted::stopped;
   g.priority = -5;
   g.memory_kib = 524'288;

@@ -86,6 +86,8 @@ class Bench:
                               "etc/machine-id": (b"00000000000000000000000000000042\n", 0o644),
                               "etc/passwd": (b"root:x:0:0::/:/bin/sh\n", 0o644),
                               "etc/hostname": (b"n1\n", 0o644),
+                              # Empty, and so masked: nothing puts this machine to sleep.
+                              "etc/systemd/system/sleep.target": (b"", 0o644),
                               "var/lib/wardom/.keep": (b"", 0o644),
                               "var/log/.keep": (b"", 0o644),
                               "tmp/.keep": (b"", 0o644)})

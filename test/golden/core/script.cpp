@@ -150,6 +150,7 @@ void Script::tick() {
       beat.incarnation = peer.incarnation;
       beat.link = link;
       beat.run = 7 + peer.incarnation.number;
+      beat.epoch = peer.epoch;
       beat.sequence = Sequence{peer.beat_sequence};
       for (const auto& [other, view] : peers_) {
         if (view.mgmt) beat.sees_mgmt.set(other.value - 1u);
@@ -189,6 +190,8 @@ core::CellSeen Script::cell(const Cell& where) const {
     slot.daemon_progress = peer.progress;
     slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(settings_.timing.feed_window));
     slot.w_ms = peer.w_ms;
+    slot.daemon_epoch = peer.epoch;
+    slot.start_listed = peer.start_listed;
     slot.load = {static_cast<std::uint32_t>(100 * host.value), 8, 65536, 60000};
     seen.sequence = Sequence{peer.slot_sequence};
     seen.content = slot;
@@ -331,6 +334,7 @@ void Script::set_entry(Peer& peer, HostId host, const std::string& name, GuestPh
     if (assignment.guest == fresh.guest && assignment.target == host)
       fresh.generation = assignment.generation;
   fresh.phase = phase;
+  fresh.epoch = peer.epoch;
   if (phase == GuestPhase::refused) fresh.reason = "cannot open the disk";
   std::erase_if(peer.table.guests, [&](const auto& old) { return old.guest == fresh.guest; });
   peer.table.guests.push_back(fresh);
@@ -348,6 +352,9 @@ void Script::set_host(const std::vector<std::string>& words) {
     peer.slot = words[3] == "grows";
   } else if (what == "daemon") {
     peer.daemon = words[3] == "up";
+  } else if (what == "epoch") {
+    peer.epoch = DaemonEpoch{static_cast<std::uint32_t>(std::stoi(words[3]))};
+    peer.start_listed = words.back() == "listed";
   } else if (what == "bmc") {
     peer.bmc_answers = words[3] != "unreachable";
     peer.bmc = words[3] == "off" ? core::Power::off : core::Power::on;

@@ -7,6 +7,7 @@
 //   host N beats both|mgmt|storage|none
 //   host N slot grows|still      its disk heartbeat
 //   host N daemon up|down        whether its slot shows a daemon that moves
+//   host N epoch E [listed]      of its daemon; listed: a start of an earlier one is open
 //   host N bmc on|off|unreachable
 //   host N corosync member|gone
 //   host N claims|holds|refuses NAME    as its table says; the newest assignment to it
@@ -43,6 +44,8 @@ class Script {
     bool bmc_answers{true}, leaves{false};
     std::uint32_t w_ms{0};
     Incarnation incarnation;
+    DaemonEpoch epoch;
+    bool start_listed{false};
     std::uint64_t slot_sequence{1}, beat_sequence{0}, progress{1};
     Instant booted{};
     HostTable table;
