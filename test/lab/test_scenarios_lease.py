@@ -35,6 +35,10 @@ class Ladder(ScenarioCase):
 
     def await_recovered(self, victim: str) -> None:
         """It was reset: its guests run again, each on one host, perhaps on itself."""
+        # Its cables are there again once it boots.
+        eventually("it boots again", lambda: any(
+            event["host"] == victim for event in self.cluster.events(self.began_ms, "power on"))
+            and self.cluster.managers_answer(), explain=self.cluster.picture)
         self.cluster.lab("heal")
         guests = self.guests_of(victim)
 
