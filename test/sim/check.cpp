@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "libha/core/guest_life.hpp"
+#include "libha/core/proofs.hpp"
 #include "libha/wire/decision.hpp"
+#include "libha/wire/slot.hpp"
 #include "libha/wire/table.hpp"
 #include "test/sim/world.hpp"
 
@@ -41,7 +43,7 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
   if (!decision) return fail(129, "a decision that cannot be read was written");
   for (const auto& verdict : decision.value().verdicts) {
     if (!verdicts.insert({verdict.host, verdict.incarnation}).second) continue;
-    ++marks["verdicts"];
+    ++marks[std::string("verdicts by ") + core::to_text(verdict.proof)];
     const auto& victim = *hosts[verdict.host.value - 1u];
     if (victim.powered && victim.incarnation == verdict.incarnation && victim.joined)
       return fail(129, "DeadMeansStopped: host " + std::to_string(verdict.host.value) +
@@ -76,6 +78,13 @@ const HostTable* Domain::table_of(const Host& host) {
   return &known.second;
 }
 
+// The boot published a lease, and so its silence proves its end sooner or later.
+bool Domain::leased(HostId host, const Incarnation& incarnation) {
+  const auto* newest = store.cell({Region::slot, host.value}).newest();
+  if (newest == nullptr || newest->incarnation != incarnation) return false;
+  return wire::decode_slot(newest->payload).value().w_ms != 0;
+}
+
 // After the faults have ended. Empty: every protected guest is where it should be.
 std::string Domain::unsettled_guests() {
   std::map<GuestId, std::pair<Generation, std::string>> owner;
@@ -90,7 +99,13 @@ std::string Domain::unsettled_guests() {
       auto& top = owner[entry.guest];
       if (entry.generation < top.first) continue;
       const bool proved = verdict_seen(host->id, entry.holder);
-      const bool must = live || proved || entry.phase == GuestPhase::refused;
+      const bool must = live || proved || entry.phase == GuestPhase::refused ||
+                        leased(host->id, entry.holder);
+      // Started again by hand, but its host died before the volume could be told: it stays off.
+      if (!live && entry.wanted == Wanted::stopped) {
+        top = {entry.generation, "yielded"};
+        continue;
+      }
       top = {entry.generation, must ? core::to_text(entry.phase) : std::string("unproved")};
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <sstream>
 
 namespace wardom::sim {
@@ -221,6 +222,11 @@ std::vector<Fault> drawn(const Options& options, std::size_t round) {
       alone = alone && (&other == &fault || other.kind > FaultKind::volume_outage);
     if (!alone) fault.kind = FaultKind::bmc_glitch;
   }
+  // Two false readings in a row, just as the host dies or resets, are such a lie too.
+  std::set<std::size_t> glitched;
+  for (auto& fault : faults)
+    if (fault.kind == FaultKind::bmc_glitch && !glitched.insert(fault.host).second)
+      fault.kind = FaultKind::bmc_unreachable;
   return faults;
 }
 

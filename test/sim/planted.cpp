@@ -17,6 +17,9 @@ const char* to_text(Planted planted) {
     case Planted::claims_ignored: return "claims of others ignored";
     case Planted::late_writes: return "start before the claim stands";
     case Planted::refusal_unsettled: return "refusal before the start is settled";
+    case Planted::window_ignored: return "fed beyond the window's end";
+    case Planted::watchdog_slower: return "a watchdog slower than published";
+    case Planted::late_writes_forgotten: return "late writes of a dead host's guests forgotten";
   }
   return "?";
 }
@@ -42,7 +45,10 @@ port::PowerState Domain::bend(const Host& asker, Host& peer, port::PowerState st
     case Planted::slot_silence_ignored:
     case Planted::claims_ignored:
     case Planted::late_writes:
-    case Planted::refusal_unsettled: return state;
+    case Planted::refusal_unsettled:
+    case Planted::window_ignored:
+    case Planted::watchdog_slower:
+    case Planted::late_writes_forgotten: return state;
   }
   return state;
 }
@@ -72,6 +78,7 @@ Options planted_options(Planted planted, std::uint64_t seed) {
   Options options = options_of(seed);
   options.hosts = 3;
   options.planted = planted;
+  options.lease = planted >= Planted::window_ignored;
   switch (planted) {
     case Planted::none: break;
     case Planted::one_off_suffices:
@@ -101,6 +108,16 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::start_slow, ms(0), ms(3000), true},
                        {FaultKind::daemon_kill, ms(1600), ms(400), true},
                        {FaultKind::start_slow, ms(1600), ms(1), true}};
+      break;
+    case Planted::window_ignored:
+    case Planted::watchdog_slower:
+      options.focus = {{FaultKind::cut_all, ms(0), ms(25000), false},
+                       {FaultKind::storage_stall, ms(0), ms(25000), false},
+                       {FaultKind::bmc_unreachable, ms(0), ms(25000), false}};
+      break;
+    case Planted::late_writes_forgotten:
+      options.focus = {{FaultKind::hang, ms(0), ms(20000), false},
+                       {FaultKind::bmc_unreachable, ms(0), ms(20000), false}};
       break;
   }
   return options;

@@ -75,6 +75,7 @@ Options options_of(std::uint64_t seed) {
   options.hosts = draw.chance(150) ? 2 : draw.chance(100) ? 5 : 3;
   options.guests = 1 + draw.below(5);
   options.timing = timing_of(Profile::fast);
+  options.lease = draw.chance(800);
   if (draw.chance(300)) {
     options.timing.beat_interval = ms(250);
     options.timing.suspect_after = ms(800);

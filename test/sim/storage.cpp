@@ -37,6 +37,7 @@ void Domain::start_keeper(Host& host) {
   }
   trace("keeper " + std::to_string(host.id.value) + " runs, incarnation " +
         to_text(host.incarnation));
+  begin_lease(host);
   heartbeat(host);
   greet(host);
 }
@@ -44,6 +45,7 @@ void Domain::start_keeper(Host& host) {
 void Domain::kill_keeper(Host& host) {
   if (!host.keeper_up) return;
   trace("keeper " + std::to_string(host.id.value) + " is killed");
+  feed(host);
   host.keeper_up = false;
   ++host.keeper_life;
   // What is open is answered, as not acknowledged, before the daemon hears of the loss.
@@ -76,10 +78,11 @@ void Domain::greet(Host& host) {
     ready.geometry.decision_blocks = 128;
     ready.geometry.table_blocks = 64;
     ready.geometry.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
-    ready.geometry.l_late_ms = static_cast<std::uint32_t>(whole_ms(kLate));
+    if (options.planted != Planted::late_writes_forgotten)
+      ready.geometry.l_late_ms = static_cast<std::uint32_t>(whole_ms(kLate));
     for (const auto& [guest, one] : host.listed) ready.listed.push_back(one);
     to_daemon(host, us(50), ready);
-    to_daemon(host, us(51), port::Rights{LeaseState::none, {host.act_until}, {}});
+    to_daemon(host, us(51), rights(host));
   });
 }
 
@@ -88,7 +91,8 @@ void Domain::heartbeat(Host& host) {
   on_host(host, options.timing.disk_interval, [this, &host, life] {
     if (host.keeper_life == life) heartbeat(host);
   });
-  if (host.cares[Region::slot].awaited != 0) return;
+  // Once its lease has ended, a host waits for the reset in silence.
+  if (host.ladder->state() == LeaseState::ended || host.cares[Region::slot].awaited != 0) return;
   Slot slot;
   slot.state = SlotState::up;
   slot.boot_id.bytes[0] = static_cast<std::uint8_t>(host.life);
@@ -97,6 +101,9 @@ void Domain::heartbeat(Host& host) {
   const auto submitted = local(host, clock.now());
   slot.raw_ns = static_cast<std::uint64_t>(submitted.count());
   slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
+  const bool less = options.planted == Planted::watchdog_slower;
+  if (host.ladder->has_lease())
+    slot.w_ms = static_cast<std::uint32_t>(whole_ms(options.timing.watchdog)) / (less ? 10 : 1);
   slot.daemon_progress = host.view.progress;
   slot.sees_mgmt = host.view.sees_mgmt;
   slot.sees_storage = host.view.sees_storage;
@@ -105,10 +112,10 @@ void Domain::heartbeat(Host& host) {
   write_cell(host, Region::slot, wire::encode_slot(slot),
              [this, &host, submitted](bool ok, Sequence sequence) {
                if (!ok) return;
-               host.act_until = submitted + options.timing.feed_window / 2;
+               host.ladder->extend({submitted}, {local(host, clock.now())});
                if (!host.volume_told) return;
                to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
-               to_daemon(host, us(51), port::Rights{LeaseState::none, {host.act_until}, {}});
+               to_daemon(host, us(51), rights(host));
              });
 }
 
@@ -286,7 +293,7 @@ void Hands::list_start(Ticket ticket, GuestId guest) {
   d.on_host(h, us(20), [&d, &h, ticket, guest, life, keeper] {
     if (h.daemon_life != life) return;
     const bool may = h.keeper_up && h.keeper_life == keeper && h.volume_told &&
-                     d.local(h, d.clock.now()) < h.act_until;
+                     Instant{d.local(h, d.clock.now())} < h.ladder->act_until();
     if (may) h.listed[guest] = {guest, {}, DaemonEpoch{}};
     d.to_daemon(h, us(20), port::StartListed{ticket, guest, may, may ? "" : "no rights"});
   });

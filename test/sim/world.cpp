@@ -110,6 +110,9 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.busy_until.clear();
   host.turn_at = host.timer_at = Time::max();
   host.busy_till = Time{0};
+  host.listed.clear();
+  host.ladder.reset();
+  host.dog = {};
 }
 
 void Domain::boot(Host& host) {
@@ -121,6 +124,7 @@ void Domain::boot(Host& host) {
 void Domain::freeze(Host& host) {
   if (!host.powered || host.frozen) return;
   trace("host " + std::to_string(host.id.value) + " hangs");
+  feed(host);
   host.frozen = true;
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "agents/keeper/ladder.hpp"
 #include "libha/runtime/loop.hpp"
 #include "test/sim/clockwork.hpp"
 #include "test/sim/volume.hpp"
@@ -25,8 +26,11 @@ enum class Planted : std::uint8_t {
   claims_ignored,        // claims of other living hosts are hidden
   late_writes,           // writes are acknowledged long before they land
   refusal_unsettled,     // a kill is answered before the start under way has ended
+  window_ignored,        // the feeding thread feeds beyond the window's end
+  watchdog_slower,       // than the slot says
+  late_writes_forgotten, // the volume says that nothing lands late
 };
-inline constexpr int kPlanted = 8;
+inline constexpr int kPlanted = 11;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -116,6 +120,13 @@ struct Bmc {
   std::optional<Time> first_off;  // for Planted::one_off_suffices
 };
 
+// A hardware watchdog. It bites so long after the last feed: not later than W, often sooner.
+struct Dog {
+  bool armed{false};
+  Time fed{0};
+  Duration bites_after{0};
+};
+
 struct Host {
   HostId id;
   std::size_t index{0};
@@ -142,7 +153,8 @@ struct Host {
   std::uint64_t keeper_life{0};
   std::map<Region, Care> cares;
   port::SelfView view;
-  Duration act_until{0};  // by this host's clock
+  std::optional<keeper::Ladder> ladder;  // of this boot, over all its keepers
+  Dog dog;
   std::map<GuestId, ListedGuest> listed;
   std::optional<Time> last_read_done;
   // daemon
@@ -200,6 +212,7 @@ struct Options {
   std::size_t guests{3};
   Timing timing;
   bool trace{false};
+  bool lease{false};         // hosts have watchdogs, and publish leases
   Planted planted{Planted::none};
   Duration length{0};        // rounds of faults are made until so much time has passed
   std::vector<Focus> focus;  // empty: faults are drawn
@@ -264,6 +277,12 @@ struct Domain {
             const std::vector<std::uint8_t>& payload, bool blind);
   void land_late(Host& host, std::uint64_t life, Cell cell, int twin, Sequence sequence,
                  Incarnation incarnation, const std::vector<std::uint8_t>& payload);
+  void begin_lease(Host& host);
+  void feed(Host& host);
+  void tend_lease(Host& host);
+  void read_back(Host& host);
+  void watch_dog(Host& host);
+  port::Rights rights(const Host& host) const;
   void heartbeat(Host& host);
   void finish_write(Host& host, Region region, std::uint64_t number, bool ok, Sequence sequence);
   void greet(Host& host);
@@ -284,6 +303,7 @@ struct Domain {
   // blind: the writer had not read the volume for long when it submitted this.
   void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload, bool blind);
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
+  bool leased(HostId host, const Incarnation& incarnation);
   const HostTable* table_of(const Host& host);
   std::string unsettled_guests();  // empty: liveness holds
 

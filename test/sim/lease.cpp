@@ -1,0 +1,90 @@
+// The lease of each simulated host: the keeper's own ladder, and a watchdog that resets.
+#include <algorithm>
+
+#include "test/sim/world.hpp"
+
+namespace wardom::sim {
+namespace {
+
+// How often the feeding thread and the keeper's loop are looked at. The watchdog bites to the
+// instant.
+constexpr Duration kLook = ms(200);
+
+}  // namespace
+
+// A keeper starts: the window is what an earlier one of this boot has left in the run directory.
+void Domain::begin_lease(Host& host) {
+  keeper::Ladder ladder(options.timing.feed_window);
+  if (host.ladder) ladder.resume(host.ladder->kept(), {local(host, clock.now())});
+  host.ladder = ladder;
+  tend_lease(host);
+  read_back(host);
+}
+
+// The feeding thread, up to now: it stops at the window's end, and with the keeper or the host.
+void Domain::feed(Host& host) {
+  if (!host.dog.armed || !host.keeper_up || host.frozen || !host.ladder) return;
+  const bool ignored = options.planted == Planted::window_ignored && bent();
+  const auto until = ignored ? Time::max() : when(host, host.ladder->feed_until()) - us(20);
+  host.dog.fed = std::max(host.dog.fed, std::min(clock.now(), until));
+}
+
+void Domain::tend_lease(Host& host) {
+  const auto keeper = host.keeper_life;
+  on_host(host, kLook, [this, &host, keeper] {
+    if (host.keeper_life == keeper) tend_lease(host);
+  });
+  const Instant now{local(host, clock.now())};
+  auto& ladder = *host.ladder;
+  const auto rung = ladder.rung(now);
+  if (options.lease && !host.dog.armed && rung == keeper::Rung::full) {
+    ladder.hold_lease();
+    host.dog = {true, clock.now(), machine.between(options.timing.watchdog / 4,
+                                                   options.timing.watchdog)};
+    watch_dog(host);
+  }
+  if (rung != keeper::Rung::killing && rung != keeper::Rung::ended) return;
+  for (const auto& [guest, listed] : host.listed) {
+    if (!host.qemus.contains(guest)) continue;
+    ++marks["guest killed by the ladder"];
+    written_until[guest] = {host.id, clock.now() + disk.between(Duration{0}, kLate)};
+    stop_qemu(host, guest, port::StopCause::host_signal);
+  }
+}
+
+// The own slot, every T_F/4. Stuck storage answers nothing.
+void Domain::read_back(Host& host) {
+  const auto keeper = host.keeper_life;
+  on_host(host, options.timing.feed_window / 4, [this, &host, keeper] {
+    if (host.keeper_life == keeper) read_back(host);
+  });
+  const Instant issued{local(host, clock.now())};
+  on_host(host, disk.between(us(150), ms(4)) + host.storage_slow, [this, &host, keeper, issued] {
+    if (host.keeper_life != keeper || !host.storage_ok) return;
+    const auto* newest = store.cell({Region::slot, host.id.value}).newest();
+    host.ladder->read_back(newest != nullptr && newest->incarnation == host.incarnation, issued);
+  });
+}
+
+// Not the host's business: it runs while the host is frozen, and resets what does not feed it.
+void Domain::watch_dog(Host& host) {
+  if (!host.powered || !host.dog.armed) return;
+  feed(host);
+  const auto due = host.dog.fed + host.dog.bites_after;
+  if (clock.now() >= due) {
+    ++marks["watchdog resets a host"];
+    trace("the watchdog of host " + std::to_string(host.id.value) + " bites");
+    power_off(host, false, kLate);
+    return power_on(host, machine.between(ms(300), ms(8000)));
+  }
+  clock.at(std::min(due, clock.now() + kLook), [this, &host, life = host.life] {
+    if (host.life == life) watch_dog(host);
+  });
+}
+
+port::Rights Domain::rights(const Host& host) const {
+  const auto& ladder = *host.ladder;
+  return {ladder.state(), ladder.act_until(), ladder.feed_until()};
+}
+
+}  // namespace wardom::sim
