@@ -1,4 +1,6 @@
 // The keeper and the storage path of each simulated host.
+#include <set>
+
 #include "libha/wire/slot.hpp"
 #include "test/sim/world.hpp"
 
@@ -8,6 +10,19 @@ namespace {
 // A volume in good health answers within milliseconds.
 constexpr Duration kIoMin = us(150);
 constexpr Duration kIoMax = ms(4);
+
+// Cells of one block in one request for each region, else both heads (libha/disk/cell_reader.hpp).
+std::uint64_t requests_for(const std::vector<Cell>& cells) {
+  std::set<Region> batches;
+  std::uint64_t heads = 0;
+  for (const auto& cell : cells) {
+    if (cell.region == Region::decision || cell.region == Region::table)
+      heads += 2;
+    else
+      batches.insert(cell.region);
+  }
+  return heads + batches.size();
+}
 
 }  // namespace
 
@@ -139,6 +154,7 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
   care.last_used = care.last_used.next();
   const auto sequence = care.last_used;
   ++care.in_flight[twin];
+  ++volume.writes;
   care.waiting.push_front({{}, std::move(job.done)});  // its answer waits in front
   const Cell cell{region, host.id.value};
   const auto life = host.life;
@@ -240,6 +256,7 @@ void Domain::set_storage(Host& host, bool ok) {
 
 void Hands::read(Ticket ticket, std::vector<Cell> cells) {
   auto& d = domain;
+  d.volume.reads += requests_for(cells);
   auto& h = host;
   const auto life = h.daemon_life;
   const auto answer = [&d, &h, ticket, cells, life](bool good,

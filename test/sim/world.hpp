@@ -329,6 +329,12 @@ struct Domain {
   std::map<HostId, std::pair<Sequence, HostTable>> tables;  // as decoded last, by table_of()
   std::uint64_t hash{1469598103934665603ULL};
   std::uint64_t turns{0};
+  // Requests of the daemons and heartbeats, as the storage would count them.
+  struct Traffic {
+    std::uint64_t reads{0};
+    std::uint64_t writes{0};
+  };
+  Traffic volume;
   std::map<std::pair<std::size_t, Cell>, port::CellRead> shown;  // Planted::slot_silence_ignored
   struct LastWrite {
     HostId from;
