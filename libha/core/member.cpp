@@ -10,6 +10,9 @@ namespace {
 
 // How often decisions are looked at of whom no nudge can come.
 constexpr Duration kLookInterval = std::chrono::seconds{2};
+// How often the decider and the next in line look at one decision cell, each in its turn, without
+// any news: a block that has gone bad at rest is told of before it is needed.
+constexpr Duration kScrubInterval = std::chrono::seconds{4};
 // So many reads in a row may leave a cell in doubt (its newest write was just under way); then the
 // next ones come with a pause.
 constexpr int kDoubtfulReads = 3;
@@ -296,6 +299,9 @@ void Member::look_for_lost_nudges(Instant now) {
     if (news || (!self && !evidence_.of(host).heard(now, settings_.timing) && !verdict_on(host)))
       board_.want_decision(host);
   }
+  if (now < next_scrub_ || !(last_lock_.mine || last_lock_.backup)) return;
+  next_scrub_ = now + kScrubInterval;
+  board_.want_decision(settings_.members[scrubbed_++ % settings_.members.size()]);
 }
 
 bool Member::verdict_on(HostId host) const {

@@ -153,6 +153,8 @@ class Member {
   LockView last_lock_;                    // as of the last tick
   std::optional<Instant> watching_since_; // nullopt: slots are read seldom
   Instant next_look_{};
+  Instant next_scrub_{};
+  std::size_t scrubbed_{0};               // counts looks, one member after the other
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;

@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kHosts = 5;
 // Every disk interval of 1 s by the decider and the next in line, every T_F/4 = 5 s by the others,
 // and a look at the lock now and then. Keepers' read-backs do not pass through the daemon.
-constexpr double kReads = 2 + (kHosts - 2) / 5.0 + 0.5;
+// The two also look at one decision every 4 s, at both of its heads.
+constexpr double kReads = 2 + (kHosts - 2) / 5.0 + 2 * 2 / 4.0 + 0.5;
 constexpr Time kStarted = ms(20000);
 constexpr double kSeconds = 120;
 
