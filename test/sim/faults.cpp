@@ -133,7 +133,7 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
     }
     case FaultKind::acks_lost:
       h.acks_lost = 500;
-      return d.clock.in(fault.lasts, [&h] { h.acks_lost = 1; });
+      return d.clock.in(fault.lasts, [&d, &h] { h.acks_lost = d.options.acks_lost; });
     default: return;
   }
 }

@@ -90,6 +90,9 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::bmc_unreachable, ms(100), ms(6000), false}};
       break;
     case Planted::slot_silence_ignored:
+      // A heartbeat whose acknowledgement is lost keeps the next one back for T_F/4. With the links
+      // cut and the BMC lying in that time, the sound core is deceived as well.
+      options.acks_lost = 0;
       options.focus = {{FaultKind::cut_all, ms(0), ms(6000), false},
                        {FaultKind::bmc_lie, ms(1500), ms(0), false}};
       break;

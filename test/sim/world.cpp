@@ -27,6 +27,7 @@ Domain::Domain(Options o)
     auto host = std::make_unique<Host>();
     host->id = HostId{static_cast<std::uint16_t>(i + 1)};
     host->index = i;
+    host->acks_lost = options.acks_lost;
     host->clock_ppm = static_cast<std::int64_t>(machine.below(20001)) - 10000;
     if (machine.chance(300)) host->clock_ppm = machine.chance(500) ? 10000 : -10000;
     hosts.push_back(std::move(host));
@@ -511,7 +512,7 @@ void Domain::heal() {
     hang_daemon(*host, false);
     set_storage(*host, true);
     host->storage_slow = Duration{0};
-    host->acks_lost = 1;
+    host->acks_lost = options.acks_lost;
     host->corosync_up = true;
     host->start_failures = host->start_open = 0;
     host->start_slow = Duration{0};

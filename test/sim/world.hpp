@@ -216,6 +216,7 @@ struct Options {
   Planted planted{Planted::none};
   Duration length{0};        // rounds of faults are made until so much time has passed
   std::vector<Focus> focus;  // empty: faults are drawn
+  std::uint64_t acks_lost{1};  // permille of writes that land unacknowledged while nothing is wrong
   std::optional<std::vector<Fault>> faults;  // instead of drawn ones
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
