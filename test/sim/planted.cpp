@@ -20,6 +20,7 @@ const char* to_text(Planted planted) {
     case Planted::window_ignored: return "fed beyond the window's end";
     case Planted::watchdog_slower: return "a watchdog slower than published";
     case Planted::late_writes_forgotten: return "late writes of a dead host's guests forgotten";
+    case Planted::not_read_again: return "assignment without reading again after the verdict";
   }
   return "?";
 }
@@ -48,13 +49,17 @@ port::PowerState Domain::bend(const Host& asker, Host& peer, port::PowerState st
     case Planted::refusal_unsettled:
     case Planted::window_ignored:
     case Planted::watchdog_slower:
-    case Planted::late_writes_forgotten: return state;
+    case Planted::late_writes_forgotten:
+    case Planted::not_read_again: return state;
   }
   return state;
 }
 
 port::CellRead Domain::bend(const Host& reader, port::CellRead read) {
-  if (!bent()) return read;
+  if (!bent()) {
+    if (options.planted == Planted::not_read_again) shown[{reader.index, read.cell}] = read;
+    return read;
+  }
   if (read.cell.index == reader.id.value || read.status != port::CellStatus::valid) return read;
   const auto& peer = *hosts[read.cell.index - 1u];
   if (options.planted == Planted::slot_silence_ignored && read.cell.region == Region::slot) {
@@ -63,6 +68,10 @@ port::CellRead Domain::bend(const Host& reader, port::CellRead read) {
     const bool heard = link(peer.index, reader.index, Link::mgmt);
     if (heard || shown_slot.status != port::CellStatus::valid) shown_slot = read;
     return shown_slot;
+  }
+  if (options.planted == Planted::not_read_again && read.cell.region == Region::table) {
+    const auto& before = shown[{reader.index, read.cell}];
+    if (before.status == port::CellStatus::valid) read.payload = before.payload;
   }
   if (options.planted == Planted::claims_ignored && read.cell.region == Region::table &&
       peer.powered) {
@@ -117,6 +126,10 @@ Options planted_options(Planted planted, std::uint64_t seed) {
       options.focus = {{FaultKind::cut_all, ms(0), ms(25000), false},
                        {FaultKind::storage_stall, ms(0), ms(25000), false},
                        {FaultKind::bmc_unreachable, ms(0), ms(25000), false}};
+      break;
+    case Planted::not_read_again:
+      options.focus = {{FaultKind::redefine, ms(0), ms(0), true},
+                       {FaultKind::power_cut, ms(400), ms(1000), false}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

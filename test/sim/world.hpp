@@ -29,8 +29,9 @@ enum class Planted : std::uint8_t {
   window_ignored,        // the feeding thread feeds beyond the window's end
   watchdog_slower,       // than the slot says
   late_writes_forgotten, // the volume says that nothing lands late
+  not_read_again,        // tables are taken as they were read before the faults
 };
-inline constexpr int kPlanted = 11;
+inline constexpr int kPlanted = 12;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
