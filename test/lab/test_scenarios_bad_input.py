@@ -21,12 +21,7 @@ BEAT_PORT = 5415
 WARDOMD = ("timeout", "10", "wardomd", "--socket", "/run/wardom/test.sock", "--config")
 
 
-class BadInput(ScenarioCase):
-    def refused_beats(self, host: str) -> dict[str, int]:
-        status = self.cluster.status(host)
-        assert status is not None
-        return status["refused"]["beats"]
-
+class Refusals(ScenarioCase):
     def edit_config(self, host: str, before: str, after: str) -> str:
         """A changed copy of the host's configuration; its path."""
         text = self.cluster.must(host, "cat", "/etc/wardom/wardom.toml")
@@ -40,6 +35,13 @@ class BadInput(ScenarioCase):
         self.assertIn(done.returncode, (1, 2, 3), done.stderr)
         for word in words:
             self.assertIn(word, done.stderr)
+
+
+class BadInput(Refusals):
+    def refused_beats(self, host: str) -> dict[str, int]:
+        status = self.cluster.status(host)
+        assert status is not None
+        return status["refused"]["beats"]
 
     # --- key ---------------------------------------------------------------------------------
 
@@ -103,17 +105,6 @@ for size in (0, 1, 50, 96, 100, 128, 150, 200, 256, 512, 1400):
         self.assert_refuses("n3", (*WARDOMD, path), 'names no host "n3"')
 
     # --- volume ------------------------------------------------------------------------------
-
-    def test_a_volume_with_another_uuid_is_refused(self) -> None:
-        wrong = "11111111-2222-4333-8444-555555555555"
-        path = self.edit_config("n3", "[volume]\n", f'[volume]\nuuid = "{wrong}"\n')
-        self.cluster.ask_manager("n3", "stop", "keeper")
-        self.assert_refuses("n3", ("timeout", "10", "wardom-keeper", "--config", path,
-                                   "--run-dir", "/run/wardom"), wrong, VOLUME_PATH)
-        self.cluster.ask_manager("n3", "start", "keeper")
-        eventually("all hosts alive in all eyes", self.cluster.all_alive,
-                   explain=self.cluster.picture)
-        self.assert_all_untouched()
 
     def test_format_of_a_used_volume_is_refused(self) -> None:
         format_it = ("wardomctl", "volume", "format", VOLUME_PATH, "--hosts", "8", "--domains", "2")
@@ -209,6 +200,23 @@ for size in (0, 1, 50, 96, 100, 128, 150, 200, 256, 512, 1400):
         finally:
             for offset, data in zip(offsets, whole):
                 self.write_at(offset, data)
+
+
+class OtherVolume(Refusals):
+    """Without a watchdog, which would bite while a host's keeper is away for a while."""
+
+    up_words = ("--hosts", "3", "--guests", "4", "--no-watchdog")
+
+    def test_a_volume_with_another_uuid_is_refused(self) -> None:
+        wrong = "11111111-2222-4333-8444-555555555555"
+        path = self.edit_config("n3", "[volume]\n", f'[volume]\nuuid = "{wrong}"\n')
+        self.cluster.ask_manager("n3", "stop", "keeper")
+        self.assert_refuses("n3", ("timeout", "10", "wardom-keeper", "--config", path,
+                                   "--run-dir", "/run/wardom"), wrong, VOLUME_PATH)
+        self.cluster.ask_manager("n3", "start", "keeper")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_all_untouched()
 
 
 if __name__ == "__main__":
