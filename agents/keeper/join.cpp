@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agents/keeper/lease.hpp"
 #include "agents/keeper/log.hpp"
 #include "libha/core/timing.hpp"
 #include "libha/proc/process.hpp"
@@ -16,11 +17,14 @@ using wire::ExtentState;
 
 constexpr Duration kWatchEvery = std::chrono::milliseconds{250};
 
-Duration silence_of(const Geometry& g) {
-  Timing timing;
-  timing.feed_window = std::chrono::milliseconds{g.t_f_ms};
-  timing.watchdog = std::chrono::milliseconds{g.w_ms};
-  return lease_silence(timing);
+using std::chrono::milliseconds;
+
+// D by the found slot's own T_F and W, and no shorter than the profile's. nullopt: whoever wrote
+// it held no lease, so its silence proves nothing.
+std::optional<Duration> silence_of(const Slot& slot, const Geometry& g) {
+  if (slot.t_f_ms == 0 || slot.w_ms == 0) return std::nullopt;
+  return std::max(lease_silence(milliseconds{slot.t_f_ms}, milliseconds{slot.w_ms}),
+                  lease_silence(milliseconds{g.t_f_ms}, milliseconds{g.w_ms}));
 }
 
 JoinResult cannot_open(const disk::VolumeError& error) {
@@ -161,8 +165,14 @@ class Joiner {
       joined.how = "goes on as incarnation " + to_text(joined.incarnation);
       return joined;
     }
+    if (kept && holds_lease())
+      return JoinRefused{"this boot holds a lease as host " + std::to_string(kept->self.value) +
+                         " on volume " + to_uuid(kept->volume) +
+                         ": it cannot become another host, or use another volume, before it has "
+                         "left (stop its guests, then wardomd and wardom-keeper) or rebooted"};
     if (found.state == ExtentState::valid && found.slot.state != SlotState::left &&
-        !same_machine(found.slot, identity_)) {
+        !same_machine(found.slot, identity_) &&
+        !(options_.replaces && *options_.replaces == found.slot.machine_id)) {
       if (auto ended = watch(found)) return *ended;
       joined.slot = read(Region::slot);
     }
@@ -175,9 +185,23 @@ class Joiner {
     return joined;
   }
 
+  bool holds_lease() const {
+    const auto text = proc::read_file(options_.run_dir + "/window");
+    const auto window = text ? decode_window(*text, identity_.boot_id) : std::nullopt;
+    return window && window->ladder.lease;
+  }
+
   // nullopt: D of silence has passed.
   std::optional<JoinResult> watch(const SlotFound& found) const {
-    const auto silence = silence_of(volume_->geometry());
+    const auto d = silence_of(found.slot, volume_->geometry());
+    if (!d)
+      return JoinRefused{
+          "slot " + std::to_string(options_.self.value) + " was last used by another machine (\"" +
+          found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
+          ") that held no lease, so its silence proves nothing. If that machine is gone for good, "
+          "start the keeper once with --replaces " + to_hex(found.slot.machine_id) +
+          "; else give each host its own id in wardom.toml"};
+    const auto silence = *d;
     log(Severity::notice,
         "slot " + std::to_string(options_.self.value) + " was last used by another machine (\"" +
             found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +

@@ -24,6 +24,7 @@ constexpr const char* kHelp =
     "  --run-dir DIR   what has to outlive the keeper, but not a boot (default /run/wardom)\n"
     "  --measurement FILE  this host's measured watchdog (default\n"
     "                  /var/lib/wardom/watchdog.json)\n"
+    "  --replaces MACHINE-ID  the machine that had this host's id before is gone for good\n"
     "  --version, --help\n"
     "\n"
     "Stopping the keeper leaves guests running; but a host that holds a lease is reset unless\n"
@@ -36,6 +37,7 @@ struct Arguments {
   std::string socket;
   std::string run_dir{"/run/wardom"};
   std::string measurement{watchdog::kDefaultMeasurement};
+  std::string replaces;
 };
 
 std::string own_name() {
@@ -63,6 +65,12 @@ Result<Options> configured(const Arguments& arguments) {
   options.watchdog_timeout = c.watchdog.timeout;
   options.watchdog_lab = c.watchdog.lab;
   options.measurement = arguments.measurement;
+  if (!arguments.replaces.empty()) {
+    options.replaces = parse_bits(arguments.replaces);
+    if (!options.replaces)
+      return failure("--replaces \"" + arguments.replaces +
+                     "\": not a machine id (32 hexadecimal digits, as in /etc/machine-id)");
+  }
   options.run_dir = arguments.run_dir;
   options.socket =
       arguments.socket.empty() ? arguments.run_dir + "/keeper.sock" : arguments.socket;
@@ -82,6 +90,7 @@ Result<std::variant<Options, Answer>> parse_options(int argc, char** argv) {
                         : word == "--socket"  ? &arguments.socket
                         : word == "--run-dir" ? &arguments.run_dir
                         : word == "--measurement" ? &arguments.measurement
+                        : word == "--replaces"    ? &arguments.replaces
                                               : nullptr;
     if (into == nullptr)
       return failure("unknown argument \"" + std::string(word) + "\"; see --help");

@@ -24,6 +24,7 @@ struct Options {
   Duration watchdog_timeout{};
   bool watchdog_lab{false};
   std::string measurement;  // W, as measured on this host
+  std::optional<Bits128> replaces;  // a machine that is gone for good, and that had this host's id
 };
 
 // The command line asked for a text (--help, --version) instead of a run.

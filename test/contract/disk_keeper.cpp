@@ -37,16 +37,20 @@ Geometry quick_geometry() {
 // One keeper process; its stderr is read line by line.
 class KeeperProcess {
  public:
-  KeeperProcess(const std::string& config, const std::string& host, const std::string& run_dir)
+  KeeperProcess(const std::string& config, const std::string& host, const std::string& run_dir,
+                const std::vector<std::string>& more = {})
       : socket_(run_dir + "/keeper.sock") {
+    std::vector<const char*> words{"wardom-keeper", "--config", config.c_str(), "--host",
+                                   host.c_str(),    "--run-dir", run_dir.c_str()};
+    for (const auto& word : more) words.push_back(word.c_str());
+    words.push_back(nullptr);
     std::array<int, 2> pipe{};
     REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
     pid_ = ::fork();
     REQUIRE(pid_ >= 0);
     if (pid_ == 0) {
       ::dup2(pipe[1], STDERR_FILENO);
-      ::execl(WARDOM_KEEPER, "wardom-keeper", "--config", config.c_str(), "--host", host.c_str(),
-              "--run-dir", run_dir.c_str(), nullptr);
+      ::execv(WARDOM_KEEPER, const_cast<char* const*>(words.data()));
       ::_exit(126);
     }
     ::close(pipe[1]);
@@ -207,14 +211,18 @@ Slot wait_for_slot(const Site& site, std::uint32_t host, Done done) {
   return {};
 }
 
-// A slot as another machine would have left it.
-void write_slot(const Site& site, std::uint64_t sequence) {
+// A slot as another machine would have left it, with a lease or without one.
+void write_slot(const Site& site, std::uint64_t sequence, bool lease = true) {
   auto opened = disk::VolumeFile::open(site.volume, disk::Access::read_write, {});
   REQUIRE(opened.has_value());
   Slot slot;
   slot.state = SlotState::up;
   slot.machine_id.bytes[0] = 42;
   slot.host_name = "other";
+  if (lease) {
+    slot.t_f_ms = quick_geometry().t_f_ms;
+    slot.w_ms = 500;
+  }
   wire::Head head;
   head.volume = opened.value().geometry().volume_uuid;
   head.cell = wire::slot_cell(HostId{1});
@@ -305,6 +313,7 @@ TEST_CASE("keeper_lists_starts_and_shows_an_earlier_daemons_in_the_slot") {
       CHECK(answer.listed);
     }
     daemon.client().settle_start(two, {4711, 12, "/machine-qemu"});
+    CHECK(daemon.list_start(8, one).listed);  // answered after what was said before it
     CHECK_FALSE(wait_for_slot(site, 1, [](const Slot& s) {
                   return s.daemon_epoch == DaemonEpoch{0};
                 }).start_listed);
@@ -437,6 +446,24 @@ TEST_CASE("keeper_takes_a_slot_after_silence_with_the_next_number") {
   keeper.wait_for("joins as incarnation 7/");
   wait_for_slot(site, 1, [](const Slot& s) { return s.host_name == "n1"; });
   CHECK(site.slot(1).sequence > Sequence{10});
+}
+
+TEST_CASE("keeper_joins_a_slot_without_a_lease_only_by_word") {
+  const Site site;
+  site.format();
+  write_slot(site, 10, false);
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    keeper.wait_for("held no lease");
+    CHECK(keeper.wait_exit() == 1);
+  }
+  const std::string other = "00000000000000000000000000000001";
+  KeeperProcess wrong(site.config, "n1", site.run_dir("1"), {"--replaces", other});
+  wrong.wait_for("held no lease");
+  CHECK(wrong.wait_exit() == 1);
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"),
+                       {"--replaces", "2a" + std::string(30, '0')});
+  keeper.wait_for("joins as incarnation 7/");
 }
 
 TEST_CASE("keeper_stops_when_the_volume_is_formatted_under_it") {
