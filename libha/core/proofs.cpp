@@ -57,6 +57,9 @@ Wait earlier_lease(const Evidence& evidence, const MemberEvidence& member,
                    const Incarnation& incarnation, Instant now) {
   const auto& disk = member.disk;
   const auto& timing = evidence.timing();
+  if (member.heard(now, timing) &&
+      member.beats.newest->incarnation.number <= incarnation.number)
+    return {false, {}, "it is still heard"};
   const bool seen = disk.earlier && disk.earlier->incarnation == incarnation;
   auto d = published_lease(seen ? disk.earlier->slot : *disk.slot, timing);
   if (!d)

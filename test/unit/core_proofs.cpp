@@ -178,6 +178,21 @@ TEST_CASE("an_earlier_boot_is_over_after_d_under_a_later_one", "[proofs]") {
   CHECK_FALSE(proof_about(evidence, kPeer, boot(6), after(kD_s + 0.01)).stands());
 }
 
+TEST_CASE("an_earlier_boot_that_is_heard_is_not_over", "[proofs]") {
+  auto evidence = fit_domain();
+  evidence.on_slot(leased(7), at(-300), at(-290));
+  evidence.on_slot(leased(1, 6), at(0), at(0));
+  evidence.on_slot(leased(90, 6), after(kD_s + 1), after(kD_s + 1));
+  Beat beat;
+  beat.from = kPeer;
+  beat.incarnation = boot(5);
+  beat.run = 1;
+  beat.sequence = Sequence{1};
+  evidence.on_beat(beat, after(kD_s + 1));
+  CHECK_FALSE(proof_about(evidence, kPeer, boot(5), after(kD_s + 1)).stands());
+  CHECK(proof_about(evidence, kPeer, boot(5), after(kD_s + 20)).stands());
+}
+
 TEST_CASE("an_earlier_boot_that_writes_again_is_not_over", "[proofs]") {
   auto evidence = fit_domain();
   evidence.on_slot(leased(7), at(-300), at(-290));
