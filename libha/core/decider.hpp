@@ -174,7 +174,7 @@ class Decider {
   std::map<GuestId, std::pair<Generation, Instant>> open_since_;  // unanswered assignments
   HandedBack handed_back_;
   std::map<GuestId, Generation> given_;     // a withdrawn generation is not given again
-  std::map<HostId, std::pair<Incarnation, Instant>> late_until_;  // of the newest verdict on each
+  std::map<std::pair<HostId, Incarnation>, Instant> late_until_;  // of boots that a verdict covers
   std::set<std::pair<HostId, Incarnation>> holding_boots_;  // that own guests, without a verdict
   std::uint64_t holding_boots_at_{0};                       // the board's revision they are from
   std::optional<Instant> next_late_;

@@ -68,7 +68,7 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   reading_slots_.reset();
   reading_board_.reset();
   decider_.on_ready(ready);
-  target_.on_ready(ready);
+  target_.on_ready(ready, turn.now.at);
   board_.want_all();
   turn.note({Severity::info, "disk", settings_.self, {}, {}, "",
              "state volume ready, incarnation " + to_text(ready.incarnation)});

@@ -198,13 +198,14 @@ bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
     if (!is_active(claim.entry->phase)) continue;
     const auto* verdict = board_.verdict_on(claim.host, claim.entry->holder);
     if (verdict == nullptr) continue;
-    const std::pair fresh{verdict->incarnation, now + late_writes_after(verdict->proof)};
-    auto& until = late_until_.try_emplace(claim.host, fresh).first->second;
-    // The verdict on a later boot replaces the one on this, but does not shorten its wait.
-    if (until.first != verdict->incarnation)
-      until = {fresh.first, std::max(until.second, fresh.second)};
-    if (now >= until.second) continue;
-    next_late_ = next_late_ ? std::min(*next_late_, until.second) : until.second;
+    // A verdict on a later boot covers this one, but says nothing of how this one ended.
+    const bool own = verdict->incarnation == claim.entry->holder;
+    const auto late = own ? late_writes_after(verdict->proof)
+                          : std::max(me_.late_writes, me_.late_writes_after_off);
+    const auto until =
+        late_until_.try_emplace({claim.host, claim.entry->holder}, now + late).first->second;
+    if (now >= until) continue;
+    next_late_ = next_late_ ? std::min(*next_late_, until) : until;
     wait = true;
   }
   return wait;

@@ -33,12 +33,13 @@ bool runs(const GuestSeen* seen) {
 }  // namespace
 
 // After a rise of the epoch the claims that this very daemon has under way are an earlier one's.
-void Target::on_ready(const VolumeReady& ready) {
+void Target::on_ready(const VolumeReady& ready, Instant now) {
   const bool same = me_.incarnation == ready.incarnation && me_.epoch == ready.epoch;
   me_ = ready;
   on_list(ready.listed);
   if (same && loaded_) return;
   loaded_ = false;
+  table_read_from_ = now;
   works_.clear();
 }
 
@@ -60,8 +61,9 @@ const GuestSeen* Target::seen(GuestId guest) const {
 }
 
 void Target::load_own_table(Turn& turn) {
+  // What was read before the keeper said who this daemon is now may lack its last writes.
   const auto& own = board_.table(evidence_.self());
-  if (!own.read_issued) {
+  if (!own.read_issued || *own.read_issued < table_read_from_) {
     board_.want_all();
     return;
   }
@@ -227,8 +229,7 @@ void Target::check(GuestId guest, Work& work, Turn& turn) {
 }
 
 void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
-  const bool listed = start_listed(guest);
-  if (listed && !hypervisor_ok_) return;
+  if (!hypervisor_ok_) return;  // what runs is unknown
   const auto* own = entry(guest);
   if (own == nullptr) {
     works_.erase(guest);

@@ -36,7 +36,7 @@ class Target {
  public:
   Target(const Evidence& evidence, Board& board) : evidence_(evidence), board_(board) {}
 
-  void on_ready(const VolumeReady& ready);
+  void on_ready(const VolumeReady& ready, Instant now);
   void on_written(const CellWritten& written, Turn& turn);
   void on_start_listed(const StartListed& answer, Turn& turn);
   void on_guest(const GuestSeen& seen, Turn& turn);
@@ -145,6 +145,7 @@ class Target {
   VolumeReady me_;
   OwnCell<HostTable> cell_;
   bool loaded_{false};
+  Instant table_read_from_;  // of the own table: earlier reads do not count
   bool load_failed_{false};
   bool condemned_{false};
   bool hypervisor_ok_{false};
