@@ -249,7 +249,9 @@ void Domain::land_late(Host& host, std::uint64_t life, Cell cell, int twin, Sequ
     ++marks["write lands after its host's death"];
     return land(host, cell, twin, sequence, incarnation, payload, false);
   }
-  if (cell.region == Region::slot || clock.now() > host.late_until + kIoMax) return;
+  // What fits its head lands whole or not at all.
+  if (cell.region == Region::slot || cell.region == Region::ballot) return;
+  if (clock.now() > host.late_until + kIoMax) return;
   ++marks["cell torn by its host's death"];
   at.torn = true;
   at.sequence = sequence;
