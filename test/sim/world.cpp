@@ -29,9 +29,6 @@ Domain::Domain(Options o)
     host->index = i;
     host->acks_lost = options.acks_lost;
     host->clock_ppm = static_cast<std::int64_t>(machine.below(20001)) - 10000;
-    // A lost acknowledgement beside cut links and a lying BMC is the loss of every path, and a
-    // schedule with a focus is to hold nothing but what it names.
-    if (!options.focus.empty()) host->acks_lost = 0;
     if (machine.chance(300)) host->clock_ppm = machine.chance(500) ? 10000 : -10000;
     hosts.push_back(std::move(host));
   }
