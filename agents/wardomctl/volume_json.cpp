@@ -123,22 +123,18 @@ json::object decision_json(const Decision& d) {
 
 json::object table_json(const HostTable& table) {
   json::array guests;
-  for (const auto& g : table.guests)
-    guests.push_back({{"name", g.name},
-                      {"uuid", to_uuid(g.guest)},
-                      {"generation", g.generation.value},
-                      {"phase", text_of(g.phase)},
-                      {"holder", to_text(g.holder)},
-                      {"wanted", g.wanted == Wanted::running ? "running" : "stopped"},
-                      {"priority", g.priority},
-                      {"memory_kib", g.memory_kib},
-                      {"vcpus", g.vcpus},
-                      {"lock_version", g.under.value},
-                      {"recovery", recovery_json(g.recovery)},
-                      {"since_ms", g.since.ms},
-                      {"reason", g.reason},
-                      {"waived", json::value_from(g.waived)},
-                      {"xml", g.xml}});
+  for (const auto& g : table.guests) {
+    auto guest = standing_json(g);
+    guest["memory_kib"] = g.memory_kib;
+    guest["vcpus"] = g.vcpus;
+    guest["lock_version"] = g.under.value;
+    guest["recovery"] = recovery_json(g.recovery);
+    guest["since_ms"] = g.since.ms;
+    guest["reason"] = g.reason;
+    guest["waived"] = json::value_from(g.waived);
+    guest["xml"] = g.xml;
+    guests.push_back(std::move(guest));
+  }
   return {{"guests", std::move(guests)}};
 }
 
@@ -149,6 +145,16 @@ json::value decoded(const Result<Record>& record, ToJson to_json) {
 }
 
 }  // namespace
+
+json::object standing_json(const GuestEntry& guest) {
+  return {{"name", guest.name},
+          {"uuid", to_uuid(guest.guest)},
+          {"generation", guest.generation.value},
+          {"phase", text_of(guest.phase)},
+          {"holder", to_text(guest.holder)},
+          {"wanted", guest.wanted == Wanted::running ? "running" : "stopped"},
+          {"priority", guest.priority}};
+}
 
 const char* text_of(SlotState state) {
   switch (state) {

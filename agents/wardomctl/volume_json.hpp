@@ -17,6 +17,8 @@ struct Sums {
 Sums sums_of(const Geometry& geometry);
 
 boost::json::object geometry_json(const std::string& path, const Geometry& geometry);
+// Whose a guest is and where it stands, as one entry of a host's table says.
+boost::json::object standing_json(const GuestEntry& guest);
 // Every field of a cell's payload; null where it is malformed.
 boost::json::value record_json(Region region, wire::View payload);
 // Which host, domain or copy a cell belongs to, as keys "host" and "domain".

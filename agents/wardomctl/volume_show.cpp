@@ -79,14 +79,7 @@ json::array tables_json(const disk::Survey& survey) {
     auto entry = head_json(view);
     json::array guests;
     if (table)
-      for (const auto& g : table->guests)
-        guests.push_back({{"name", g.name},
-                          {"uuid", to_uuid(g.guest)},
-                          {"generation", g.generation.value},
-                          {"phase", text_of(g.phase)},
-                          {"holder", to_text(g.holder)},
-                          {"wanted", g.wanted == Wanted::running ? "running" : "stopped"},
-                          {"priority", g.priority}});
+      for (const auto& g : table->guests) guests.push_back(standing_json(g));
     entry["guests"] = table ? json::value(std::move(guests)) : json::value();
     out.push_back(std::move(entry));
   }
