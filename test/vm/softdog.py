@@ -9,6 +9,7 @@ Prints what it measured. Exit code 77: this machine lacks what it takes to run i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import machine
@@ -92,7 +94,10 @@ class Bench:
                               "var/log/.keep": (b"", 0o644),
                               "tmp/.keep": (b"", 0o644)})
 
-    def boot(self, name: str, first: str = "keeper") -> tuple[machine.Machine, machine.Disk]:
+    @contextlib.contextmanager
+    def booted(self, name: str, first: str = "keeper",
+               ) -> Iterator[tuple[machine.Machine, machine.Disk]]:
+        """One boot, ended whatever happens; a failure shows its console."""
         print(f"{name}:", flush=True)
         directory = self.directory / name
         directory.mkdir()
@@ -101,18 +106,18 @@ class Bench:
         vm = machine.Machine(directory, self.root, self.initrd, disk, self.own)
         try:
             vm.expect("INIT ready", machine.BOOT_LIMIT_S)
-            if first != "keeper":
-                vm.tell(f"start {first}")
-                return vm, disk
-            vm.tell("start keeper")
-            vm.expect("feeds the watchdog", 3 * machine.ANSWER_LIMIT_S)
-            vm.expect("INIT keeps a descriptor")
+            vm.tell(f"start {first}")
+            if first == "keeper":
+                vm.expect("feeds the watchdog", 3 * machine.ANSWER_LIMIT_S)
+                vm.expect("INIT keeps a descriptor")
+                print(f"  booted, lease held after {time.monotonic() - started:.1f} s", flush=True)
+            yield vm, disk
         except BaseException:
+            print(vm.console())
+            raise
+        finally:
             vm.close()
             disk.close()
-            raise
-        print(f"  booted, lease held after {time.monotonic() - started:.1f} s", flush=True)
-        return vm, disk
 
 
 def within(what: str, seconds: float, least: float, most: float) -> None:
@@ -123,8 +128,7 @@ def within(what: str, seconds: float, least: float, most: float) -> None:
 def measure(bench: Bench) -> None:
     """W as an administrator learns it: a reset, then a second run that concludes."""
     for step in ("measure-reset", "measure-conclude"):
-        vm, disk = bench.boot(step, "measure")
-        try:
+        with bench.booted(step, "measure") as (vm, _):
             if step == "measure-reset":
                 vm.expect("waits for the reset")
                 vm.wait_reset(W_MOST_S + 3)
@@ -134,17 +138,10 @@ def measure(bench: Bench) -> None:
             bench.w_s = int(re.search(r"W is (\d+) ms", line).group(1)) / 1000
             vm.expect("INIT ended measure 0")
             within("measured W", bench.w_s, TIMEOUT_S - 0.5, W_MOST_S)
-        except BaseException:
-            print(vm.console())
-            raise
-        finally:
-            vm.close()
-            disk.close()
 
 
 def healthy_then_stopped_disk(bench: Bench) -> None:
-    vm, disk = bench.boot("daemon-dies-then-disk-stops")
-    try:
+    with bench.booted("daemon-dies-then-disk-stops") as (vm, disk):
         vm.tell("start daemon")
         vm.expect("connected", 3 * machine.ANSWER_LIMIT_S)
         vm.stays_up(2.0)
@@ -176,27 +173,14 @@ def healthy_then_stopped_disk(bench: Bench) -> None:
         for _, line in vm.lines:
             if "INIT usage" in line:
                 print("  " + line)
-    except BaseException:
-        print(vm.console())
-        raise
-    finally:
-        vm.close()
-        disk.close()
 
 
 def stopped_keeper(bench: Bench) -> None:
-    vm, disk = bench.boot("keeper-stopped")
-    try:
+    with bench.booted("keeper-stopped") as (vm, _):
         vm.stays_up(1.0)
         at = vm.tell(f"signal keeper {signal.SIGSTOP}")
         reset = vm.wait_reset(T_F_S + bench.w_s + 2)
         within("reset after SIGSTOP", reset - at, TIMEOUT_S - 1, bench.w_s + SEEN_LATE_S)
-    except BaseException:
-        print(vm.console())
-        raise
-    finally:
-        vm.close()
-        disk.close()
 
 
 def main() -> int:
