@@ -41,6 +41,8 @@ const char* cause_text(Cause cause) {
       return "retry";
     case Cause::operator_word:
       return "operator";
+    case Cause::yielded:
+      return "yielded";
   }
   return "?";
 }

@@ -42,6 +42,7 @@ std::string guest_state(const Sight& sight, const core::GuestView& view) {
   const auto& entry = view.entry;
   const bool own = view.owner == sight.self.id;
   if (entry.phase == GuestPhase::refused) return "refused";
+  if (entry.phase == GuestPhase::yielded) return "yielded";
   if (view.owner == kNoHost || boot_is_over(sight, view)) return "lost";
   if (entry.phase != GuestPhase::holding) return core::to_text(entry.phase);
   if (own) {
@@ -157,12 +158,13 @@ json::object refusals_of(const runtime::Refusals& refusals) {
 }
 
 // The guests of a recovery, from its steps: where each came from and went to, and how long it was
-// down.
+// down: since its host's last sign, or since its host yielded it.
 json::array recovered(const Names& names, const runtime::Recovery& recovery) {
   struct Row {
     HostId to;
     std::optional<std::int64_t> down_ms;
     std::string result{"assigned"};
+    std::int64_t since_ms{0};
   };
   std::vector<std::pair<GuestId, Row>> rows;
   const auto first = recovery.first_sign();
@@ -170,13 +172,18 @@ json::array recovered(const Names& names, const runtime::Recovery& recovery) {
     if (step.guest.is_zero()) continue;
     auto found = std::find_if(rows.begin(), rows.end(),
                               [&](const auto& row) { return row.first == step.guest; });
-    if (found == rows.end()) found = rows.insert(rows.end(), {step.guest, {}});
+    const bool fresh = found == rows.end();
+    if (fresh) found = rows.insert(rows.end(), {step.guest, {}});
     auto& row = found->second;
-    if (step.step == "assigned") row = {step.host, std::nullopt, "assigned"};
+    if (fresh) row.since_ms = first.ms;
+    if (step.step == "yielded") row.since_ms = step.at.ms;
+    if (step.step == "yielded" && fresh) row.result = "yielded";
+    if (step.step == "assigned") row = {step.host, std::nullopt, "assigned", row.since_ms};
     if (step.step == "starting") row.result = "starting";
-    if (step.step == "unplaced") row = {kNoHost, std::nullopt, "unplaced"};
+    if (step.step == "unplaced") row = {kNoHost, std::nullopt, "unplaced", row.since_ms};
     if (step.step == "refused" && row.result != "running") row.result = "refused";
-    if (step.step == "running") row = {step.host, step.at.ms - first.ms, "running"};
+    if (step.step == "running")
+      row = {step.host, step.at.ms - row.since_ms, "running", row.since_ms};
   }
   json::array guests;
   for (const auto& [guest, row] : rows) {
@@ -320,6 +327,7 @@ Result<json::value> timeline(const Sight& sight, const std::optional<std::string
   std::string proof = "none";
   for (const auto& step : recovery->steps) {
     if (step.step == "verdict") proof = proof_in(step.text);
+    if (step.step == "yielded") proof = "yielded";
     std::string detail = names.in_text(step.text);
     steps.push_back(json::object{{"t_ms", step.at.ms - first.ms},
                                  {"on", names.host(step.teller)},

@@ -6,7 +6,8 @@
 //   starting          all claims read, the start is ordered         holding, refused
 //   holding           the guest is this host's, running or not      yielded
 //   claimed_incoming  a migration is on its way here                holding, refused
-//   yielded           the owner gave the guest up                   (end)
+//   yielded           the owner gave the guest up: no QEMU of it    (end)
+//                     exists here; wanted, it is assigned anew
 //   refused           the start is settled: no QEMU of it exists    (end)
 #pragma once
 
@@ -47,6 +48,11 @@ constexpr bool may_follow(GuestPhase from, GuestPhase to) {
       return false;
   }
   return false;
+}
+
+// Its protection has ended (doc/decisions/0003): a yield with nothing to start anywhere.
+inline bool is_tombstone(const GuestEntry& entry) {
+  return entry.phase == GuestPhase::yielded && entry.xml.empty();
 }
 
 const char* to_text(GuestPhase phase);

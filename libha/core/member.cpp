@@ -289,7 +289,8 @@ void Member::set_pace(Instant now) {
                                      : seldom_read_interval(timing) + volume_patience(timing));
 }
 
-// A host that is heard tells of every acknowledged write of its cells with each beat.
+// A host that is heard tells of every acknowledged write of its cells with each beat. One that is
+// not, and lives, may yield guests meanwhile.
 void Member::look_for_lost_nudges(Instant now) {
   if (now < next_look_) return;
   next_look_ = now + kLookInterval;
@@ -298,6 +299,9 @@ void Member::look_for_lost_nudges(Instant now) {
     const bool news = self && decider_.sequence() > board_.decision(host).sequence;
     if (news || (!self && !evidence_.of(host).heard(now, settings_.timing) && !verdict_on(host)))
       board_.want_decision(host);
+    if (last_lock_.mine && !self && !evidence_.of(host).heard(now, settings_.timing) &&
+        evidence_.of(host).slot_fresh(now, settings_.timing, evidence_.read_horizon()))
+      board_.want_table(host);
   }
   if (now < next_scrub_ || !(last_lock_.mine || last_lock_.backup)) return;
   next_scrub_ = now + kScrubInterval;
@@ -518,8 +522,8 @@ std::vector<GuestView> Member::guests() const {
   std::vector<GuestView> views;
   for (const auto& [guest, facts] : board_.guests()) {
     const auto* newest = facts.newest();
-    if (newest == nullptr || newest->entry->phase == GuestPhase::yielded) continue;
-    if (newest->entry->xml.empty()) continue;  // asked to be protected, and never was
+    // Without XML: a tombstone, or asked to be protected, and never was.
+    if (newest == nullptr || newest->entry->xml.empty()) continue;
     GuestView view;
     view.entry = *newest->entry;
     const bool dead = board_.verdict_on(newest->host, newest->entry->holder) != nullptr;
@@ -545,8 +549,7 @@ std::vector<GuestId> Member::protected_guests() const {
   std::vector<GuestId> ids;
   for (const auto& [guest, facts] : board_.guests()) {
     const auto* newest = facts.newest();
-    if (newest == nullptr || newest->entry->phase == GuestPhase::yielded) continue;
-    if (!newest->entry->xml.empty()) ids.push_back(guest);
+    if (newest != nullptr && !newest->entry->xml.empty()) ids.push_back(guest);
   }
   return ids;
 }

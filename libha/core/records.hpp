@@ -124,7 +124,9 @@ struct Verdict {
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
 
-enum class Cause : std::uint8_t { protect = 0, verdict = 1, retry = 2, operator_word = 3 };
+enum class Cause : std::uint8_t {
+  protect = 0, verdict = 1, retry = 2, operator_word = 3, yielded = 4
+};
 
 // "Guest g, generation n, now belongs to host t." Sticky until t yields, refuses or is proved dead.
 struct Assignment {

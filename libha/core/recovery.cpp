@@ -12,6 +12,12 @@ std::string host_text(HostId host) { return "host " + std::to_string(host.value)
 // A host that is heard by one link only is the last choice: it counts as fully busy.
 constexpr std::uint32_t kImpairedLoad = 1000;
 
+// Why a guest whose newest entry this is needs a host.
+Cause cause_of(const GuestEntry& entry) {
+  if (is_active(entry.phase)) return Cause::verdict;
+  return entry.phase == GuestPhase::yielded ? Cause::yielded : Cause::retry;
+}
+
 }  // namespace
 
 // Something may have to be assigned, and the time has come to look.
@@ -171,12 +177,11 @@ bool Decider::owned(const GuestFacts& facts) const {
                       [&](const Claim& claim) { return over(claim); });
 }
 
-// Wanted running, and no living host's.
+// Wanted running, and no living host's: its host is dead, or gave it up.
 bool Decider::lost(const GuestFacts& facts) const {
   const Claim* newest = facts.newest();
   return newest != nullptr && newest->entry->wanted == Wanted::running &&
-         newest->entry->phase != GuestPhase::yielded && !newest->entry->xml.empty() &&
-         !owned(facts);
+         !newest->entry->xml.empty() && !owned(facts);
 }
 
 // How long a write that the dead had issued may still be on its way through the storage.
@@ -342,8 +347,7 @@ void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> 
       continue;
     }
     if (cell_.wanted().assignments.size() >= kMaxAssignments) break;  // the rest next round
-    auto assignment = new_assignment(chosen.guest, &facts,
-                                     is_active(old.entry->phase) ? Cause::verdict : Cause::retry);
+    auto assignment = new_assignment(chosen.guest, &facts, cause_of(*old.entry));
     assignment.target = chosen.target;
     const bool self = chosen.target == evidence_.self();
     const auto& newest = evidence_.of(chosen.target).beats.newest;
@@ -356,6 +360,12 @@ void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> 
     if (!recovery.is_zero()) open_recoveries_.try_emplace(recovery, old.host);
     given_[assignment.guest] = assignment.generation;
     cell_.change().assignments.push_back(assignment);
+    // Its host may have had nobody to tell.
+    if (assignment.cause == Cause::yielded && facts.top == old.entry->generation)
+      turn.note({Severity::notice, "decider", old.host, chosen.guest, recovery, "yielded",
+                 old.entry->name + " was yielded by " + host_text(old.host) + ": " +
+                     old.entry->reason,
+                 old.entry->since});
     turn.note({Severity::notice, "decider", chosen.target, chosen.guest, recovery, "assigned",
                old.entry->name + " to " + host_text(chosen.target) + ", generation " +
                    std::to_string(assignment.generation.value) + ": " + chosen.why});

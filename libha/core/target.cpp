@@ -708,7 +708,7 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
   const bool ours = own != nullptr && mine(*own) && is_active(own->phase);
   if (!ours) {
     const auto gone = [](const GuestEntry& e) {
-      return e.phase == GuestPhase::yielded || never_protected(e);
+      return is_tombstone(e) || never_protected(e);
     };
     // The own table may be newer than what was read of it.
     const bool own_gone = own == nullptr || gone(*own) ||

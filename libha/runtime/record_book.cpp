@@ -16,11 +16,16 @@ void push(std::deque<Fact>& chain, Fact fact) {
 
 const std::deque<Fact> kNothing;
 
+// What guests are moved upon.
+bool is_ground(const wire::StepMessage& step) {
+  return step.step == "verdict" || step.step == "yielded";
+}
+
 }  // namespace
 
 HostId Recovery::victim() const {
   for (const auto& step : steps)
-    if (step.step == "last-sign" || step.step == "verdict") return step.host;
+    if (step.step == "last-sign" || is_ground(step)) return step.host;
   return kNoHost;
 }
 
@@ -61,7 +66,7 @@ bool RecordBook::add(const wire::StepMessage& step) {
       [](const auto& a, const auto& b) { return a.at < b.at; });
   steps.insert(place, step);
   if (step.step == "finished") recovery.finished = true;
-  if (step.step == "verdict") recovery.verdict = true;
+  if (is_ground(step)) recovery.grounded = true;
   if (recoveries_.size() <= kMaxRecoveries) return true;
   const auto oldest = std::min_element(
       recoveries_.begin(), recoveries_.end(),
@@ -88,7 +93,7 @@ const Recovery* RecordBook::find(const RecoveryId& id) const {
 const Recovery* RecordBook::last() const {
   const Recovery* newest = nullptr;
   for (const auto& [id, recovery] : recoveries_)
-    if (recovery.verdict && (newest == nullptr || recovery.order > newest->order))
+    if (recovery.grounded && (newest == nullptr || recovery.order > newest->order))
       newest = &recovery;
   return newest;
 }

@@ -28,7 +28,7 @@ struct Recovery {
   RecoveryId id;
   std::uint64_t order{0};  // later recoveries have higher ones
   bool finished{false};
-  bool verdict{false};
+  bool grounded{false};  // a verdict about its host, or its yield of a guest, is on record
   std::vector<wire::StepMessage> steps;  // sorted by time
   HostId victim() const;
   WallTime first_sign() const;
@@ -47,7 +47,7 @@ class RecordBook {
   const std::deque<Fact>& about(HostId host) const;
   const std::deque<Fact>& about(const GuestId& guest) const;
   const Recovery* find(const RecoveryId& id) const;
-  // The newest recovery with a verdict; nullptr: none.
+  // The newest recovery with a verdict or a yield; nullptr: none.
   const Recovery* last() const;
   std::vector<const Recovery*> all() const;  // oldest first
 

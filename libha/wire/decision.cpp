@@ -63,7 +63,7 @@ Assignment read_assignment(Reader& in) {
   a.target_incarnation = in.incarnation();
   a.target_epoch = DaemonEpoch{in.u32()};
   a.version = LockVersion{in.u64()};
-  a.cause = in.enumeration(Cause::operator_word);
+  a.cause = in.enumeration(Cause::yielded);
   a.from = HostId{in.u16()};
   a.from_incarnation = in.incarnation();
   a.recovery = RecoveryId{in.bits()};

@@ -99,11 +99,11 @@ std::string Domain::unsettled_guests() {
       auto& top = owner[entry.guest];
       if (entry.generation < top.first) continue;
       const bool proved = verdict_seen(host->id, entry.holder);
-      const bool must = live || proved || entry.phase == GuestPhase::refused ||
+      const bool must = live || proved || !core::is_active(entry.phase) ||
                         leased(host->id, entry.holder);
       // Started again by hand, but its host died before the volume could be told: it stays off.
-      if (!live && entry.wanted == Wanted::stopped) {
-        top = {entry.generation, "yielded"};
+      if (core::is_tombstone(entry) || (!live && entry.wanted == Wanted::stopped)) {
+        top = {entry.generation, "off"};
         continue;
       }
       top = {entry.generation, must ? core::to_text(entry.phase) : std::string("unproved")};
@@ -112,7 +112,7 @@ std::string Domain::unsettled_guests() {
   for (const auto& guest : guests) {
     const auto found = owner.find(guest.id);
     if (!guest.is_protected || !guest.wanted || found == owner.end()) continue;
-    if (found->second.second == "yielded") continue;
+    if (found->second.second == "off") continue;
     if (found->second.second == "unproved") {
       if (runner(guest.id) == nullptr) unproved.insert(guest.id);
       continue;

@@ -30,6 +30,17 @@ TEST_CASE("guest_life_is_the_table_of_the_design", "[guest_life]") {
   CHECK_FALSE(is_active(assigned));
 }
 
+TEST_CASE("only_a_yield_without_xml_is_a_tombstone", "[guest_life]") {
+  GuestEntry entry;
+  entry.phase = GuestPhase::yielded;
+  CHECK(is_tombstone(entry));
+  entry.xml = "<domain/>";
+  CHECK_FALSE(is_tombstone(entry));
+  entry.xml.clear();
+  entry.phase = GuestPhase::refused;
+  CHECK_FALSE(is_tombstone(entry));
+}
+
 namespace {
 
 struct Bench {

@@ -79,7 +79,10 @@ std::string Script::feed(const std::string& line) {
     set_host(words);
   else if (words[0] == "operator")
     say_operator(words);
-  else if (words[0] == "libvirt")
+  else if (words[0] == "hook") {
+    const auto answer = member_->may_start(guest(words[1]), words[1], now_);
+    say("-> the hook " + (answer.allowed ? "allows " + words[1] : "refuses: " + answer.reason));
+  } else if (words[0] == "libvirt")
     step(core::GuestSeen{guest(words[2]), words[2],
                          words[1] == "runs" ? core::Running::yes : core::Running::no,
                          core::Stopped::none, true});
@@ -336,6 +339,10 @@ void Script::set_entry(Peer& peer, HostId host, const std::string& name, GuestPh
   fresh.phase = phase;
   fresh.epoch = peer.epoch;
   if (phase == GuestPhase::refused) fresh.reason = "cannot open the disk";
+  if (phase == GuestPhase::yielded) {
+    fresh.reason = "isolated for 10.0 s: killed";
+    fresh.recovery.bytes[0] = 7;
+  }
   std::erase_if(peer.table.guests, [&](const auto& old) { return old.guest == fresh.guest; });
   peer.table.guests.push_back(fresh);
   ++peer.table_sequence;
@@ -371,6 +378,8 @@ void Script::set_host(const std::vector<std::string>& words) {
     set_entry(peer, host, words[3], GuestPhase::holding);
   } else if (what == "refuses") {
     set_entry(peer, host, words[3], GuestPhase::refused);
+  } else if (what == "yields") {
+    set_entry(peer, host, words[3], GuestPhase::yielded);
   } else if (what == "reboots") {
     ++peer.incarnation.number;
     peer.booted = now_;
