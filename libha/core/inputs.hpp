@@ -132,7 +132,7 @@ struct GuestDefinition {
   std::uint64_t memory_kib{0};
   std::uint32_t vcpus{0};
 };
-enum class Act : std::uint8_t { define, start, kill, undefine, mark, unmark };
+enum class Act : std::uint8_t { define, start, shutdown, kill, undefine, mark, unmark };
 struct ActDone {
   Ticket ticket;
   Act act{Act::start};

@@ -56,6 +56,14 @@ ActDone failed(virConnectPtr conn, const GuestId& guest, std::string error) {
   return answer;
 }
 
+// Whatever was said, a guest that is off now is what was asked for.
+ActDone off_or_failed(virConnectPtr conn, const GuestId& guest, std::string error) {
+  ActDone answer = failed(conn, guest, std::move(error));
+  answer.ok = answer.state == RunState::shut_off || answer.state == RunState::absent;
+  if (answer.ok) answer.error.clear();
+  return answer;
+}
+
 // The XML must be about this guest: libvirt goes by the XML alone, and would define another.
 std::optional<std::string> wrong_xml(const GuestId& guest, const std::string& xml) {
   const auto summary = guestxml::summarize(xml);
@@ -115,17 +123,28 @@ ActDone start_guest(virConnectPtr conn, GuestId guest, const std::string& xml,
   return done(conn, guest);
 }
 
+ActDone shut_down_guest(virConnectPtr conn, GuestId guest) {
+  const Found found = find(conn, guest);
+  if (!found.answered) return failed(conn, guest, "look-up: " + found.fault.text);
+  if (!found.guest) return done(conn, guest);
+  // Not by the guest's agent: libvirt waits up to a minute for its answer, and with it a kill.
+  if (virDomainShutdownFlags(found.guest.get(), VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) == 0)
+    return done(conn, guest);
+  Fault fault = last_fault();
+  // A driver without power buttons knows its own way.
+  if (fault.code == VIR_ERR_INVALID_ARG || fault.code == VIR_ERR_NO_SUPPORT) {
+    if (virDomainShutdown(found.guest.get()) == 0) return done(conn, guest);
+    fault = last_fault();
+  }
+  return off_or_failed(conn, guest, "shutdown: " + fault.text);
+}
+
 ActDone kill_guest(virConnectPtr conn, GuestId guest) {
   const Found found = find(conn, guest);
   if (!found.answered) return failed(conn, guest, "look-up: " + found.fault.text);
   if (!found.guest) return done(conn, guest);
   if (virDomainDestroyFlags(found.guest.get(), 0) == 0) return done(conn, guest);
-  const Fault fault = last_fault();
-  ActDone answer = failed(conn, guest, "destroy: " + fault.text);
-  // Whatever was said, a guest that is off now has been killed.
-  answer.ok = answer.state == RunState::shut_off || answer.state == RunState::absent;
-  if (answer.ok) answer.error.clear();
-  return answer;
+  return off_or_failed(conn, guest, "destroy: " + last_fault().text);
 }
 
 ActDone undefine_guest(virConnectPtr conn, GuestId guest) {

@@ -18,6 +18,7 @@ port::ActDone define_guest(virConnectPtr conn, GuestId guest, const std::string&
 // `refusal` is asked right before the guest is created; a sentence from it ends the start.
 port::ActDone start_guest(virConnectPtr conn, GuestId guest, const std::string& xml,
                           const std::function<std::optional<std::string>()>& refusal);
+port::ActDone shut_down_guest(virConnectPtr conn, GuestId guest);
 port::ActDone kill_guest(virConnectPtr conn, GuestId guest);
 port::ActDone undefine_guest(virConnectPtr conn, GuestId guest);
 port::ActDone describe_guest(virConnectPtr conn, const std::string& name_or_uuid);

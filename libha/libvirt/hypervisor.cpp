@@ -431,6 +431,10 @@ void LibvirtHypervisor::define(Ticket ticket, GuestId guest, std::string xml) {
 void LibvirtHypervisor::start(Ticket ticket, GuestId guest, std::string xml) {
   impl_->start(ticket, guest, std::move(xml));
 }
+void LibvirtHypervisor::shutdown(Ticket ticket, GuestId guest) {
+  impl_->submit(Act::shutdown, ticket, guest, to_hex(guest),
+                [guest](virConnectPtr conn) { return shut_down_guest(conn, guest); });
+}
 void LibvirtHypervisor::kill(Ticket ticket, GuestId guest) { impl_->kill(ticket, guest); }
 void LibvirtHypervisor::undefine(Ticket ticket, GuestId guest) {
   impl_->submit(Act::undefine, ticket, guest, to_hex(guest),

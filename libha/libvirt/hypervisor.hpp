@@ -51,6 +51,7 @@ class LibvirtHypervisor final : public port::Hypervisor {
   void define(Ticket ticket, GuestId guest, std::string xml) override;
   // With a managed save image present it fails: starting would either resume or discard it.
   void start(Ticket ticket, GuestId guest, std::string xml) override;
+  void shutdown(Ticket ticket, GuestId guest) override;
   void kill(Ticket ticket, GuestId guest) override;
   // With a managed save image or snapshots present it fails, since libvirt would drop them.
   void undefine(Ticket ticket, GuestId guest) override;

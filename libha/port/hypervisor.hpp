@@ -62,7 +62,7 @@ struct HypervisorDown {
   std::string reason;
 };
 
-enum class Act : std::uint8_t { define, start, kill, undefine, describe, mark, unmark };
+enum class Act : std::uint8_t { define, start, shutdown, kill, undefine, describe, mark, unmark };
 
 struct ActDone {
   Ticket ticket;
@@ -92,6 +92,9 @@ class Hypervisor {
   virtual void define(Ticket ticket, GuestId guest, std::string xml) = 0;
   // define, then start. Never resumes a managed save, never starts a guest that runs.
   virtual void start(Ticket ticket, GuestId guest, std::string xml) = 0;
+  // Presses the guest's power button. Answered once it is pressed, or the guest is off; whether and
+  // when the guest goes by it, its state tells.
+  virtual void shutdown(Ticket ticket, GuestId guest) = 0;
   // Ends the guest's QEMU now (destroy).
   virtual void kill(Ticket ticket, GuestId guest) = 0;
   // Removes the definition; keeps NVRAM, TPM state, managed save and disks. Never ends a QEMU.

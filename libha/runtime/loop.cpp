@@ -84,6 +84,7 @@ core::Act act_of(port::Act act) {
   switch (act) {
     case port::Act::define: return core::Act::define;
     case port::Act::start: return core::Act::start;
+    case port::Act::shutdown: return core::Act::shutdown;
     case port::Act::kill: return core::Act::kill;
     case port::Act::undefine: return core::Act::undefine;
     case port::Act::mark: return core::Act::mark;
@@ -322,6 +323,7 @@ void Loop::act(const core::GuestAct& act) {
   switch (act.act) {
     case core::Act::define: hypervisor.define(act.ticket, act.guest, act.xml); break;
     case core::Act::start: hypervisor.start(act.ticket, act.guest, act.xml); break;
+    case core::Act::shutdown: hypervisor.shutdown(act.ticket, act.guest); break;
     case core::Act::kill: hypervisor.kill(act.ticket, act.guest); break;
     case core::Act::undefine: hypervisor.undefine(act.ticket, act.guest); break;
     case core::Act::mark: hypervisor.mark(act.ticket, act.guest, act.generation); break;

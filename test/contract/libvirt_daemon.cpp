@@ -148,6 +148,36 @@ TEST_CASE_METHOD(Fixture, "daemon_tells_why_a_guest_stopped") {
   remove(off);
 }
 
+TEST_CASE_METHOD(Fixture, "daemon_presses_the_power_button_and_a_kill_does_not_wait_for_it") {
+  const auto polite = make_guest(1, host::kObeysButton);
+  start(polite);
+  // Not before the guest listens.
+  std::optional<port::GuestState> off;
+  for (int tries = 0; tries < 20 && !off; ++tries) {
+    hypervisor.shutdown(Ticket{++ticket}, polite.id);
+    CHECK(answer(record, ticket).ok);
+    off = record.stopped(polite.id, 500ms);
+  }
+  REQUIRE(off.has_value());
+  CHECK(off->cause == StopCause::guest_shutdown);
+  remove(polite);
+
+  const auto deaf = make_guest(2, host::kIdle);
+  start(deaf);
+  hypervisor.shutdown(Ticket{++ticket}, deaf.id);
+  const auto done = answer(record, ticket);
+  CHECK(done.ok);
+  CHECK(done.state == RunState::running);
+  CHECK_FALSE(record.stopped(deaf.id, 300ms).has_value());
+  const auto ms = ms_of([&] {
+    hypervisor.kill(Ticket{++ticket}, deaf.id);
+    CHECK(answer(record, ticket).ok);
+  });
+  CHECK(ms < 10000);
+  CHECK(stopped(deaf) == StopCause::destroyed);
+  remove(deaf);
+}
+
 TEST_CASE_METHOD(Fixture, "daemon_neither_resumes_nor_drops_a_managed_save") {
   const auto guest = make_guest(1, host::kIdle);
   start(guest);

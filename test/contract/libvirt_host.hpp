@@ -101,6 +101,12 @@ inline std::string boot_disk(const std::string& name, const std::string& code) {
   return path;
 }
 inline const std::string kIdle = "\xf4\xeb\xfd";  // hlt; jmp to it
+// Lets the PIIX4 tell of its power button, and does as kPowerOff once it is pressed: cli;
+// mov dx,0x602; mov ax,0x100; out dx,ax; mov dx,0x600; wait: in ax,dx; test ah,1; jz wait;
+// mov dx,0x604; mov ax,0x2000; out dx,ax.
+inline const std::string kObeysButton =
+    std::string("\xfa\xba\x02\x06\xb8\x00\x01\xef\xba\x00\x06\xed\xf6\xc4\x01\x74\xfa"
+                "\xba\x04\x06\xb8\x00\x20\xef", 24) + "\xf4\xeb\xfd";
 // Writes "power off" to the PIIX4's control register: mov dx,0x604; mov ax,0x2000; out dx,ax.
 inline const std::string kPowerOff =
     std::string("\xba\x04\x06\xb8\x00\x20\xef", 7) + "\xf4\xeb\xfd";

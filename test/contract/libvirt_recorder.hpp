@@ -41,11 +41,15 @@ class Recorder {
     return take(changed_, [&](auto& s) { return s.guest == guest && s.state == state; });
   }
   // As changed() with shut_off, but not the one that only says that the guest is defined now.
-  std::optional<port::GuestState> stopped(GuestId guest) {
-    return take(changed_, [&](auto& s) {
-      return s.guest == guest && s.state == port::RunState::shut_off &&
-             s.cause != port::StopCause::none;
-    });
+  std::optional<port::GuestState> stopped(GuestId guest,
+                                          std::chrono::milliseconds patience = kPatience) {
+    return take(
+        changed_,
+        [&](auto& s) {
+          return s.guest == guest && s.state == port::RunState::shut_off &&
+                 s.cause != port::StopCause::none;
+        },
+        patience);
   }
   std::optional<port::GuestDefined> defined(
       GuestId guest, const std::function<bool(const port::GuestDefined&)>& fits) {
@@ -71,10 +75,11 @@ class Recorder {
     news_.notify_all();
   }
   template <class T, class Fits>
-  std::optional<T> take(std::list<T>& from, Fits fits) {
+  std::optional<T> take(std::list<T>& from, Fits fits,
+                        std::chrono::milliseconds patience = kPatience) {
     std::unique_lock lock(mutex_);
     std::optional<T> out;
-    news_.wait_for(lock, kPatience, [&] {
+    news_.wait_for(lock, patience, [&] {
       for (auto at = from.begin(); at != from.end(); ++at)
         if (fits(*at)) {
           out = std::move(*at);

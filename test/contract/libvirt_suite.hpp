@@ -38,6 +38,8 @@ inline void life_of_a_guest(port::Hypervisor& hypervisor, Recorder& record, Gues
 
   hypervisor.kill(Ticket{++ticket}, guest);  // absent: nothing to kill, and that is what was asked
   CHECK(answer(record, ticket).ok);
+  hypervisor.shutdown(Ticket{++ticket}, guest);
+  CHECK(answer(record, ticket).ok);
   hypervisor.undefine(Ticket{++ticket}, guest);
   CHECK(answer(record, ticket).ok);
   hypervisor.mark(Ticket{++ticket}, guest, Generation{1});
@@ -94,6 +96,9 @@ inline void life_of_a_guest(port::Hypervisor& hypervisor, Recorder& record, Gues
   const auto off = record.stopped(guest);
   REQUIRE(off.has_value());
   CHECK(off->cause == port::StopCause::destroyed);
+
+  hypervisor.shutdown(Ticket{++ticket}, guest);  // off already
+  CHECK(answer(record, ticket).ok);
 
   hypervisor.undefine(Ticket{++ticket}, guest);
   done = answer(record, ticket);

@@ -44,6 +44,21 @@ TEST_CASE_METHOD(Fixture, "test_driver_keeps_order") {
   keeps_order(hypervisor, record, kGuest, kXml);
 }
 
+// This driver has no power buttons, and its guests obey at once.
+TEST_CASE_METHOD(Fixture, "test_driver_shuts_a_guest_down") {
+  REQUIRE(record.up().has_value());
+  hypervisor.start(Ticket{1}, kGuest, kXml);
+  REQUIRE(answer(record, 1).ok);
+  hypervisor.shutdown(Ticket{2}, kGuest);
+  const auto done = answer(record, 2);
+  CHECK(done.ok);
+  CHECK(done.act == port::Act::shutdown);
+  CHECK(done.state == port::RunState::shut_off);
+  CHECK(record.stopped(kGuest).has_value());
+  hypervisor.undefine(Ticket{3}, kGuest);
+  CHECK(answer(record, 3).ok);
+}
+
 TEST_CASE("no_libvirtd_is_told_once_and_calls_fail_at_once") {
   Recorder record;
   LibvirtHypervisor hypervisor{{"qemu+unix:///system?socket=/nonexistent/libvirt-sock", ""},

@@ -167,6 +167,29 @@ void Hands::start(Ticket ticket, GuestId guest, std::string xml) {
   });
 }
 
+void Hands::shutdown(Ticket ticket, GuestId guest) {
+  auto& d = domain;
+  auto& h = host;
+  const Answer answer{d, h, h.daemon_life, h.libvirt_life, ticket, port::Act::shutdown, guest};
+  if (!h.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
+  const bool deaf = d.virt.chance(h.deaf_guests);
+  const auto takes = d.virt.between(ms(100), ms(5000));
+  d.on_host(h, turn_of(d, h, guest, ms(2)), [&d, &h, answer, guest, deaf, takes] {
+    if (h.libvirt_life != answer.libvirt) return answer.give(false, false, "connection broke");
+    ++d.marks["guest asked to shut down"];
+    const auto qemu = h.qemus.find(guest);
+    answer.give(true, true, "");
+    if (deaf || qemu == h.qemus.end()) return;
+    // This QEMU's guest, whatever becomes of libvirtd and the daemon meanwhile.
+    d.on_host(h, takes, [&d, &h, guest, number = qemu->second.number] {
+      const auto still = h.qemus.find(guest);
+      if (still == h.qemus.end() || still->second.number != number) return;
+      ++d.marks["guest shut down as asked"];
+      d.stop_qemu(h, guest, port::StopCause::guest_shutdown);
+    });
+  });
+}
+
 void Hands::kill(Ticket ticket, GuestId guest) {
   auto& d = domain;
   auto& h = host;

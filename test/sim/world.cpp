@@ -413,7 +413,7 @@ void Domain::run_qemu(Host& host, GuestId guest, std::uint32_t version, const ch
                          " while a write of its dead runner is under way");
   trace("guest " + truth(guest)->name + " runs on host " + std::to_string(host.id.value) + " by " +
         by);
-  host.qemus[guest] = Qemu{version};
+  host.qemus[guest] = Qemu{version, ++qemus_started};
   hash = (hash ^ (guest.bytes[0] + 256 * host.id.value)) * 1099511628211ULL;
   hash = (hash ^ static_cast<std::uint64_t>(clock.now().count())) * 1099511628211ULL;
 }

@@ -67,6 +67,7 @@ struct Domain;
 
 struct Qemu {
   std::uint32_t version{0};
+  std::uint64_t number{0};  // of all that ever ran
 };
 
 // One own cell of a host, in the hands of its keeper.
@@ -101,6 +102,7 @@ struct Hands final : port::Volume, port::Beats, port::Power, port::Ring, port::H
   bool send(std::vector<std::uint8_t> bytes) override;
   void define(Ticket ticket, GuestId guest, std::string xml) override;
   void start(Ticket ticket, GuestId guest, std::string xml) override;
+  void shutdown(Ticket ticket, GuestId guest) override;
   void kill(Ticket ticket, GuestId guest) override;
   void undefine(Ticket ticket, GuestId guest) override;
   void describe(Ticket ticket, std::string name) override;
@@ -185,6 +187,7 @@ struct Host {
   int start_failures{0};               // permille of starts that fail, settled
   int start_open{0};                   // permille of starts whose answer is lost
   Duration start_slow{0};
+  std::uint64_t deaf_guests{300};      // permille of shutdowns that the guest takes no notice of
   Bmc bmc;
 };
 
@@ -331,6 +334,7 @@ struct Domain {
   std::map<HostId, std::pair<Sequence, HostTable>> tables;  // as decoded last, by table_of()
   std::uint64_t hash{1469598103934665603ULL};
   std::uint64_t turns{0};
+  std::uint64_t qemus_started{0};
   // Requests of the daemons and heartbeats, as the storage would count them.
   struct Traffic {
     std::uint64_t reads{0};
