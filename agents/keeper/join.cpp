@@ -96,8 +96,16 @@ class Joiner {
                          std::to_string(volume_->geometry().hosts) + "; this host's id is " +
                          std::to_string(options_.self.value) +
                          " (volume format --hosts, or another id in wardom.toml)"};
+    if (options_.domain.value > volume_->geometry().domains)
+      return JoinRefused{options_.volume_path + ": has ballots for domain ids up to " +
+                         std::to_string(volume_->geometry().domains) + "; this host's domain is " +
+                         std::to_string(options_.domain.value) +
+                         " (volume format --domains, or another id in wardom.toml)"};
     if (auto later = learn_in_flight(joined)) return *later;
     joined.slot = read(Region::slot);
+    joined.ballot = disk::read_extents(
+        *volume_->io(), volume_->geometry().volume_uuid, volume_->layout(),
+        wire::ballot_cell(volume_->geometry(), options_.domain, options_.self));
     joined.decision = read(Region::decision);
     joined.table = read(Region::table);
     const auto found = newest(joined.slot);

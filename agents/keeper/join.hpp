@@ -26,6 +26,7 @@ struct Joined {
   std::shared_ptr<disk::VolumeFile> volume;
   Incarnation incarnation;
   disk::CellExtents slot;      // as found
+  disk::CellExtents ballot;    // in the own domain
   disk::CellExtents decision;
   disk::CellExtents table;
   std::vector<disk::InFlight> in_flight;  // of an earlier keeper of this boot; may still land

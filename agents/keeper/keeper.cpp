@@ -25,6 +25,8 @@ Keeper::Running::Running(const Joined& joined, const Options& options, const Ide
       incarnation(joined.incarnation),
       patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4) {
   store.recover(wire::slot_cell(options.self), joined.slot);
+  store.recover(wire::ballot_cell(joined.volume->geometry(), options.domain, options.self),
+                joined.ballot);
   store.recover(wire::decision_cell(options.self), joined.decision);
   store.recover(wire::table_cell(options.self), joined.table);
   for (const auto& extent : joined.slot.twins) found = std::max(found, extent.head.sequence);
@@ -435,7 +437,9 @@ void Keeper::tell_rights(Session session) {
 }
 
 bool Keeper::own_writes_settled() const {
-  for (const auto& cell : {wire::decision_cell(options_.self), wire::table_cell(options_.self)})
+  const auto& geometry = running_->store.volume().geometry();
+  for (const auto& cell : {wire::ballot_cell(geometry, options_.domain, options_.self),
+                           wire::decision_cell(options_.self), wire::table_cell(options_.self)})
     if (running_->store.busy(cell) || running_->store.quarantined(cell) != 0) return false;
   return true;
 }
@@ -587,9 +591,12 @@ void Keeper::start_write(Session session, wire::WriteRequest request) {
     server_.send(session, wire::WriteAnswer{ticket, cell, outcome.acknowledged, outcome.sequence,
                                             outcome.error});
   };
-  const bool own = request.cell == wire::decision_cell(options_.self) ||
-                   request.cell == wire::table_cell(options_.self);
   if (!running_) return answer({false, {}, "no volume: " + not_running_why_});
+  const auto& geometry = running_->store.volume().geometry();
+  const bool own =
+      request.cell == wire::ballot_cell(geometry, options_.domain, options_.self) ||
+      request.cell == wire::decision_cell(options_.self) ||
+      request.cell == wire::table_cell(options_.self);
   if (!own)
     return answer({false, {}, wire::to_text(request.cell) + ": not this host's to write"});
   daemon_.wrote();

@@ -106,11 +106,11 @@ class Keeper {
   Identity identity_;
   Instant started_{disk::raw_now()};
   disk::Completions completions_;
-  // Two heartbeat threads, one per twin, so that a stuck write leaves the other. The daemon's two
-  // cells have four extents, and so four threads.
+  // Two heartbeat threads, one per twin, so that a stuck write leaves the other. The daemon's three
+  // cells have six extents, and so six threads.
   disk::Lane beats_{"heartbeat", 2, 4};
   disk::Lane read_backs_{"read-back", 1, 2};
-  disk::Lane writes_{"write", 4, 64};
+  disk::Lane writes_{"write", 6, 64};
   disk::Lane reads_{"read", 3, kMaxReads};
   disk::Lane joins_{"join", 1, 2};
   Lease lease_;

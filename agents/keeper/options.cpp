@@ -57,6 +57,7 @@ Result<Options> configured(const Arguments& arguments) {
     return failure(arguments.config + ": no [[host]] has the name \"" + options.host_name +
                    "\"; add it, or say --host NAME");
   options.self = host->id;
+  options.domain = host->domain;
   options.volume_path = c.volume.path.string();
   options.volume_uuid = c.volume.uuid;
   options.cluster = c.cluster.name;

@@ -17,6 +17,7 @@ struct Options {
   std::string cluster;
   std::string host_name;
   HostId self;
+  DomainId domain{1};
   Duration disk_interval{};
   std::string run_dir{"/run/wardom"};
   std::string socket;

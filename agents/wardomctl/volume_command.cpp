@@ -130,7 +130,7 @@ void add_volume_commands(CLI::App& app, const std::string& socket, int& exit_cod
     });
     return command;
   };
-  subcommand("show", "What stands on it: geometry, times, slots, decisions, tables", false,
+  subcommand("show", "What stands on it: geometry, times, slots, locks, decisions, tables", false,
              volume_show);
   subcommand("check", "Check every block; exit 1 when any is damaged", false, volume_check);
   add_dump(

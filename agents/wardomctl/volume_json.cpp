@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "libha/core/timing.hpp"
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/superblock.hpp"
@@ -106,6 +107,28 @@ json::object assignment_json(const Assignment& a) {
           {"recovery", recovery_json(a.recovery)},
           {"priority", a.priority},
           {"ended", std::move(ended)}};
+}
+
+json::value value_json(const LockValue& value, bool present) {
+  if (!present) return nullptr;
+  json::array directory;
+  for (const auto& one : value.directory)
+    directory.push_back(
+        {{"host", one.host.value}, {"guardian", one.guardian}, {"weight", one.weight}});
+  return json::object{{"host", value.owner.host.value},
+                      {"incarnation", to_text(value.owner.incarnation)},
+                      {"daemon_epoch", value.owner.epoch.value},
+                      {"directory", std::move(directory)}};
+}
+
+json::object ballot_json(const Ballot& b) {
+  return {{"lock_version", b.decided.value},
+          {"owner", value_json(b.value, b.decided != LockVersion{})},
+          {"released", b.released},
+          {"ballot_version", b.version.value},
+          {"mbal", b.mbal.value},
+          {"bal", b.bal.value},
+          {"proposed", value_json(b.input, b.bal != BallotNumber{})}};
 }
 
 json::object decision_json(const Decision& d) {
@@ -247,8 +270,9 @@ json::value record_json(Region region, wire::View payload) {
       return decoded(wire::decode_decision(payload), decision_json);
     case Region::table:
       return decoded(wire::decode_table(payload), table_json);
-    case Region::directory:
     case Region::ballot:
+      return decoded(wire::decode_ballot(payload), ballot_json);
+    case Region::directory:
       break;
   }
   return json::object{{"payload_hex", to_hex_text(payload)}};

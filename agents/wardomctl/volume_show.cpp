@@ -1,5 +1,6 @@
 // `wardomctl volume show` and `check`.
 #include <iostream>
+#include <map>
 
 #include "agents/wardomctl/table.hpp"
 #include "agents/wardomctl/volume_common.hpp"
@@ -40,6 +41,65 @@ json::array slots_json(const disk::Survey& survey) {
     out.push_back(std::move(entry));
   }
   return out;
+}
+
+// A domain's lock: the highest version that any ballot cell of the domain names.
+struct LockSeen {
+  Ballot highest;
+  bool released{false};  // by any cell that names this version
+  bool doubtful{false};  // a cell of the domain cannot be read: there may be a higher version
+};
+
+std::map<DomainId, LockSeen> locks_of(const Geometry& geometry, const disk::Survey& survey) {
+  std::map<DomainId, LockSeen> locks;
+  for (const auto& [view, ballot] : survey.ballots) {
+    auto& lock = locks[wire::ballot_owner(geometry, view.cell).domain];
+    lock.doubtful = lock.doubtful || !ballot || view.twin_damaged;
+    if (!ballot || ballot->decided < lock.highest.decided) continue;
+    if (ballot->decided > lock.highest.decided) {
+      lock.highest = *ballot;
+      lock.released = false;
+    }
+    lock.released = lock.released || ballot->released;
+  }
+  return locks;
+}
+
+json::array locks_json(const Geometry& geometry, const disk::Survey& survey) {
+  json::array out;
+  for (const auto& [domain, lock] : locks_of(geometry, survey)) {
+    const bool owned = lock.highest.decided != LockVersion{};
+    const auto& owner = lock.highest.value.owner;
+    out.push_back(
+        {{"domain", domain.value},
+         {"lock_version", lock.highest.decided.value},
+         {"owner", owned ? json::value(owner.host.value) : json::value()},
+         {"incarnation", owned ? json::value(to_text(owner.incarnation)) : json::value()},
+         {"daemon_epoch", owned ? json::value(owner.epoch.value) : json::value()},
+         {"released", lock.released},
+         {"doubtful", lock.doubtful}});
+  }
+  return out;
+}
+
+void print_locks(const Geometry& geometry, const disk::Survey& survey, const Paint& paint) {
+  const auto locks = locks_of(geometry, survey);
+  if (locks.empty()) return;
+  TextTable table({"DOMAIN", "VERSION", "OWNER", "INCARNATION", "EPOCH", "STATE"});
+  for (const auto& [domain, lock] : locks) {
+    const bool owned = lock.highest.decided != LockVersion{};
+    const auto& owner = lock.highest.value.owner;
+    table.add({{std::to_string(domain.value), Colour::none, true},
+               {std::to_string(lock.highest.decided.value), Colour::none, true},
+               {owned ? "host " + std::to_string(owner.host.value) : "-"},
+               {owned ? to_text(owner.incarnation) : "-"},
+               {std::to_string(owner.epoch.value), Colour::none, true},
+               lock.doubtful ? TextCell{"a ballot cell cannot be read", Colour::bad}
+                             : TextCell{!owned          ? "never taken"
+                                        : lock.released ? "released"
+                                                        : "owned"}});
+  }
+  std::cout << "\nlocks\n" << table.print(paint);
 }
 
 json::array decisions_json(const disk::Survey& survey) {
@@ -198,6 +258,7 @@ int volume_show(const VolumeOptions& options) {
     auto out = geometry_json(opened.value().path, volume.geometry());
     out["warnings"] = json::value_from(volume.warnings());
     out["slots"] = slots_json(found);
+    out["locks"] = locks_json(volume.geometry(), found);
     out["decisions"] = decisions_json(found);
     out["tables"] = tables_json(found);
     std::cout << out << "\n";
@@ -208,6 +269,7 @@ int volume_show(const VolumeOptions& options) {
   for (const auto& warning : volume.warnings())
     std::cout << paint(Colour::warning, "warning    " + warning) << "\n";
   print_slots(found, paint);
+  print_locks(volume.geometry(), found, paint);
   print_decisions(found, paint);
   print_tables(found, paint);
   return kDone;

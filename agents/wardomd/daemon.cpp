@@ -28,6 +28,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr std::chrono::seconds kLoadInterval{1};
+// An orderly stop waits so long for the domain lock to be released on the volume.
+constexpr std::chrono::seconds kLeavePatience{1};
 
 core::Now read_clocks() {
   const auto nanoseconds = [](clockid_t clock) {
@@ -72,6 +74,7 @@ Result<IpmiOptions> bmcs_of(const Config& config, const HostConfig& self) {
 core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   core::MemberSettings settings;
   settings.self = self.id;
+  settings.domain = self.domain;
   for (const auto* host : config.members(self.domain)) {
     settings.members.push_back(host->id);
     if (host->bmc && host->id != self.id) settings.with_bmc.push_back(host->id);
@@ -134,6 +137,7 @@ class Daemon::Impl {
   asio::steady_timer timer_;
   asio::steady_timer load_timer_;
   asio::steady_timer leave_timer_;
+  bool told_{false};  // that it leaves
   asio::signal_set signals_;
   Journal journal_;
   LoadSampler sampler_;
@@ -222,6 +226,7 @@ Result<void> Daemon::Impl::start() {
 
 void Daemon::Impl::turn() {
   loop_->turn(inbox_.take_all());
+  if (told_ && loop_->member().left()) return io_.stop();
   const auto wait = loop_->deadline() - read_clocks().at;
   timer_.expires_after(std::max(wait, Duration::zero()));
   timer_.async_wait([this](error_code cancelled) {
@@ -258,7 +263,12 @@ void Daemon::Impl::leave() {
   constexpr int kBeatsToTell = 3;
   inbox_.put(core::Input{core::Leaving{}});
   leave_timer_.expires_after(kBeatsToTell * options_.config.timing.beat_interval);
-  leave_timer_.async_wait([this](error_code) { io_.stop(); });
+  leave_timer_.async_wait([this](error_code) {
+    told_ = true;
+    if (loop_->member().left()) return io_.stop();
+    leave_timer_.expires_after(kLeavePatience);
+    leave_timer_.async_wait([this](error_code) { io_.stop(); });
+  });
 }
 
 void Daemon::Impl::run() {

@@ -36,7 +36,9 @@ Board::Board(std::vector<HostId> members) : members_(std::move(members)) {
   for (HostId host : members_) {
     decisions_[host];
     tables_[host];
+    ballots_[host];
   }
+  find_proposers();
 }
 
 void Board::want_all() {
@@ -44,12 +46,35 @@ void Board::want_all() {
     want_decision(host);
     want_table(host);
   }
+  want_ballots();
+}
+
+void Board::want_ballots() {
+  for (HostId host : proposers()) wanted_.insert(ballot_cell(host));
 }
 
 std::vector<Cell> Board::take_wanted() {
+  const auto rank = [](Region region) {
+    return region == Region::decision ? 0 : region == Region::ballot ? 1 : 2;
+  };
   std::vector<Cell> cells(wanted_.begin(), wanted_.end());
+  std::stable_sort(cells.begin(), cells.end(), [&](const Cell& a, const Cell& b) {
+    return rank(a.region) < rank(b.region);
+  });
   wanted_.clear();
   return cells;
+}
+
+const Kept<Ballot>& Board::ballot(HostId host) const {
+  static const Kept<Ballot> never_read;
+  const auto found = ballots_.find(host);
+  return found == ballots_.end() ? never_read : found->second;
+}
+
+void Board::find_proposers() {
+  std::set<HostId> hosts(members_.begin(), members_.end());
+  for (const auto& one : lock_.value.directory) hosts.insert(one.host);
+  proposers_.assign(hosts.begin(), hosts.end());
 }
 
 namespace {
@@ -84,9 +109,61 @@ bool keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
 
 }  // namespace
 
+// A valid extent that was read before a torn one was seen may be stale. It counts only once it was
+// read again, unchanged, after that.
+bool Board::keep_ballot(HostId host, const CellSeen& cell, Instant issued) {
+  auto& kept = ballots_[host];
+  const auto half = half_read_.find(host);
+  if (!cell.twin_damaged || cell.health != CellHealth::valid) {
+    if (half != half_read_.end()) half_read_.erase(half);
+    if (cell.health != CellHealth::empty || kept.sequence == Sequence{})
+      return keep(kept, cell, issued);
+    kept.read_issued = issued;
+    kept.health = CellHealth::damaged;
+    kept.error = "it is empty, and was written before";
+    return true;
+  }
+  const bool again = half != half_read_.end() && half->second == cell.sequence;
+  half_read_[host] = cell.sequence;
+  if (again) return keep(kept, cell, issued);
+  kept.read_issued = issued;
+  kept.health = CellHealth::damaged;
+  kept.error = "its other extent cannot be judged; it is read again";
+  return true;
+}
+
+LockWord Board::find_lock() const {
+  LockWord word;
+  for (const auto& [host, kept] : ballots_) {
+    const auto& said = kept.record;
+    if (said.decided > word.version) word = {said.decided, said.value, said.released, false};
+    if (said.decided != word.version) continue;
+    word.released = word.released || said.released;
+    word.conflict = word.conflict || said.value != word.value;
+  }
+  return word;
+}
+
+// The sequence stays as read: a read that was under way may still show the earlier write.
+void Board::wrote_ballot(HostId self, const Ballot& ballot) {
+  ballots_[self].record = ballot;
+  lock_ = find_lock();
+  find_proposers();
+  ++revision_;
+}
+
 void Board::on_read(const CellSeen& cell, Instant issued) {
-  const HostId host{static_cast<std::uint16_t>(cell.cell.index)};
   bool changed = false;
+  if (cell.cell.region == Region::ballot) {
+    const HostId host{static_cast<std::uint16_t>(cell.cell.index - ballot_base_)};
+    changed = keep_ballot(host, cell, issued);
+    if (!changed) return;
+    lock_ = find_lock();
+    find_proposers();
+    ++revision_;
+    return;
+  }
+  const HostId host{static_cast<std::uint16_t>(cell.cell.index)};
   if (cell.cell.region == Region::decision && decisions_.contains(host)) {
     changed = keep(decisions_.at(host), cell, issued);
     if (changed) note_verdicts(decisions_.at(host).record);
@@ -99,7 +176,10 @@ void Board::on_read(const CellSeen& cell, Instant issued) {
 void Board::promise(HostId host, Sequence decision, Sequence table) {
   auto& kept_decision = decisions_.at(host);
   kept_decision.promised = std::max(kept_decision.promised, decision);
-  if (kept_decision.behind()) want_decision(host);
+  if (kept_decision.behind()) {
+    want_decision(host);
+    want_ballots();  // it may be the first word of a new owner
+  }
   auto& kept_table = tables_.at(host);
   kept_table.promised = std::max(kept_table.promised, table);
   if (kept_table.behind()) want_table(host);
@@ -119,6 +199,10 @@ bool Board::read_since(Instant since) const {
     const auto& table = tables_.at(host);
     if (!decision.read_issued || *decision.read_issued < since) return false;
     if (!table.read_issued || *table.read_issued < since) return false;
+  }
+  for (HostId host : proposers()) {
+    const auto& kept = ballot(host);
+    if (!kept.read_issued || *kept.read_issued < since) return false;
   }
   return true;
 }
@@ -143,10 +227,23 @@ std::string Board::unknown_cell() const {
     if (doubt.empty()) doubt = doubt_about("host table of host ", host, tables_.at(host));
     if (!doubt.empty()) return doubt;
   }
+  for (HostId host : proposers())
+    if (!ballot(host).known())
+      return "ballot cell of host " + std::to_string(host.value) + ": " + ballot(host).error;
+  if (lock_.conflict)
+    return "ballot cells name two owners of lock version " + std::to_string(lock_.version.value);
   return {};
 }
 
-Lead Board::lead() const {
+const Decision* Board::leading_decision() const {
+  const auto found = decisions_.find(lock_.value.owner.host);
+  if (lock_.conflict || found == decisions_.end()) return nullptr;
+  const auto& kept = found->second;
+  const bool same_life = kept.writer == lock_.value.owner.incarnation;
+  return kept.record.version == lock_.version && same_life ? &kept.record : nullptr;
+}
+
+Lead Board::newest_decision() const {
   Lead lead;
   for (const auto& [host, kept] : decisions_)
     if (kept.record.version > lead.version) lead = {kept.record.version, host};
@@ -177,12 +274,12 @@ std::map<GuestId, GuestFacts> Board::gather() const {
       facts.top = std::max(facts.top, entry.generation);
     }
   }
-  const auto leader = lead().host;
+  const auto* leading = leading_decision();
   for (const auto& [decider, kept] : decisions_) {
     for (const auto& assignment : kept.record.assignments) {
       auto& facts = all[assignment.guest];
       facts.top = std::max(facts.top, assignment.generation);
-      if (decider == leader) facts.standing.push_back({decider, &assignment});
+      if (&kept.record == leading) facts.standing.push_back({decider, &assignment});
     }
   }
   return all;

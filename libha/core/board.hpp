@@ -1,5 +1,6 @@
-// The board: this host's newest knowledge of every member's decision and table cells, and what
-// follows from them about guests. Knowledge only; nothing here decides. One thread.
+// The board: this host's newest knowledge of every member's decision, ballot and table cells, and
+// what follows from them about the lock and about guests. Knowledge only; nothing here decides. One
+// thread.
 #pragma once
 
 #include <map>
@@ -49,11 +50,20 @@ struct GuestFacts {
   const Claim* newest() const;
 };
 
-// The decider whose word counts. Two hosts that took over at the same moment have drawn the same
-// version: the lower id leads, for everybody.
+// The domain lock as the ballot cells show it: the highest version that is known to be decided.
+struct LockWord {
+  LockVersion version;   // 0: nobody ever owned the lock
+  LockValue value;
+  bool released{false};  // by its owner's own word
+  // Two cells name different owners for this version: the volume is not to be trusted.
+  bool conflict{false};
+};
+
+// Whose decisions count: the owner's of the highest version. What it wrote under an earlier one,
+// and what another life of the same host wrote, does not.
 struct Lead {
   LockVersion version;
-  HostId host;  // kNoHost: nothing was ever decided
+  HostId host;  // kNoHost: nobody owns the lock
 };
 
 class Board {
@@ -63,8 +73,11 @@ class Board {
   // Asks for the cell to be read by a read that is issued from now on.
   void want_decision(HostId host) { wanted_.insert({Region::decision, host.value}); }
   void want_table(HostId host) { wanted_.insert({Region::table, host.value}); }
+  void want_ballots();
   void want_all();
   bool wants() const { return !wanted_.empty(); }
+  // In this order: decisions, ballots, tables. Who reads so learns of no decision that has been
+  // overtaken without learning of the new owner.
   std::vector<Cell> take_wanted();
   void on_read(const CellSeen& cell, Instant issued);
   // A member's beat names the newest acknowledged writes of its cells: what is behind is read, and
@@ -73,14 +86,28 @@ class Board {
 
   const Kept<Decision>& decision(HostId host) const { return decisions_.at(host); }
   const Kept<HostTable>& table(HostId host) const { return tables_.at(host); }
+  const Kept<Ballot>& ballot(HostId host) const;
+  // Where the members' ballot cells of this domain lie (VolumeReady).
+  void set_ballot_base(std::uint32_t base) { ballot_base_ = base; }
+  Cell ballot_cell(HostId host) const { return {Region::ballot, ballot_base_ + host.value}; }
+  // Every host that may ballot, as far as is known: the members and the newest directory.
+  const std::vector<HostId>& proposers() const { return proposers_; }
+  const LockWord& lock() const { return lock_; }
+  // An acknowledged write of the own ballot cell: it counts before it is read back.
+  void wrote_ballot(HostId self, const Ballot& ballot);
   const std::vector<HostId>& members() const { return members_; }
 
   // Every cell has been read by a read issued at `since` or later.
   bool read_since(Instant since) const;
   // The first cell that cannot be relied upon, as a sentence; empty: all can.
   std::string unknown_cell() const;
-  Lead lead() const;
-  LockVersion highest_version() const { return lead().version; }
+  Lead lead() const { return {lock_.version, lock_.value.owner.host}; }
+  LockVersion highest_version() const { return lock_.version; }
+  // The leading decider's cell, once it carries the lead's version; else nullptr: the new owner has
+  // decided nothing yet.
+  const Decision* leading_decision() const;
+  // Under which version and by whom the newest decision was written, whoever leads now.
+  Lead newest_decision() const;
   // Grows when what stands on the board has changed.
   std::uint64_t revision() const { return revision_; }
   // The verdict that covers this incarnation: on itself, or on a later boot of the same host, since
@@ -94,11 +121,20 @@ class Board {
 
  private:
   void note_verdicts(const Decision& decision);
+  bool keep_ballot(HostId host, const CellSeen& cell, Instant issued);
+  LockWord find_lock() const;
+  void find_proposers();
   std::map<GuestId, GuestFacts> gather() const;
 
   std::vector<HostId> members_;
   std::map<HostId, Kept<Decision>> decisions_;
   std::map<HostId, Kept<HostTable>> tables_;
+  std::map<HostId, Kept<Ballot>> ballots_;
+  // Reads in a row that left the newer extent in doubt, and which sequence the other one showed.
+  std::map<HostId, Sequence> half_read_;
+  std::uint32_t ballot_base_{0};
+  LockWord lock_;
+  std::vector<HostId> proposers_;
   std::map<HostId, Verdict> verdicts_;
   std::set<Cell> wanted_;
   std::uint64_t revision_{1};

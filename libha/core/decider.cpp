@@ -94,7 +94,7 @@ bool Decider::urgent(Instant now) const {
 void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Turn& turn) {
   volume_ok_ = volume_ok;
   hypervisor_ok_ = hypervisor_ok;
-  if (!take_over(lock, turn)) return;
+  if (!take_over(lock, turn)) return ask_about_owner(lock, turn);
   ask_about_silent(turn);
   if (deciding()) {
     count_disarmed(turn);
@@ -106,43 +106,58 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
     turn.orders.decisions.push_back({*ticket, cell_.wanted()});
 }
 
+void Decider::stop_deciding(Turn& turn) {
+  if (std::holds_alternative<Idle>(state_)) return;
+  state_ = Idle{};
+  inquiries_.clear();
+  requests_.clear();
+  owed_.clear();
+  reconcile_since_.reset();
+  turn.note({Severity::notice, "decider", {}, {}, {}, "", "no longer the decider"});
+}
+
 // false: this host decides nothing now.
 bool Decider::take_over(const LockView& lock, Turn& turn) {
   const bool fit = lock.mine && volume_ok_ && !me_.incarnation.is_none() &&
                    !condemned(evidence_.self());
   if (!fit) {
-    if (!std::holds_alternative<Idle>(state_)) {
-      state_ = Idle{};
-      inquiries_.clear();
-      requests_.clear();
-      owed_.clear();
-      reconcile_since_.reset();
-      turn.note({Severity::notice, "decider", {}, {}, {}, "", "no longer the decider"});
-    }
+    stop_deciding(turn);
     return false;
   }
-  // Another host has taken over since, and its word counts: read what it decided, then go above.
-  const Lead lead = board_.lead();
-  const Lead own{cell_.wanted().version, evidence_.self()};
-  const bool overtaken = lead.version > own.version ||
-                         (lead.version == own.version && lead.host < own.host);
-  const bool paused = took_over_ && turn.now.at - *took_over_ < kTakeoverPause;
-  if (std::holds_alternative<Idle>(state_) || (deciding() && overtaken && !paused)) {
-    state_ = CatchingUp{turn.now.at};
+  // What was decided under this version stands in the own cell, or is on its way there.
+  const bool begun = cell_.wanted().version == lock.version;
+  const auto* catching = std::get_if<CatchingUp>(&state_);
+  if (begun) {
+    if (!deciding()) work_ = true;
+    state_ = Deciding{};
+  } else if (catching == nullptr || catching->version != lock.version) {
+    state_ = CatchingUp{turn.now.at, lock.version};
     board_.want_all();
-  }
-  if (const auto* catching = std::get_if<CatchingUp>(&state_)) {
+  } else if (board_.read_since(catching->since)) {
     // Other members' silence is asked about at once; verdicts wait until the board is known.
-    if (board_.read_since(catching->since)) {
-      if (board_.unknown_cell().empty()) {
-        start_deciding(turn);
-      } else {
-        state_ = CatchingUp{turn.now.at};
-        board_.want_all();
-      }
+    if (board_.unknown_cell().empty()) {
+      start_deciding(lock.version, turn);
+    } else {
+      state_ = CatchingUp{turn.now.at, lock.version};
+      board_.want_all();
     }
   }
   return true;
+}
+
+// The owner of the lock is silent, and nobody may pronounce its death before the lock is taken. So
+// the first in line looks for the proof; the ballot goes on with it, and the verdict follows.
+void Decider::ask_about_owner(const LockView& lock, Turn& turn) {
+  const bool asks = lock.first && volume_ok_ && lock.owner != kNoHost &&
+                    evidence_.has(lock.owner) && lock.owner != evidence_.self() &&
+                    to_be_asked_about(lock.owner,
+                                      judge(evidence_, lock.owner, condemned(lock.owner),
+                                            volume_ok_, turn.now.at)
+                                          .state);
+  std::erase_if(inquiries_, [&](const auto& inquiry) {
+    return !asks || inquiry.first != lock.owner;
+  });
+  if (asks) inquire(lock.owner, turn);
 }
 
 void Decider::ask_about_silent(Turn& turn) {
@@ -168,17 +183,19 @@ bool Decider::to_be_asked_about(HostId host, HostState state) const {
          disk.silence.lasted(disk_silent_after(evidence_.timing()));
 }
 
-// Takes over: every verdict stays, every open assignment of the leading decider is re-issued
-// unchanged under the own version, so that targets need obey only the highest one.
-void Decider::start_deciding(Turn& turn) {
+// Takes over: every verdict stays, every open assignment of the last decider that ever wrote is
+// re-issued unchanged under the own version, so that targets need obey only the highest one.
+void Decider::start_deciding(LockVersion version, Turn& turn) {
   Decision mine;
-  const auto lead = board_.lead();
-  mine.version = std::max(lead.version, cell_.wanted().version).next();
-  if (lead.host != kNoHost) mine.disarmed = board_.decision(lead.host).record.disarmed;
+  const auto last = board_.newest_decision();
+  newer_decisions_ = last.version > version;
+  if (newer_decisions_) return;  // two locks, or a lost one: nobody may go on from here
+  mine.version = version;
+  if (last.host != kNoHost) mine.disarmed = board_.decision(last.host).record.disarmed;
   disarmed_counted_ = turn.now.at;
-  if (lead.host != kNoHost)
-    for (auto assignment : board_.decision(lead.host).record.assignments) {
-      assignment.version = mine.version;
+  if (last.host != kNoHost)
+    for (auto assignment : board_.decision(last.host).record.assignments) {
+      assignment.version = version;
       mine.assignments.push_back(assignment);
     }
   for (const auto& [host, verdict] : board_.verdicts()) mine.verdicts.push_back(verdict);
@@ -192,7 +209,6 @@ void Decider::start_deciding(Turn& turn) {
   cell_.change() = std::move(mine);
   cell_.saw(board_.decision(evidence_.self()).sequence);
   state_ = Deciding{};
-  took_over_ = turn.now.at;
   open_since_.clear();
   work_ = true;
   turn.note({Severity::notice, "decider", {}, {}, {}, "",
@@ -226,7 +242,7 @@ void Decider::inquire(HostId host, Turn& turn) {
     return;
   }
   ask(host, inquiry, turn);
-  if (deciding()) consider_power_off(host, inquiry, turn);
+  consider_power_off(host, inquiry, turn);
 }
 
 void Decider::ask(HostId host, Inquiry& inquiry, Turn& turn) {
@@ -261,6 +277,13 @@ bool Decider::death_awaited(HostId host) const {
     return is_active(entry.phase) && entry.wanted == Wanted::running &&
            board_.verdict_on(host, entry.holder) == nullptr;
   });
+}
+
+// As the last decider left it, while this host has not taken over from it.
+bool Decider::armed() const {
+  if (deciding()) return !cell_.wanted().disarmed.has_value();
+  const auto last = board_.newest_decision();
+  return last.host == kNoHost || !board_.decision(last.host).record.disarmed.has_value();
 }
 
 // Why a silent host that has power is not powered off; empty: nothing speaks against it.
@@ -424,6 +447,9 @@ Instant Decider::next_deadline() const {
 
 std::vector<Problem> Decider::problems(Instant now) const {
   std::vector<Problem> list;
+  if (newer_decisions_)
+    list.push_back({"decisions on the volume are newer than the domain lock: nothing is decided",
+                    "state volume", "it was used by another release: format it anew"});
   for (const auto& [guest, attempt] : attempts_)
     list.push_back({"fits nowhere: " + attempt.why, to_uuid(guest),
                     "free memory on a host, or lower placement.memory_reserve"});

@@ -37,8 +37,6 @@ inline constexpr int kPlacementRoundsAtMost = 60;
 inline constexpr Duration kPlacementLongPause = std::chrono::seconds{60};
 // An assignment that its target neither claims nor refuses for so long is withdrawn.
 inline constexpr Duration kClaimPatience = std::chrono::seconds{10};
-// Between two takings-over by one host, should two hosts believe in themselves for long.
-inline constexpr Duration kTakeoverPause = std::chrono::seconds{1};
 // How often what is left of a disarmed time is recorded: so much longer it lasts, at most, for each
 // change of decider.
 inline constexpr Duration kDisarmedRecord = std::chrono::seconds{60};
@@ -101,6 +99,7 @@ class Decider {
   struct Idle {};
   struct CatchingUp {
     Instant since;
+    LockVersion version;
   };
   struct Deciding {};
   // A guest without a place, and when to look for one again.
@@ -115,7 +114,9 @@ class Decider {
   using Guests = std::map<GuestId, GuestFacts>;
 
   bool take_over(const LockView& lock, Turn& turn);
-  void start_deciding(Turn& turn);
+  void start_deciding(LockVersion version, Turn& turn);
+  void stop_deciding(Turn& turn);
+  void ask_about_owner(const LockView& lock, Turn& turn);
   void ask_about_silent(Turn& turn);
   void inquire(HostId host, Turn& turn);
   void ask(HostId host, Inquiry& inquiry, Turn& turn);
@@ -128,7 +129,7 @@ class Decider {
   bool death_awaited(HostId host) const;
   void look_for_ended_boots(Turn& turn);
   bool said_dead(HostId host, const Incarnation& incarnation) const;
-  bool armed() const { return !cell_.wanted().disarmed.has_value(); }
+  bool armed() const;
   void count_disarmed(Turn& turn);
   std::optional<Instant> disarmed_deadline() const;
   void answer_operators(Turn& turn);
@@ -185,7 +186,7 @@ class Decider {
   std::vector<Owed> owed_;  // answers to operators, due once what they want stands on the volume
   Instant disarmed_counted_{};  // what is left of a disarmed time was recorded then
   MemberSet fit_;
-  std::optional<Instant> took_over_;
+  bool newer_decisions_{false};  // than the lock's version: not this lock's volume
   bool volume_ok_{false};
   bool hypervisor_ok_{false};
 };

@@ -29,6 +29,8 @@ using DomainId = Number<struct DomainIdTag, std::uint16_t>;
 using Generation = Number<struct GenerationTag, std::uint64_t>;
 // How often the domain lock has changed hands. Orders the words of successive deciders.
 using LockVersion = Number<struct LockVersionTag, std::uint64_t>;
+// Orders the attempts to become the owner of one version of the domain lock. 0: none.
+using BallotNumber = Number<struct BallotNumberTag, std::uint64_t>;
 // How often wardomd lost its standing on this host within one incarnation.
 using DaemonEpoch = Number<struct DaemonEpochTag, std::uint32_t>;
 // Grows with every acknowledged write of one volume cell, or every beat of one sender.

@@ -29,6 +29,7 @@ struct VolumeReady {
   Duration late_writes{std::chrono::seconds{10}};  // L_late of this volume
   Duration late_writes_after_off{0};               // L_late_after_off
   std::vector<ListedGuest> listed;                 // as the keeper has it
+  std::uint32_t ballot_base{0};  // a host's ballot cell in this domain has index base + host
 };
 struct VolumeLost {
   std::string reason;
@@ -54,7 +55,7 @@ struct StartListed {
 
 enum class CellHealth : std::uint8_t { valid, empty, damaged, foreign, unreadable };
 
-using CellContent = std::variant<std::monostate, Slot, Decision, HostTable>;
+using CellContent = std::variant<std::monostate, Slot, Decision, HostTable, Ballot>;
 
 struct CellSeen {
   Cell cell;
@@ -64,6 +65,8 @@ struct CellSeen {
   Sequence sequence;
   CellContent content;  // set when valid
   std::string error;
+  // The other extent cannot be judged, and may have been newer than this one.
+  bool twin_damaged{false};
 };
 struct CellsRead {
   Ticket ticket;
@@ -192,6 +195,10 @@ using Input =
 
 // ---- orders -------------------------------------------------------------------------------------
 
+struct WriteBallot {
+  Ticket ticket;
+  Ballot ballot;
+};
 struct WriteDecision {
   Ticket ticket;
   Decision decision;
@@ -260,6 +267,7 @@ struct Reply {
 
 // Carried out in the order of the fields.
 struct Orders {
+  std::vector<WriteBallot> ballots;
   std::vector<WriteDecision> decisions;
   std::vector<WriteTable> tables;
   std::vector<Beat> beats;  // the newest content; the runtime sends it to all members on both links
@@ -280,6 +288,7 @@ struct Orders {
   // The fields in their order, for what concerns all of them alike.
   template <class Visit>
   void each(Visit visit) {
+    visit(ballots);
     visit(decisions);
     visit(tables);
     visit(beats);

@@ -11,6 +11,7 @@ namespace {
 // What is known here of one member as a candidate.
 struct View {
   bool heard{false};            // by this host, itself included
+  bool able{true};              // to use the volume, as far as is known
   std::optional<MemberSet> sees;
   std::uint64_t beats{0};       // how long its daemon has been there
 };
@@ -28,10 +29,12 @@ std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instan
     if (members[i] == evidence.self()) {
       view.sees = heard;
       view.beats = own.own_beats;
+      view.able = own.able;
     } else if (view.heard) {
       const auto& newest = *evidence.of(members[i]).beats.newest;
       view.sees = newest.sees_mgmt | newest.sees_storage;
       view.beats = newest.sequence.value;
+      view.able = newest.volume_ok;
     }
     if (view.sees) reachable |= *view.sees;
   }
@@ -57,19 +60,29 @@ std::size_t exchanges(const std::vector<View>& views, std::size_t at) {
 
 }  // namespace
 
-LockView LowestOfMajority::view(const Evidence& evidence, const RuleInputs& own,
-                                Instant now) const {
+std::optional<std::size_t> Contention::place(HostId host, HostId without) const {
+  std::size_t at = 0;
+  for (HostId one : order) {
+    if (one == host) return at;
+    if (one != without) ++at;
+  }
+  return std::nullopt;
+}
+
+Contention contention(const Evidence& evidence, const RuleInputs& own, Instant now) {
   const auto& members = evidence.members();
   const std::size_t majority = members.size() / 2 + 1;
   const auto views = gather(evidence, own, now);
+  Contention result;
   std::uint64_t oldest = 0;
   std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (!views[i].sees || own.condemned.test(i)) continue;
     const bool enough = exchanges(views, i) >= majority;
-    // Who is in touch with no majority knows of no decider either.
-    if (members[i] == evidence.self() && !enough) return LockView{};
-    if (!enough) continue;
+    // Who is in touch with no majority knows of no other candidate either.
+    if (members[i] == evidence.self() && !enough) return {};
+    if (members[i] == evidence.self()) result.in_touch = true;
+    if (!enough || !views[i].able) continue;
     candidates.push_back(i);
     oldest = std::max(oldest, views[i].beats);
   }
@@ -81,16 +94,11 @@ LockView LowestOfMajority::view(const Evidence& evidence, const RuleInputs& own,
   std::sort(candidates.begin(), candidates.end(), [&](std::size_t a, std::size_t b) {
     return std::tuple(young(a), a) < std::tuple(young(b), b);
   });
-  LockView view;
-  if (candidates.empty()) return view;
-  view.decider = members[candidates[0]];
-  view.mine = view.decider == evidence.self();
-  view.backup = !view.mine && std::any_of(candidates.begin() + 1, candidates.end(),
-                                          [&](std::size_t i) {
-                                            return members[i] == evidence.self() &&
-                                                   (i == candidates[1] || young(i));
-                                          });
-  return view;
+  for (std::size_t i : candidates) {
+    result.order.push_back(members[i]);
+    if (members[i] == evidence.self()) result.young = young(i);
+  }
+  return result;
 }
 
 }  // namespace wardom::core

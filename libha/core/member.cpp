@@ -44,6 +44,7 @@ Member::Member(MemberSettings settings)
     : settings_(std::move(settings)),
       evidence_(settings_.members, settings_.self, settings_.timing),
       board_(settings_.members),
+      domain_lock_(settings_.self, settings_.members, settings_.timing, board_),
       decider_(evidence_, board_, settings_.memory_reserve_mib),
       target_(evidence_, board_),
       desk_(evidence_, board_, decider_),
@@ -67,6 +68,8 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   volume_error_.clear();
   reading_slots_.reset();
   reading_board_.reset();
+  board_.set_ballot_base(ready.ballot_base);
+  domain_lock_.on_ready(ready, turn.now.at);
   decider_.on_ready(ready);
   target_.on_ready(ready, turn.now.at);
   board_.want_all();
@@ -80,6 +83,7 @@ void Member::take(const VolumeLost& lost, Turn& turn) {
                "no use of the state volume: " + lost.reason});
   ready_ = false;
   rights_ = {};
+  domain_lock_.on_lost();
   volume_error_ = lost.reason;
   reading_slots_.reset();
   reading_board_.reset();
@@ -108,8 +112,11 @@ void Member::take(const StartListed& answer, Turn& turn) { target_.on_start_list
 void Member::take(const CellsRead& read, Turn& turn) {
   const bool slots = reading_slots_ && reading_slots_->ticket == read.ticket;
   const bool board = reading_board_ && reading_board_->ticket == read.ticket;
-  if (!slots && !board) return;  // given up on: an answer that came too late says nothing
-  const Instant issued = slots ? reading_slots_->issued : reading_board_->issued;
+  const auto ballots = domain_lock_.reading_since(read.ticket);
+  if (!slots && !board && !ballots) return;  // given up on: what comes too late says nothing
+  const Instant issued = slots     ? reading_slots_->issued
+                         : ballots ? *ballots
+                                   : reading_board_->issued;
   bool any = false;
   for (const auto& cell : read.cells) {
     any = any || cell.health != CellHealth::unreadable;
@@ -118,6 +125,7 @@ void Member::take(const CellsRead& read, Turn& turn) {
     else
       board_.on_read(cell, issued);
   }
+  if (domain_lock_.on_read(read.ticket, turn)) return;
   if (slots) {
     reading_slots_.reset();
     if (any) slots_read_at_ = turn.now.at;
@@ -130,6 +138,7 @@ void Member::take(const CellsRead& read, Turn& turn) {
 }
 
 void Member::take(const CellWritten& written, Turn& turn) {
+  if (written.cell.region == Region::ballot) domain_lock_.on_written(written, turn);
   if (written.cell.region == Region::decision) decider_.on_written(written, turn);
   if (written.cell.region == Region::table) target_.on_written(written, turn);
 }
@@ -215,6 +224,7 @@ void Member::take(const OperatorAnswer& answer, Turn& turn) { desk_.on_answer(an
 
 // Who has a guest to look after is missed when its daemon stops: it does not say that it leaves.
 void Member::take(const Leaving&, Turn& turn) {
+  domain_lock_.leave();
   const auto& guests = target_.table().guests;
   leaving_ = ready() && !target_.busy() &&
              std::none_of(guests.begin(), guests.end(), [&](const GuestEntry& entry) {
@@ -314,13 +324,68 @@ bool Member::verdict_on(HostId host) const {
   return !incarnation.is_none() && board_.verdict_on(host, incarnation) != nullptr;
 }
 
-LockView Member::lock(Instant now) const {
+Contention Member::contention(Instant now) const {
   RuleInputs inputs;
   inputs.own_beats = beats_made_;
+  inputs.able = may_act(now) && target_.loaded();
   for (std::size_t i = 0; i < settings_.members.size(); ++i)
     if (verdict_on(settings_.members[i])) inputs.condemned.set(i);
-  return rule_.view(evidence_, inputs, now);
+  return core::contention(evidence_, inputs, now);
 }
+
+// The life that owns the lock is over: a verdict names it, or there is proof that nobody could
+// pronounce yet, or its host's slot shows a later life. The keeper begins one only when nothing of
+// the earlier is left (leases.md), so a later one is as good as the earlier one's own RELEASED.
+bool Member::owner_gone(Instant now) const {
+  const auto& owner = board_.lock().value.owner;
+  if (owner.host == kNoHost || owner.host == settings_.self) return false;
+  if (board_.verdict_on(owner.host, owner.incarnation) != nullptr) return true;
+  const auto* member = evidence_.find(owner.host);
+  if (member == nullptr) return false;
+  const auto& disk = member->disk;
+  if (member->incarnation() == owner.incarnation && member->heard(now, settings_.timing) &&
+      !(disk.slot && disk.slot->daemon_epoch > owner.epoch))
+    return false;
+  if (disk.incarnation.number > owner.incarnation.number) return true;
+  if (disk.slot && disk.incarnation == owner.incarnation && disk.slot->daemon_epoch > owner.epoch)
+    return true;
+  return proof_about(evidence_, owner.host, owner.incarnation, now).stands();
+}
+
+// The owner gives no sign of life: nobody decides until it does, or until it is proved to be gone.
+bool Member::owner_silent(Instant now) const {
+  const HostId owner = board_.lock().value.owner.host;
+  if (owner == settings_.self || !evidence_.has(owner)) return false;
+  return !evidence_.of(owner).heard(now, settings_.timing) &&
+         !evidence_.of(owner).slot_fresh(now, settings_.timing, evidence_.read_horizon());
+}
+
+LockStanding Member::standing(const Contention& others, Instant now) const {
+  LockStanding standing;
+  standing.owner_gone = owner_gone(now);
+  standing.fit = others.in_touch && may_act(now) && target_.loaded();
+  // The first owner of all is the member with the lowest id that is up in time.
+  standing.place = others.place(settings_.self);
+  if (standing.place && board_.lock().version == LockVersion{})
+    standing.place = evidence_.index_of(settings_.self);
+  return standing;
+}
+
+LockView Member::lock_among(const Contention& others, Instant now) const {
+  const auto& word = board_.lock();
+  const auto place = others.place(settings_.self, word.value.owner.host);
+  LockView view;
+  view.version = word.version;
+  view.owner = word.value.owner.host;
+  const bool held = word.version != LockVersion{} && !word.released && !word.conflict;
+  if (held && others.in_touch && !owner_gone(now) && !owner_silent(now)) view.decider = view.owner;
+  view.mine = domain_lock_.holds() && others.in_touch;
+  view.backup = !view.mine && place && (*place == 0 || others.young);
+  view.first = !view.mine && place && *place == 0 && view.owner != settings_.self;
+  return view;
+}
+
+LockView Member::lock(Instant now) const { return lock_among(contention(now), now); }
 
 void Member::tick(Now now, Orders& orders) {
   if (!news_ && now.at < deadline_) return;
@@ -338,9 +403,12 @@ void Member::tick(Now now, Orders& orders) {
   last_tick_ = now.at;
   set_pace(now.at);
   evidence_.on_observer(may_time(now.at));
-  const LockView lock = this->lock(now.at);
+  const Contention others = contention(now.at);
+  domain_lock_.tick(standing(others, now.at), turn);
+  const LockView lock = lock_among(others, now.at);
   last_lock_ = lock;
   look_for_lost_nudges(now.at);
+  look_at_lock(lock, turn);
   acting_ = may_act(now.at) && !leaving_;
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
   target_.tick(acting_, turn);
@@ -354,6 +422,22 @@ void Member::tick(Now now, Orders& orders) {
   tell_changes(lock, turn);
   beat(turn);
   deadline_ = find_deadline(now.at);
+}
+
+// While all are heard, each beat tells whether its sender has decided anything since, as every new
+// owner does at once. While the owner is not heard, another may take the lock at any moment.
+void Member::look_at_lock(const LockView& lock, Turn& turn) {
+  const bool settled = lock.decider == settings_.self ||
+                       (evidence_.has(lock.decider) &&
+                        evidence_.of(lock.decider).heard(turn.now.at, settings_.timing) &&
+                        !evidence_.of(lock.decider).beats.newest->leaving);
+  if (!settled)
+    next_lock_look_ = std::min(next_lock_look_, turn.now.at + settings_.timing.disk_interval);
+  if (!ready_ || turn.now.at < next_lock_look_) return;
+  next_lock_look_ = turn.now.at + (silent_member(turn.now.at)
+                                       ? kLookInterval
+                                       : settings_.timing.feed_window);
+  board_.want_ballots();
 }
 
 void Member::read_slots(Turn& turn) {
@@ -430,11 +514,16 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
                distrusted ? "its BMC reads off while the host gives signs of life: distrusted"
                           : "it has booted anew: its BMC is trusted again"});
   }
-  if (told_decider_ != lock.decider) {
+  if (told_decider_ != lock.decider ||
+      (lock.decider != kNoHost && told_version_ != lock.version)) {
     told_decider_ = lock.decider;
-    turn.note({Severity::notice, "decider", lock.decider, {}, {}, "",
-               lock.decider == kNoHost ? "nobody decides: this host hears no majority"
-                                       : host_text(lock.decider) + " decides"});
+    told_version_ = lock.version;
+    turn.note({Severity::notice, "lock", lock.decider, {}, {}, "",
+               lock.decider == kNoHost
+                   ? "nobody decides: " + domain_lock_.why_idle(standing(contention(turn.now.at),
+                                                                         turn.now.at))
+                   : host_text(lock.decider) + " owns the domain lock, version " +
+                         std::to_string(lock.version.value)});
   }
   const bool ok = reads_ok(turn.now.at) || reads_begin(turn.now.at);
   if (ok != told_volume_ok_ && (ok || slots_read_at_)) {
@@ -486,9 +575,11 @@ void Member::beat(Turn& turn) {
 
 Instant Member::find_deadline(Instant now) const {
   auto next = std::min({next_beat_, next_look_, next_poll_, evidence_.first_silence(now)});
+  if (ready_) next = std::min(next, next_lock_look_);
   if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
   if (ready_ && !reading_board_ && board_.wants()) next = std::min(next, next_board_);
   if (!acting_) return next;  // the next beat looks again
+  next = std::min(next, domain_lock_.next_deadline());
   next = std::min(next, decider_.next_deadline());
   next = std::min(next, target_.next_deadline());
   return next;
@@ -536,7 +627,7 @@ std::vector<GuestView> Member::guests() const {
 }
 
 std::optional<Disarmed> Member::disarmed() const {
-  const auto lead = board_.lead();
+  const auto lead = board_.newest_decision();
   if (lead.host == kNoHost) return std::nullopt;
   return board_.decision(lead.host).record.disarmed;
 }
@@ -577,6 +668,12 @@ std::vector<Problem> Member::problems(Instant now) const {
   if (const auto off = disarmed())
     list.push_back({"disarmed by " + off->by + ": what happens is reported, nothing is acted on",
                     "the whole domain", "run `wardomctl arm` when the work is done"});
+  const auto others = contention(now);
+  const auto lock = lock_among(others, now);
+  if (ready_ && lock.decider == kNoHost)
+    list.push_back({"nobody decides: " + domain_lock_.why_idle(standing(others, now)),
+                    "domain lock",
+                    "look at the links between the hosts, and at the lock's owner"});
   if (!evidence_.ring_up())
     list.push_back({"no corosync ring here", host_text(settings_.self), "start corosync"});
   for (const auto& view : hosts(now)) {

@@ -11,6 +11,7 @@
 
 #include "libha/core/board.hpp"
 #include "libha/core/decider.hpp"
+#include "libha/core/domain_lock.hpp"
 #include "libha/core/evidence.hpp"
 #include "libha/core/judge.hpp"
 #include "libha/core/lock.hpp"
@@ -22,6 +23,7 @@ namespace wardom::core {
 
 struct MemberSettings {
   HostId self;
+  DomainId domain{1};
   std::vector<HostId> members;           // sorted by id, self included
   std::vector<HostId> with_bmc;          // members whose BMC is configured
   Timing timing;
@@ -83,6 +85,10 @@ class Member {
   const Evidence& evidence() const { return evidence_; }
   const Incarnation& incarnation() const { return me_.incarnation; }
   bool ready() const { return ready_ && target_.loaded(); }
+  // After Leaving: nothing of this host's has to reach the volume before the process may end.
+  bool left() const { return domain_lock_.left(); }
+  // The owner of the domain lock's highest version, as this host knows it, gone or not.
+  const LockWord& lock_word() const { return board_.lock(); }
 
  private:
   void take(const VolumeReady& ready, Turn& turn);
@@ -119,6 +125,12 @@ class Member {
   void set_pace(Instant now);
   void look_for_lost_nudges(Instant now);
   bool verdict_on(HostId host) const;
+  Contention contention(Instant now) const;
+  LockView lock_among(const Contention& others, Instant now) const;
+  LockStanding standing(const Contention& others, Instant now) const;
+  bool owner_gone(Instant now) const;
+  bool owner_silent(Instant now) const;
+  void look_at_lock(const LockView& lock, Turn& turn);
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
   void poll_power(const LockView& lock, Turn& turn);
@@ -128,9 +140,9 @@ class Member {
   Instant find_deadline(Instant now) const;
 
   MemberSettings settings_;
-  LowestOfMajority rule_;
   Evidence evidence_;
   Board board_;
+  DomainLock domain_lock_;
   Decider decider_;
   Target target_;
   OperatorDesk desk_;
@@ -155,6 +167,7 @@ class Member {
   Instant next_look_{};
   Instant next_scrub_{};
   std::size_t scrubbed_{0};               // counts looks, one member after the other
+  Instant next_lock_look_{};
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;
@@ -178,6 +191,7 @@ class Member {
   std::map<HostId, HostState> told_;
   std::map<HostId, bool> told_distrust_;
   HostId told_decider_;
+  LockVersion told_version_;
   bool told_volume_ok_{true};
   std::map<HostId, bool> digest_differs_;
 };

@@ -34,7 +34,7 @@ std::string OperatorDesk::objection(const OperatorAsk& ask, Instant now) const {
   if (board_.verdict_on(ask.host, ask.incarnation) != nullptr)
     return "a verdict names incarnation " + to_text(ask.incarnation) + " of " +
            host_text(ask.host) + " already";
-  const auto lead = board_.lead();
+  const auto lead = board_.newest_decision();
   if (lead.host != kNoHost && board_.decision(lead.host).record.disarmed)
     return "the domain is disarmed, so nothing would follow; run `wardomctl arm` first";
   if (ask.incarnation != known.front()) return {};  // a later boot of it lives, or has lived

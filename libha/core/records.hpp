@@ -171,6 +171,44 @@ struct Decision {
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 
+// One life of a host's wardomd: what may own the domain lock.
+struct Owner {
+  HostId host;  // kNoHost: nobody
+  Incarnation incarnation;
+  DaemonEpoch epoch;
+  friend bool operator==(const Owner&, const Owner&) = default;
+};
+
+// One host that may ballot for a domain's lock.
+struct Proposer {
+  HostId host;
+  bool guardian{false};     // of another domain
+  std::uint8_t weight{1};   // 0..15
+  friend bool operator==(const Proposer&, const Proposer&) = default;
+};
+inline constexpr std::size_t kMaxProposers = 128;
+inline constexpr std::uint8_t kMaxProposerWeight = 15;
+
+// What a ballot decides: who owns the lock, and who ballots for the next version.
+struct LockValue {
+  Owner owner;
+  std::vector<Proposer> directory;  // by host id
+  friend bool operator==(const LockValue&, const LockValue&) = default;
+};
+
+// The payload of a ballot cell: what a host knows to be decided and, apart from it, the ballot that
+// it takes part in. Neither is ever erased by the other.
+struct Ballot {
+  LockVersion decided;   // the highest known; 0: none
+  LockValue value;       // of `decided`
+  bool released{false};  // its owner has given the lock up
+  LockVersion version;   // of the ballot; 0: none
+  BallotNumber mbal;     // the highest number begun with
+  BallotNumber bal;      // the number under which `input` was proposed; 0: none was
+  LockValue input;
+  friend bool operator==(const Ballot&, const Ballot&) = default;
+};
+
 // Where a guest stands on a host. The transitions stand in core/guest_life.hpp.
 enum class GuestPhase : std::uint8_t {
   assigned = 0, claimed = 1, starting = 2, holding = 3, yielded = 4, refused = 5,

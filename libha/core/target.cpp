@@ -120,9 +120,9 @@ void Target::tick(bool volume_ok, Turn& turn) {
 }
 
 void Target::take_assignments(Turn& turn) {
-  const auto leader = board_.lead().host;
-  if (leader == kNoHost) return;
-  for (const auto& assignment : board_.decision(leader).record.assignments) {
+  const auto* leading = board_.leading_decision();
+  if (leading == nullptr) return;
+  for (const auto& assignment : leading->assignments) {
     if (assignment.target != evidence_.self() ||
         assignment.target_incarnation != me_.incarnation ||
         assignment.target_epoch != me_.epoch || works_.contains(assignment.guest))
@@ -622,7 +622,7 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
   if (!loaded_) return refuse(1, "the state volume is not read yet; see `wardomctl status`");
   if (condemned_) return refuse(3, "this host's incarnation was declared dead; reboot it");
   if (lock.decider == kNoHost)
-    return refuse(1, "no host decides now: a majority of the domain must hear each other");
+    return refuse(1, "no host owns the domain lock now, so nobody decides; see `wardomctl status`");
   const GuestId guest = protect.entry.guest;
   const auto* own = entry(guest);
   if (own != nullptr && mine(*own) && is_active(own->phase)) {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "libha/disk/cell_reader.hpp"
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/superblock.hpp"
@@ -60,8 +61,9 @@ std::string fault_in(Region region, wire::View payload) {
       return said(wire::decode_decision(payload));
     case Region::table:
       return said(wire::decode_table(payload));
-    case Region::directory:
     case Region::ballot:
+      return said(wire::decode_ballot(payload));
+    case Region::directory:
       break;
   }
   return {};
@@ -198,6 +200,7 @@ bool harmless(const Look& faulty, const Look& twin) {
 Survey survey(const VolumeFile& volume) {
   Survey out;
   out.slots = survey_region<Slot>(volume, Region::slot, wire::decode_slot);
+  out.ballots = survey_region<Ballot>(volume, Region::ballot, wire::decode_ballot);
   out.decisions = survey_region<Decision>(volume, Region::decision, wire::decode_decision);
   out.tables = survey_region<HostTable>(volume, Region::table, wire::decode_table);
   return out;

@@ -19,6 +19,7 @@ struct Surveyed {
 
 struct Survey {
   std::vector<Surveyed<Slot>> slots;  // those that are not empty, by host id
+  std::vector<Surveyed<Ballot>> ballots;  // by domain, then by host id
   std::vector<Surveyed<Decision>> decisions;
   std::vector<Surveyed<HostTable>> tables;
 };

@@ -113,7 +113,8 @@ class Volume {
  public:
   // Reads cells, any host's. At most 256 cells in one call.
   virtual void read(Ticket ticket, std::vector<Cell> cells) = 0;
-  // Writes the own host's decision or table cell. The keeper refuses any other cell.
+  // Writes the own host's ballot cell in its domain, its decision or its table cell. The keeper
+  // refuses any other cell.
   virtual void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) = 0;
   virtual void publish(const SelfView& view) = 0;
 

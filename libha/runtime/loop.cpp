@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/block.hpp"
 #include "libha/wire/decision.hpp"
+#include "libha/wire/layout.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/table.hpp"
 
@@ -132,10 +134,13 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           [&](const port::VolumeReady& ready) {
             decision_capacity_ = wire::extent_payload(ready.geometry.decision_blocks);
             table_capacity_ = wire::extent_payload(ready.geometry.table_blocks);
+            ballot_base_ =
+                wire::ballot_cell(ready.geometry, options_.member.domain, kNoHost).index;
             step(core::VolumeReady{ready.incarnation, ready.epoch,
                                    std::chrono::milliseconds(ready.geometry.l_late_ms),
                                    std::chrono::milliseconds(ready.geometry.l_late_after_off_ms),
-                                   ready.listed});
+                                   ready.listed,
+                                   ballot_base_});
           },
           [&](const port::ReadDone& done) { take_cells(done, now, orders); },
           [&](const port::WriteDone& done) {
@@ -194,7 +199,7 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
 
 core::CellSeen Loop::decode(const port::CellRead& read) {
   core::CellSeen seen{read.cell,     health_of(read.status), read.writer, read.incarnation,
-                      read.sequence, {},                     read.error};
+                      read.sequence, {},                     read.error,  read.twin_damaged};
   if (seen.health != core::CellHealth::valid) return seen;
   const auto keep = [&](auto record) {
     if (record) {
@@ -209,9 +214,9 @@ core::CellSeen Loop::decode(const port::CellRead& read) {
     case Region::slot: keep(wire::decode_slot(read.payload)); break;
     case Region::decision: keep(wire::decode_decision(read.payload)); break;
     case Region::table: keep(wire::decode_table(read.payload)); break;
+    case Region::ballot: keep(wire::decode_ballot(read.payload)); break;
     case Region::superblock:
-    case Region::directory:
-    case Region::ballot: break;  // not asked for by the core
+    case Region::directory: break;  // not asked for by the core
   }
   return seen;
 }
@@ -270,6 +275,14 @@ void Loop::failed_write(Ticket ticket, Cell cell, const std::string& error) {
 bool Loop::may_act() const { return clock_.now().at < member_.act_until(); }
 
 void Loop::write_records(const core::Orders& orders) {
+  for (const auto& write : orders.ballots) {
+    const Cell cell{Region::ballot, ballot_base_ + options_.member.self.value};
+    auto bytes = wire::encode_ballot(write.ballot);
+    if (bytes)
+      ports_.volume.write(write.ticket, cell, std::move(bytes).value());
+    else
+      failed_write(write.ticket, cell, bytes.error().message);
+  }
   for (const auto& write : orders.decisions) {
     const Cell cell{Region::decision, options_.member.self.value};
     if (!may_act()) {

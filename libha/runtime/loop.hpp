@@ -97,6 +97,7 @@ class Loop {
   RecordBook book_;
   Refusals refusals_;
   std::array<Sequence, kLinks> sequence_;
+  std::uint32_t ballot_base_{0};
   std::size_t decision_capacity_{0};
   std::size_t table_capacity_{0};
   std::uint64_t progress_{0};

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/beat.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/envelope.hpp"
@@ -43,6 +44,11 @@ void seed_records() {
   seed("superblock", "lab", encode_superblock(samples::geometry()));
   seed("slot", "up", encode_slot(samples::slot()));
   seed("slot", "new", encode_slot(Slot{}));
+  seed("ballot", "empty", encode_ballot(Ballot{}).value());
+  seed("ballot", "full", encode_ballot(samples::ballot()).value());
+  auto change = samples::ballot();
+  change.input.directory.pop_back();
+  seed("ballot", "change", encode_ballot(change).value());
   Decision decision;
   seed("decision", "empty", encode_decision(decision, 4096).value());
   decision.verdicts = {samples::verdict()};

@@ -3,6 +3,7 @@
 
 #include "libha/core/guest_life.hpp"
 #include "libha/core/proofs.hpp"
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/table.hpp"
@@ -15,6 +16,29 @@ bool Domain::verdict_seen(HostId host, const Incarnation& incarnation) const {
     return verdict.first == host && (verdict.second == incarnation ||
                                      verdict.second.number > incarnation.number);
   });
+}
+
+// OneOwner: a version of the lock has one owner, whoever says so and whenever.
+void Domain::check_ballot(const Ballot& ballot) {
+  if (ballot.decided == LockVersion{}) return;
+  const auto [found, fresh] = owners.try_emplace(ballot.decided, ballot.value);
+  if (fresh) ++marks["lock versions decided"];
+  if (!fresh && found->second != ballot.value)
+    fail(129, "OneOwner: lock version " + std::to_string(ballot.decided.value) +
+                  " is decided twice");
+}
+
+// OneActing: no two hosts whose wardomd works count themselves the decider.
+void Domain::check_one_acts() {
+  const Host* acting = nullptr;
+  for (const auto& host : hosts) {
+    const bool works = host->powered && !host->frozen && host->loop && !host->daemon_hung;
+    if (!works || !host->loop->member().lock(host->loop->now().at).mine) continue;
+    if (acting != nullptr)
+      return fail(129, "OneActing: hosts " + std::to_string(acting->id.value) + " and " +
+                           std::to_string(host->id.value) + " both decide");
+    acting = host.get();
+  }
 }
 
 void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload,
@@ -39,6 +63,12 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
     }
     return;
   }
+  if (cell.region == Region::ballot) {
+    const auto ballot = wire::decode_ballot(payload);
+    if (!ballot) return fail(129, "a ballot that cannot be read was written");
+    return check_ballot(ballot.value());
+  }
+  check_one_acts();
   const auto decision = wire::decode_decision(payload);
   if (!decision) return fail(129, "a decision that cannot be read was written");
   for (const auto& verdict : decision.value().verdicts) {

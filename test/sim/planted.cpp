@@ -61,6 +61,7 @@ port::CellRead Domain::bend(const Host& reader, port::CellRead read) {
     return read;
   }
   if (read.cell.index == reader.id.value || read.status != port::CellStatus::valid) return read;
+  if (read.cell.region == Region::ballot) return read;
   const auto& peer = *hosts[read.cell.index - 1u];
   if (options.planted == Planted::slot_silence_ignored && read.cell.region == Region::slot) {
     // As it stood when the peer was heard last: no growth is seen while it is not.

@@ -24,6 +24,11 @@ std::uint64_t requests_for(const std::vector<Cell>& cells) {
   return heads + batches.size();
 }
 
+Cell own_cell(const Host& host, Region region) {
+  const std::uint32_t base = region == Region::ballot ? kBallotBase : 0;
+  return {region, base + host.id.value};
+}
+
 }  // namespace
 
 void Domain::start_keeper(Host& host) {
@@ -36,9 +41,9 @@ void Domain::start_keeper(Host& host) {
   ++host.keeper_life;
   host.keeper_up = true;
   host.cares.clear();
-  for (Region region : {Region::slot, Region::decision, Region::table}) {
+  for (Region region : {Region::slot, Region::ballot, Region::decision, Region::table}) {
     auto& care = host.cares[region];
-    const auto& cell = store.cell({region, host.id.value});
+    const auto& cell = store.cell(own_cell(host, region));
     for (int twin = 0; twin < 2; ++twin)  // a torn twin's sequence has been used
       care.last_used = std::max(care.last_used, cell.twins[twin].sequence);
     for (int twin = 0; twin < 2; ++twin)
@@ -79,16 +84,19 @@ void Domain::greet(Host& host) {
   const auto keeper = host.keeper_life;
   on_host(host, disk.between(ms(1), ms(60)), [this, &host, life, keeper] {
     if (host.daemon_life != life || host.keeper_life != keeper || host.volume_told) return;
-    for (Region region : {Region::decision, Region::table}) {
+    for (Region region : {Region::ballot, Region::decision, Region::table}) {
       const auto& care = host.cares[region];
-      if (!options.keeper_greets_at_once && (care.awaited != 0 || !care.waiting.empty()))
+      // A ballot that was given up may still land: none is made before it has.
+      const bool lands = region == Region::ballot && care.in_flight[0] + care.in_flight[1] > 0;
+      if (!options.keeper_greets_at_once &&
+          (care.awaited != 0 || !care.waiting.empty() || lands))
         return greet(host);
     }
     host.volume_told = true;
     port::VolumeReady ready;
     ready.self = host.id;
     ready.incarnation = host.incarnation;
-    ready.geometry.hosts = 8;
+    ready.geometry.hosts = kBallotBase;
     ready.geometry.domains = 1;
     ready.geometry.decision_blocks = 128;
     ready.geometry.table_blocks = 64;
@@ -148,15 +156,17 @@ void Domain::write_cell(Host& host, Region region, std::vector<std::uint8_t> pay
 void Domain::submit(Host& host, Region region, Care::Job job) {
   auto& care = host.cares[region];
   int twin = 1 - care.newest_twin;
-  if (care.in_flight[twin] > 0) twin = care.newest_twin;
-  if (care.in_flight[twin] > 0) return job.done(false, {});  // both quarantined
+  // The newest ballot and the newest decision are never written over (models.md, P2).
+  const bool kept = region == Region::ballot || region == Region::decision;
+  if (care.in_flight[twin] > 0 && !kept) twin = care.newest_twin;
+  if (care.in_flight[twin] > 0) return job.done(false, {});  // quarantined
   const auto number = care.awaited = ++care.numbers;
   care.last_used = care.last_used.next();
   const auto sequence = care.last_used;
   ++care.in_flight[twin];
   ++volume.writes;
   care.waiting.push_front({{}, std::move(job.done)});  // its answer waits in front
-  const Cell cell{region, host.id.value};
+  const Cell cell = own_cell(host, region);
   const auto life = host.life;
   const auto keeper = host.keeper_life;
   const bool ack_lost = disk.chance(host.acks_lost);
@@ -220,7 +230,8 @@ void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnatio
   const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
   state.twins[twin] = {true, false, host.id, incarnation, sequence, payload};
   const auto* after = state.newest();
-  if (cell.index != host.id.value) fail(129, "SingleWriter: another host's cell was written");
+  if (cell != own_cell(host, cell.region))
+    fail(129, "SingleWriter: another host's cell was written");
   if (after->sequence < highest) fail(129, "a cell's sequence fell");
   if (cell.region != Region::slot && after == &state.twins[twin])
     check_landed(host, cell, payload, blind);

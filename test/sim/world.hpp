@@ -50,6 +50,9 @@ struct Focus {
   bool everywhere{false};  // on every host, else on the victim
 };
 
+// Ballot cells of domain 1 lie behind as many as the geometry has hosts.
+inline constexpr std::uint32_t kBallotBase = 16;
+
 struct Violation {
   int exit_code{0};  // 127 crash, 128 liveness, 129 safety
   std::string what;
@@ -307,6 +310,8 @@ struct Domain {
   // checker
   // blind: the writer had not read the volume for long when it submitted this.
   void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload, bool blind);
+  void check_ballot(const Ballot& ballot);
+  void check_one_acts();
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
   bool leased(HostId host, const Incarnation& incarnation);
   const HostTable* table_of(const Host& host);
@@ -328,6 +333,7 @@ struct Domain {
   std::vector<runtime::Arrival> taken;  // by the turn under way
   std::optional<Violation> violation;
   std::set<std::pair<HostId, Incarnation>> verdicts;  // every one that ever landed
+  std::map<LockVersion, LockValue> owners;  // of the domain lock, as ever seen decided
   std::map<std::pair<GuestId, Generation>, HostId> holders;
   std::map<GuestId, Generation> held;
   std::map<GuestId, std::uint32_t> recorded;  // newest definition in a holder's table

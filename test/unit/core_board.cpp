@@ -70,13 +70,106 @@ TEST_CASE("verdict_outlives_its_cell", "[board]") {
   CHECK(board.verdict_on(kThird, boot(5)) != nullptr);
 }
 
-TEST_CASE("lead_is_one_host_also_on_a_tie", "[board]") {
+namespace {
+
+Ballot owned_by(HostId host, std::uint64_t version, std::uint64_t number = 5) {
+  Ballot ballot;
+  ballot.decided = LockVersion{version};
+  ballot.value = {{host, boot(number), {}}, {{kSelf, false, 1}, {kPeer, false, 1}}};
+  return ballot;
+}
+
+CellSeen ballot_cell(HostId host, Ballot ballot, std::uint64_t sequence) {
+  CellSeen cell;
+  cell.cell = {Region::ballot, host.value};
+  cell.health = CellHealth::valid;
+  cell.incarnation = boot(5);
+  cell.sequence = Sequence{sequence};
+  cell.content = std::move(ballot);
+  return cell;
+}
+
+}  // namespace
+
+TEST_CASE("lead_is_the_locks_owner", "[board]") {
   Board board({kSelf, kPeer, kThird});
-  put(board, kThird, Decision{LockVersion{3}, {}, {}}, 1);
-  put(board, kPeer, Decision{LockVersion{3}, {}, {}}, 1);
+  CHECK(board.lead().host == kNoHost);
+  board.on_read(ballot_cell(kSelf, owned_by(kPeer, 3), 1), at(1));
   CHECK(board.lead().host == kPeer);
-  put(board, kThird, Decision{LockVersion{4}, {}, {}}, 2);
-  CHECK(board.lead().host == kThird);
+  CHECK(board.leading_decision() == nullptr);  // it has decided nothing yet
+  put(board, kThird, Decision{LockVersion{9}, {}, {}}, 1);
+  put(board, kPeer, Decision{LockVersion{2}, {}, {}}, 1);
+  CHECK(board.leading_decision() == nullptr);  // what it decided under an earlier version
+  put(board, kPeer, Decision{LockVersion{3}, {}, {}}, 2);
+  CHECK(board.leading_decision() == &board.decision(kPeer).record);
+  CHECK(board.newest_decision().host == kThird);
+  board.on_read(ballot_cell(kThird, owned_by(kPeer, 4, 6), 1), at(2));
+  put(board, kPeer, Decision{LockVersion{4}, {}, {}}, 3);
+  CHECK(board.leading_decision() == nullptr);  // written by an earlier life
+}
+
+TEST_CASE("released_counts_from_any_cell_of_the_version", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  auto released = owned_by(kPeer, 3);
+  released.released = true;
+  board.on_read(ballot_cell(kSelf, owned_by(kPeer, 3), 1), at(1));
+  CHECK_FALSE(board.lock().released);
+  board.on_read(ballot_cell(kPeer, released, 1), at(1));
+  CHECK(board.lock().released);
+  board.on_read(ballot_cell(kThird, owned_by(kThird, 4), 1), at(1));
+  CHECK_FALSE(board.lock().released);
+}
+
+TEST_CASE("two_owners_of_a_version_are_told", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.on_read(ballot_cell(kSelf, owned_by(kPeer, 3), 1), at(1));
+  board.on_read(ballot_cell(kThird, owned_by(kThird, 3), 1), at(1));
+  CHECK(board.lock().conflict);
+  CHECK(board.leading_decision() == nullptr);
+}
+
+TEST_CASE("a_twin_read_before_a_torn_one_is_read_again", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  auto cell = ballot_cell(kPeer, owned_by(kPeer, 3), 4);
+  cell.twin_damaged = true;
+  board.on_read(cell, at(1));
+  CHECK_FALSE(board.ballot(kPeer).known());
+  CHECK(board.lead().host == kNoHost);
+  SECTION("unchanged: it is what stands there") {
+    board.on_read(cell, at(2));
+    CHECK(board.lead().host == kPeer);
+  }
+  SECTION("changed: again in doubt") {
+    cell.sequence = Sequence{5};
+    board.on_read(cell, at(2));
+    CHECK_FALSE(board.ballot(kPeer).known());
+  }
+  SECTION("whole: known at once") {
+    cell.twin_damaged = false;
+    board.on_read(cell, at(2));
+    CHECK(board.ballot(kPeer).known());
+  }
+}
+
+TEST_CASE("a_ballot_never_becomes_empty", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.on_read(ballot_cell(kPeer, owned_by(kPeer, 3), 4), at(1));
+  CellSeen empty;
+  empty.cell = {Region::ballot, kPeer.value};
+  empty.health = CellHealth::empty;
+  board.on_read(empty, at(2));
+  CHECK_FALSE(board.ballot(kPeer).known());
+  CHECK(board.lock().version == LockVersion{3});
+}
+
+TEST_CASE("decisions_are_read_before_ballots_and_tables_last", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.want_all();
+  std::vector<Region> regions;
+  for (const auto& cell : board.take_wanted()) regions.push_back(cell.region);
+  using enum Region;
+  CHECK(regions == std::vector{decision, decision, decision, ballot, ballot, ballot, table, table,
+                               table});
 }
 
 TEST_CASE("newest_claim_is_the_owners", "[board]") {

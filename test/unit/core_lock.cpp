@@ -9,14 +9,21 @@ using namespace wardom::core::sample;
 
 namespace {
 
-// hears[a][b]: host a+1 hears host b+1. Who decides, as host `self` sees it?
+// hears[a][b]: host a+1 hears host b+1. Who would take a free lock, as host `self` sees it?
 struct Views {
   bool hears[3][3]{{true, true, true}, {true, true, true}, {true, true, true}};
   std::uint64_t beats[3]{1000, 1000, 1000};
   bool slots{true};  // everybody's slot can be read by everybody
+  bool able[3]{true, true, true};
 };
 
-LockView view_of(const Views& views, std::uint16_t self, MemberSet condemned = {}) {
+struct First {
+  HostId decider;      // the first in line
+  bool mine{false};
+  bool backup{false};  // next in line, the first one taken out
+};
+
+First view_of(const Views& views, std::uint16_t self, MemberSet condemned = {}) {
   Evidence evidence({HostId{1}, HostId{2}, HostId{3}}, HostId{self}, Timing{});
   const auto sees = [&](int host) {
     MemberSet set;
@@ -35,10 +42,18 @@ LockView view_of(const Views& views, std::uint16_t self, MemberSet condemned = {
     if (host + 1 == self || !views.hears[self - 1][host]) continue;
     auto one = beat(id, Link::mgmt, views.beats[host]);
     one.sees_mgmt = sees(host);
+    one.volume_ok = views.able[host];
     evidence.on_beat(one, at(0));
   }
-  LowestOfMajority rule;
-  return rule.view(evidence, {views.beats[self - 1], condemned}, at(1));
+  const auto line =
+      contention(evidence, {views.beats[self - 1], condemned, views.able[self - 1]}, at(1));
+  if (line.order.empty()) return {};
+  First first;
+  first.decider = line.order[0];
+  first.mine = first.decider == HostId{self};
+  first.backup =
+      !first.mine && (line.place(HostId{self}, first.decider) == std::size_t{0} || line.young);
+  return first;
 }
 
 }  // namespace
@@ -104,6 +119,12 @@ TEST_CASE("leave_deciding_to_those_who_saw_it", "[lock]") {
   for (auto& beats : cold.beats) beats = 2;
   CHECK(view_of(cold, 1).mine);
   CHECK(view_of(cold, 3).decider == HostId{1});
+}
+
+TEST_CASE("leave_deciding_to_those_who_can_use_the_volume", "[lock]") {
+  Views cut;
+  cut.able[0] = false;
+  for (std::uint16_t self = 1; self <= 3; ++self) CHECK(view_of(cut, self).decider == HostId{2});
 }
 
 TEST_CASE("never_by_a_condemned_host", "[lock]") {

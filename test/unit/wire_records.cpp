@@ -3,6 +3,7 @@
 #include <random>
 #include <tuple>
 
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/ring_messages.hpp"
 #include "libha/wire/slot.hpp"
@@ -52,6 +53,51 @@ TEST_CASE("slot_with_the_longest_name_fits_the_head_and_longer_is_cut") {
   CHECK(bytes.size() <= kHeadPayload);
   REQUIRE(decode_slot(bytes).has_value());
   CHECK(decode_slot(bytes).value().host_name.size() == kMaxHostNameBytes);
+}
+
+TEST_CASE("ballot_round_trip_and_refusals") {
+  const auto bytes = encode_ballot(samples::ballot()).value();
+  const auto back = decode_ballot(bytes);
+  REQUIRE(back.has_value());
+  CHECK(back.value() == samples::ballot());
+  refuses_other_lengths(bytes, decode_ballot);
+  CHECK(decode_ballot(encode_ballot(Ballot{}).value()).value() == Ballot{});
+  auto change = samples::ballot();
+  change.input.directory = {{HostId{7}, true, 3}};
+  CHECK(decode_ballot(encode_ballot(change).value()).value() == change);
+}
+
+TEST_CASE("ballot_with_the_largest_directory_fits_the_head") {
+  auto ballot = samples::ballot();
+  ballot.value.directory.clear();
+  for (std::uint16_t id = 1; id <= kMaxProposers; ++id)
+    ballot.value.directory.push_back({HostId{static_cast<std::uint16_t>(id * 15)}, id % 2 == 0, 9});
+  ballot.input.directory = ballot.value.directory;
+  const auto bytes = encode_ballot(ballot).value();
+  CHECK(bytes.size() <= kHeadPayload);
+  CHECK(decode_ballot(bytes).value() == ballot);
+  ballot.value.directory.push_back({HostId{2000}, false, 1});
+  CHECK_FALSE(encode_ballot(ballot));
+}
+
+TEST_CASE("ballot_at_odds_with_itself_is_refused") {
+  const auto refused = [](auto change) {
+    auto ballot = samples::ballot();
+    change(ballot);
+    return !encode_ballot(ballot).has_value();
+  };
+  CHECK(refused([](Ballot& b) { b.bal = BallotNumber{b.mbal.value + 1}; }));
+  CHECK(refused([](Ballot& b) { b.version = b.decided; }));
+  CHECK(refused([](Ballot& b) { b.decided = {}; }));
+  CHECK(refused([](Ballot& b) { b.version = {}; }));
+  CHECK(refused([](Ballot& b) { b.input = {}; }));
+  CHECK(refused([](Ballot& b) { b.value.owner.host = kNoHost; }));
+  CHECK(refused([](Ballot& b) { b.value.directory.clear(); }));
+  CHECK(refused([](Ballot& b) { std::swap(b.value.directory[0], b.value.directory[1]); }));
+  CHECK(refused([](Ballot& b) { b.value.directory[0].weight = 16; }));
+  auto bytes = encode_ballot(samples::ballot()).value();
+  bytes[0] = static_cast<std::uint8_t>(bytes[0] | 0x80);  // a flag that this version does not know
+  CHECK_FALSE(decode_ballot(bytes));
 }
 
 TEST_CASE("decision_round_trip_and_refusals") {

@@ -118,6 +118,19 @@ inline GuestEntry guest(std::uint8_t seed) {
   return g;
 }
 
+inline Ballot ballot() {
+  Ballot b;
+  b.decided = LockVersion{41};
+  b.value = {{HostId{3}, incarnation(8), DaemonEpoch{2}},
+             {{HostId{1}, false, 1}, {HostId{3}, false, 15}, {HostId{2000}, true, 0}}};
+  b.released = true;
+  b.version = LockVersion{42};
+  b.mbal = BallotNumber{9 * 2048 + 1};
+  b.bal = BallotNumber{7 * 2048 + 1};
+  b.input = {{HostId{1}, incarnation(9), DaemonEpoch{5}}, b.value.directory};
+  return b;
+}
+
 inline Geometry geometry() {
   Geometry g;
   g.volume_uuid = bits(77);

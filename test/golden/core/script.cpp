@@ -179,7 +179,7 @@ void Script::tick() {
 core::CellSeen Script::cell(const Cell& where) const {
   core::CellSeen seen;
   seen.cell = where;
-  const HostId host{static_cast<std::uint16_t>(where.index)};
+  const HostId host{static_cast<std::uint16_t>(where.index)};  // the ballots' base is 0
   const auto& peer = peers_.at(host);
   seen.writer = host;
   seen.incarnation = peer.incarnation;
@@ -216,6 +216,12 @@ core::CellSeen Script::cell(const Cell& where) const {
 }
 
 void Script::carry_out(core::Orders orders) {
+  for (const auto& write : orders.ballots) {
+    auto& kept = stored_[{Region::ballot, 1}];
+    kept = {true, peers_.at(kSelf).incarnation, kept.sequence.next(), write.ballot};
+    answers_.push_back(core::CellWritten{write.ticket, {Region::ballot, 1}, true, kept.sequence,
+                                         ""});
+  }
   for (const auto& write : orders.decisions) {
     auto& kept = stored_[{Region::decision, 1}];
     kept = {true, peers_.at(kSelf).incarnation, kept.sequence.next(), write.decision};

@@ -1,0 +1,368 @@
+#include "libha/core/domain_lock.hpp"
+
+#include <algorithm>
+
+#include "libha/core/check.hpp"
+
+namespace wardom::core {
+namespace {
+
+// Own numbers differ from everybody else's: the host id is their remainder.
+constexpr std::uint64_t kNumberStride = 2048;
+
+BallotNumber above(BallotNumber seen, HostId self) {
+  return BallotNumber{(seen.value / kNumberStride + 1) * kNumberStride + self.value};
+}
+
+std::string version_text(LockVersion version) {
+  return "lock version " + std::to_string(version.value);
+}
+
+std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
+
+Note note_of(Severity severity, HostId host, std::string text) {
+  return {severity, "lock", host, {}, {}, "", std::move(text), {}};
+}
+
+}  // namespace
+
+void DomainLock::on_ready(const VolumeReady& ready, Instant now) {
+  const bool same_life = me_.incarnation == ready.incarnation && me_.epoch == ready.epoch;
+  me_ = ready;
+  ready_ = true;
+  reading_.reset();
+  writing_.reset();
+  ready_at_ = now;
+  const bool held =
+      std::holds_alternative<Holding>(state_) || std::holds_alternative<Releasing>(state_);
+  if (same_life && own_ && held) return;
+  // A ballot under way has ended. What this process had submitted is settled by now, and is
+  // honoured as it is read.
+  state_ = Idle{};
+  own_.reset();
+  free_since_.reset();
+  board_.want_ballots();
+}
+
+void DomainLock::on_lost() {
+  ready_ = false;
+  reading_.reset();
+}
+
+std::vector<Proposer> DomainLock::directory() const {
+  const auto& word = board_.lock();
+  if (word.version != LockVersion{}) return word.value.directory;
+  std::vector<Proposer> all;
+  for (HostId host : members_) all.push_back({host, false, 1});
+  return all;
+}
+
+// What an earlier life of this host left in the own cell is where this one begins.
+bool DomainLock::load_own() {
+  if (own_) return true;
+  const auto& kept = board_.ballot(self_);
+  if (!kept.read_issued || *kept.read_issued < ready_at_) return false;
+  if (!kept.known()) {
+    board_.want_ballots();  // fails closed until it can be read
+    return false;
+  }
+  own_ = kept.record;
+  return true;
+}
+
+bool DomainLock::free(const LockStanding& standing) const {
+  const auto& word = board_.lock();
+  if (word.version == LockVersion{} || word.released || standing.owner_gone) return true;
+  const auto& owner = word.value.owner;
+  return owner.host == self_ &&
+         (owner.incarnation.number < me_.incarnation.number ||
+          (owner.incarnation == me_.incarnation && owner.epoch < me_.epoch));
+}
+
+bool DomainLock::holds() const {
+  const auto* holding = std::get_if<Holding>(&state_);
+  const auto& word = board_.lock();
+  return ready_ && holding != nullptr && holding->version == word.version && !word.released &&
+         !word.conflict && word.value.owner == self();
+}
+
+bool DomainLock::left() const {
+  return !std::holds_alternative<Holding>(state_) && !std::holds_alternative<Releasing>(state_) &&
+         !std::holds_alternative<Recording>(state_);
+}
+
+void DomainLock::write(Turn& turn) {
+  WARDOM_CHECK(!writing_ && own_ && own_->mbal >= own_->bal);
+  WARDOM_CHECK(own_->version == LockVersion{} || own_->version > own_->decided);
+  writing_ = turn.ticket();
+  turn.orders.ballots.push_back({*writing_, *own_});
+}
+
+void DomainLock::read_others(Turn& turn) {
+  ReadCells read{turn.ticket(), {}};
+  for (const auto& one : directory()) read.cells.push_back(board_.ballot_cell(one.host));
+  reading_ = Reading{read.ticket, turn.now.at};
+  turn.orders.reads.push_back(std::move(read));
+}
+
+std::optional<Instant> DomainLock::reading_since(Ticket ticket) const {
+  if (!reading_ || reading_->ticket != ticket) return std::nullopt;
+  return reading_->issued;
+}
+
+// Why this attempt must end; empty: all others were read since, and none has gone further.
+std::string DomainLock::objection(const Attempt& attempt, Instant since) const {
+  if (board_.lock().conflict) return "the ballot cells name two owners of one version";
+  for (const auto& one : directory()) {
+    if (one.host == self_) continue;
+    const auto& kept = board_.ballot(one.host);
+    if (!kept.known() || !kept.read_issued || *kept.read_issued < since)
+      return "the ballot cell of " + host_text(one.host) + " cannot be read: " + kept.error;
+    const auto& said = kept.record;
+    if (said.decided >= attempt.version) return version_text(said.decided) + " is decided already";
+    if (said.version > attempt.version ||
+        (said.version == attempt.version && said.mbal > attempt.number))
+      return host_text(one.host) + " has a higher ballot";
+  }
+  return {};
+}
+
+void DomainLock::abort(const Attempt&, const std::string& why, Turn& turn) {
+  state_ = Idle{};
+  ++tries_;
+  // No back-off on the first try: the first retry comes at once.
+  not_before_ = turn.now.at;
+  if (tries_ > 1)
+    not_before_ = turn.now.at + Duration{static_cast<std::int64_t>(
+                                    turn.random.next() %
+                                    static_cast<std::uint64_t>(kBallotBackOff.count()))};
+  board_.want_ballots();
+  turn.note(note_of(Severity::info, self_, "ballot ended: " + why));
+}
+
+// Phase 1: the own cell says which version is balloted for, and under which number.
+void DomainLock::begin(Turn& turn) {
+  const auto& word = board_.lock();
+  const LockVersion version = word.version.next();
+  BallotNumber highest;
+  for (const auto& one : directory()) {
+    const auto& said = one.host == self_ ? *own_ : board_.ballot(one.host).record;
+    if (said.version == version) highest = std::max(highest, said.mbal);
+  }
+  WARDOM_CHECK(own_->decided <= word.version);
+  if (own_->decided < word.version) {
+    own_->decided = word.version;
+    own_->value = word.value;
+    own_->released = false;
+  }
+  own_->released = own_->released || word.released;
+  if (own_->version != version) {
+    WARDOM_CHECK(own_->version < version);
+    own_->bal = {};
+    own_->input = {};
+  }
+  own_->version = version;
+  own_->mbal = above(highest, self_);
+  state_ = Promising{{version, own_->mbal}};
+  write(turn);
+}
+
+// Phase 2: the value of the highest number that was ever proposed for this version, or an own one.
+void DomainLock::propose(const Attempt& attempt, Turn& turn) {
+  const Ballot* best = own_->bal != BallotNumber{} ? &*own_ : nullptr;
+  for (const auto& one : directory()) {
+    if (one.host == self_) continue;
+    const auto& said = board_.ballot(one.host).record;
+    if (said.version != attempt.version || said.bal == BallotNumber{}) continue;
+    if (best == nullptr || said.bal > best->bal) best = &said;
+  }
+  const LockValue value = best != nullptr ? best->input : LockValue{self(), directory()};
+  own_->input = value;
+  own_->bal = attempt.number;
+  state_ = Proposing{attempt};
+  write(turn);
+}
+
+void DomainLock::decided(const Attempt& attempt, Turn& turn) {
+  const LockValue value = own_->input;
+  record(attempt.version, value, turn);
+}
+
+// DECIDED stands in the own cell before this host acts, or before it leaves the matter.
+void DomainLock::record(LockVersion version, const LockValue& value, Turn& turn) {
+  WARDOM_CHECK(version >= own_->decided);
+  const bool released = own_->decided == version && own_->released;
+  *own_ = Ballot{version, value, released, {}, {}, {}, {}};
+  state_ = Recording{version};
+  write(turn);
+}
+
+void DomainLock::release(LockVersion version, const std::string& why, Turn& turn) {
+  given_up_ = version;
+  own_->released = true;
+  state_ = Releasing{version};
+  turn.note(note_of(Severity::notice, self_, "gives up " + version_text(version) + ": " + why));
+  if (!writing_ && ready_) write(turn);
+}
+
+void DomainLock::on_written(const CellWritten& written, Turn& turn) {
+  if (writing_ != written.ticket) return;
+  writing_.reset();
+  const bool ok = written.acknowledged;
+  if (const auto* promising = std::get_if<Promising>(&state_)) {
+    const auto attempt = promising->attempt;
+    if (!ok) return abort(attempt, "its first write failed: " + written.error, turn);
+    state_ = Asking{attempt, turn.now.at};
+    read_others(turn);
+  } else if (const auto* proposing = std::get_if<Proposing>(&state_)) {
+    const auto attempt = proposing->attempt;
+    if (!ok) return abort(attempt, "its second write failed: " + written.error, turn);
+    state_ = Confirming{attempt, turn.now.at};
+    read_others(turn);
+  } else if (const auto* recording = std::get_if<Recording>(&state_)) {
+    if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
+    const auto version = recording->version;
+    board_.wrote_ballot(self_, *own_);
+    state_ = Idle{};
+    if (own_->value.owner == self() && !own_->released && given_up_ < version)
+      state_ = Holding{version, std::nullopt};
+  } else if (const auto* releasing = std::get_if<Releasing>(&state_)) {
+    if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
+    turn.note(note_of(Severity::notice, self_, version_text(releasing->version) + " is released"));
+    board_.wrote_ballot(self_, *own_);
+    state_ = Idle{};
+  }
+}
+
+bool DomainLock::on_read(Ticket ticket, Turn& turn) {
+  if (!reading_ || reading_->ticket != ticket) return false;
+  reading_.reset();
+  if (const auto* asking = std::get_if<Asking>(&state_)) {
+    const auto attempt = asking->attempt;
+    if (const auto why = objection(attempt, asking->since); !why.empty())
+      abort(attempt, why, turn);
+    else
+      propose(attempt, turn);
+  } else if (const auto* confirming = std::get_if<Confirming>(&state_)) {
+    const auto attempt = confirming->attempt;
+    if (const auto why = objection(attempt, confirming->since); !why.empty())
+      abort(attempt, why, turn);
+    else
+      decided(attempt, turn);
+  }
+  return true;
+}
+
+void DomainLock::tick(const LockStanding& standing, Turn& turn) {
+  place_ = std::nullopt;
+  if (!ready_ || me_.incarnation.is_none() || !load_own()) return;
+  if (reading_ && turn.now.at - reading_->issued > volume_patience(timing_)) {
+    reading_.reset();
+    if (const auto* asking = std::get_if<Asking>(&state_))
+      abort(Attempt{asking->attempt}, "a read does not end", turn);
+    else if (const auto* confirming = std::get_if<Confirming>(&state_))
+      abort(Attempt{confirming->attempt}, "a read does not end", turn);
+  }
+  advance(standing, turn);
+}
+
+void DomainLock::advance(const LockStanding& standing, Turn& turn) {
+  const auto& word = board_.lock();
+  if (std::holds_alternative<Idle>(state_)) return idle(standing, turn);
+  if (auto* holding = std::get_if<Holding>(&state_)) return hold(*holding, standing, turn);
+  if (const auto* recording = std::get_if<Recording>(&state_)) {
+    if (word.version > recording->version)
+      state_ = Idle{};
+    else if (!writing_ && turn.now.at >= not_before_)
+      write(turn);
+  } else if (const auto* releasing = std::get_if<Releasing>(&state_)) {
+    if (word.version > releasing->version && !writing_)
+      state_ = Idle{};
+    else if (!writing_ && turn.now.at >= not_before_)
+      write(turn);
+  }
+}
+
+void DomainLock::idle(const LockStanding& standing, Turn& turn) {
+  const auto& word = board_.lock();
+  if (writing_ || word.conflict) return;
+  if (word.value.owner == self() && !word.released && given_up_ < word.version && !leaving_)
+    return record(word.version, word.value, turn);  // others completed this host's ballot
+  if (!free(standing)) {
+    free_since_.reset();
+    return;
+  }
+  if (!free_since_ || free_version_ != word.version) {
+    free_since_ = turn.now.at;
+    free_version_ = word.version;
+    not_before_ = turn.now.at;
+    tries_ = 0;
+    board_.want_ballots();  // who stands before this host in the line may take it meanwhile
+  }
+  if (leaving_ || !standing.fit || !may_propose()) return;
+  place_ = standing.place;
+  const auto comes = turn_comes();
+  if (comes && turn.now.at >= *comes) begin(turn);
+}
+
+bool DomainLock::may_propose() const {
+  const auto proposers = directory();
+  return std::any_of(proposers.begin(), proposers.end(),
+                     [&](const Proposer& one) { return one.host == self_; });
+}
+
+// When the own turn to take the free lock comes.
+std::optional<Instant> DomainLock::turn_comes() const {
+  if (!free_since_ || !place_) return std::nullopt;
+  return std::max(not_before_, *free_since_ + static_cast<std::int64_t>(*place_) * kRankPause);
+}
+
+void DomainLock::hold(Holding& holding, const LockStanding& standing, Turn& turn) {
+  const auto& word = board_.lock();
+  const auto version = holding.version;
+  if (word.version > version || word.released || word.conflict) {
+    given_up_ = std::max(given_up_, version);
+    state_ = Idle{};
+    turn.note(note_of(Severity::error, self_,
+                      version_text(version) + " is this host's no more: " +
+                          (word.conflict ? "the cells contradict one another"
+                                         : "others have proof that it was over")));
+    return;
+  }
+  if (leaving_) return release(version, "wardomd stops", turn);
+  if (standing.fit) {
+    holding.unfit_since.reset();
+    return;
+  }
+  if (!holding.unfit_since) holding.unfit_since = turn.now.at;
+  if (turn.now.at - *holding.unfit_since >= timing_.feed_window / 2)
+    release(version, "it could not act for " + wardom::to_text(timing_.feed_window / 2), turn);
+}
+
+Instant DomainLock::next_deadline() const {
+  if (!ready_ || !own_) return Instant::never();
+  if (reading_) return reading_->issued + volume_patience(timing_);
+  const bool repeats =
+      std::holds_alternative<Recording>(state_) || std::holds_alternative<Releasing>(state_);
+  if (repeats && !writing_) return not_before_;
+  if (std::holds_alternative<Idle>(state_) && !writing_)
+    if (const auto comes = turn_comes()) return *comes;
+  return Instant::never();
+}
+
+std::string DomainLock::why_idle(const LockStanding& standing) const {
+  const auto& word = board_.lock();
+  if (word.conflict)
+    return "ballot cells name two owners of " + version_text(word.version) +
+           ": the volume has lost or mixed up writes";
+  if (!own_) return "the own ballot cell cannot be read: " + board_.ballot(self_).error;
+  if (!standing.fit)
+    return "this host is in touch with no majority of the domain, or cannot use the volume";
+  if (!free(standing))
+    return "the domain lock, version " + std::to_string(word.version.value) + ", is of " +
+           host_text(word.value.owner.host) + ", which is silent and not proved to be gone";
+  if (!may_propose()) return "the lock is free, and this host is not in its directory";
+  return "the lock is free and is being taken";
+}
+
+}  // namespace wardom::core

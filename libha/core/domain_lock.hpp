@@ -1,0 +1,140 @@
+// The domain lock: which host decides. Disk Paxos over versions on the members' ballot cells, as
+// libha/doc/models.md states it ("The lock", rules L1-L9). One machine per host; pure, one thread.
+//
+// Each version has one owner, for ever: one life of a host's wardomd (host, incarnation, daemon
+// epoch). The owner of the highest version decides, until it writes RELEASED or its life is proved
+// to be over; then the others ballot for the next version. Nothing is ever taken from an owner that
+// lives, and while nothing happens the lock costs hardly any I/O.
+//
+// What all cells say stands on the board; this machine keeps the own cell and the ballot's step.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "libha/core/board.hpp"
+#include "libha/core/timing.hpp"
+#include "libha/core/turn.hpp"
+
+namespace wardom::core {
+
+// Between the moments at which the first in line, the second, … take a free lock.
+inline constexpr Duration kRankPause = std::chrono::milliseconds{500};
+// A ballot that failed is tried again at once, then after a random time up to this one.
+inline constexpr Duration kBallotBackOff = std::chrono::seconds{1};
+
+// What the lock must know of its host and of the owner. Computed anew for each tick.
+struct LockStanding {
+  bool fit{false};         // may own the lock: in touch, able to act, not condemned
+  bool owner_gone{false};  // the life that owns the highest version is proved to be over
+  // Own place among those who would take a free lock; none: not at all.
+  std::optional<std::size_t> place;
+};
+
+class DomainLock {
+ public:
+  DomainLock(HostId self, std::vector<HostId> members, Timing timing, Board& board)
+      : self_(self), members_(std::move(members)), timing_(timing), board_(board) {}
+
+  // A connection to the keeper begins: all writes of an earlier life of this host are settled.
+  // A life is never begun twice with different content in flight; the same one goes on.
+  void on_ready(const VolumeReady& ready, Instant now);
+  void on_lost();
+  void on_written(const CellWritten& written, Turn& turn);
+  // The cells have been given to the board. true: they were this machine's.
+  bool on_read(Ticket ticket, Turn& turn);
+  void tick(const LockStanding& standing, Turn& turn);
+  // This wardomd stops: a lock that it owns is released, and none is taken any more.
+  void leave() { leaving_ = true; }
+
+  Instant next_deadline() const;
+  // This life owns the highest version that is known, its DECIDED is acknowledged, and nothing was
+  // done to give it up.
+  bool holds() const;
+  // Nothing of this machine's has to reach the volume before the process may end.
+  bool left() const;
+  // When a read that was ordered under this ticket was issued.
+  std::optional<Instant> reading_since(Ticket ticket) const;
+  std::string why_idle(const LockStanding& standing) const;  // for people
+
+ private:
+  // One attempt at one version. A struct per step: what is awaited there.
+  struct Attempt {
+    LockVersion version;
+    BallotNumber number;
+  };
+  struct Idle {};
+  struct Promising {  // phase 1 is being written
+    Attempt attempt;
+  };
+  struct Asking {  // phase 1 stands; all others are being read
+    Attempt attempt;
+    Instant since;
+  };
+  struct Proposing {  // phase 2 is being written
+    Attempt attempt;
+  };
+  struct Confirming {  // phase 2 stands; all others are being read
+    Attempt attempt;
+    Instant since;
+  };
+  struct Recording {  // decided; DECIDED is being written, until it is acknowledged
+    LockVersion version;
+  };
+  struct Holding {
+    LockVersion version;
+    std::optional<Instant> unfit_since;
+  };
+  struct Releasing {  // acts no more; RELEASED is written until it is acknowledged
+    LockVersion version;
+  };
+  struct Reading {
+    Ticket ticket;
+    Instant issued;
+  };
+
+  Owner self() const { return {self_, me_.incarnation, me_.epoch}; }
+  bool load_own();
+  bool free(const LockStanding& standing) const;
+  void advance(const LockStanding& standing, Turn& turn);
+  void idle(const LockStanding& standing, Turn& turn);
+  void hold(Holding& holding, const LockStanding& standing, Turn& turn);
+  void begin(Turn& turn);
+  void propose(const Attempt& attempt, Turn& turn);
+  void decided(const Attempt& attempt, Turn& turn);
+  void record(LockVersion version, const LockValue& value, Turn& turn);
+  void release(LockVersion version, const std::string& why, Turn& turn);
+  void abort(const Attempt& attempt, const std::string& why, Turn& turn);
+  std::string objection(const Attempt& attempt, Instant since) const;
+  std::vector<Proposer> directory() const;
+  bool may_propose() const;
+  void write(Turn& turn);
+  void read_others(Turn& turn);
+  std::optional<Instant> turn_comes() const;
+
+  HostId self_;
+  std::vector<HostId> members_;
+  Timing timing_;
+  Board& board_;
+  VolumeReady me_;
+  bool ready_{false};
+  Instant ready_at_{};
+  bool leaving_{false};
+  std::variant<Idle, Promising, Asking, Proposing, Confirming, Recording, Holding, Releasing>
+      state_;
+  // The own cell: as found, then as last submitted. What was submitted may land although it was not
+  // acknowledged, so it is honoured from then on.
+  std::optional<Ballot> own_;
+  std::optional<Ticket> writing_;
+  std::optional<Reading> reading_;
+  LockVersion given_up_;             // RELEASED was submitted for it: never acted under again
+  std::optional<Instant> free_since_;  // the highest version is seen as free
+  LockVersion free_version_;
+  std::optional<std::size_t> place_;
+  Instant not_before_{};
+  int tries_{0};                     // at free_version_ + 1
+};
+
+}  // namespace wardom::core
