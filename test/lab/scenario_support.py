@@ -233,6 +233,20 @@ class Cluster:
         except errors.LabError:
             return False
 
+    def make_decider(self, wanted: str) -> None:
+        """An owner keeps the domain lock for as long as it lives; an orderly stop of its wardomd
+        hands it to the next in line, young daemons last."""
+        def decides() -> bool:
+            decider = self.status(wanted)["decider"]
+            if decider is not None and decider != wanted:
+                self.ask_manager(decider, "stop", "wardomd")
+                eventually("another decides",
+                           lambda: self.status(wanted)["decider"] not in (None, decider),
+                           explain=self.picture)
+                self.ask_manager(decider, "start", "wardomd")
+            return self.status(wanted)["decider"] == wanted
+        eventually(f"{wanted} decides", decides, 60.0, self.picture)
+
     def ask_manager(self, host: str, verb: str, service: str | None = None) -> dict:
         return services.request(self.record, self.record.host(host), verb, service)
 

@@ -114,9 +114,10 @@ class Split(ScenarioCase):
         for other in pair:
             self.await_state(other, "split", alone)
         self.assertEqual(self.cluster.state(pair[0], pair[1]), "alive")
-        eventually(f"{pair[0]} decides among the two",
+        # An owner that is alone gives the lock up after T_F/2; one of the two keeps or takes it.
+        eventually("one decides among the two",
                    lambda: [self.cluster.status(host)["decider"] for host in pair]
-                   == [pair[0]] * 2, explain=self.cluster.picture)
+                   in ([pair[0]] * 2, [pair[1]] * 2), explain=self.cluster.picture)
         self.assertIsNone(self.cluster.status(alone)["decider"])
         self.await_problem(pair[0], alone, "isolated")
         self.quiet_watch(3.0, also=self.assert_nobody_dead)

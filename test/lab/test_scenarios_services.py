@@ -54,7 +54,8 @@ class Services(ScenarioCase):
 
     def test_wardomd_of_the_decider_killed(self) -> None:
         self.killed("n1", "wardomd")
-        eventually("n1 decides again", lambda: self.cluster.status("n3")["decider"] == "n1")
+        eventually("a host decides again",
+                   lambda: self.cluster.status("n3")["decider"] is not None)
 
     def test_wardomd_hung(self) -> None:
         self.service("n3", "wardomd", "hang")
