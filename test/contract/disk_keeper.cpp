@@ -15,6 +15,7 @@
 
 #include "disk_fixture.hpp"
 #include "libha/keeper_client/keeper_client.hpp"
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/slot.hpp"
 
@@ -277,11 +278,13 @@ TEST_CASE("keeper_serves_a_daemon_and_shows_its_life_in_the_slot") {
     read = daemon.read(3, {{Region::decision, 1}});
     CHECK(read.cells[0].payload == payload);
     for (Cell cell : {Cell{Region::decision, 2}, Cell{Region::slot, 1}, Cell{Region::table, 9},
-                      Cell{Region::ballot, 9}, Cell{Region::superblock, 0}}) {
+                      Cell{Region::ballot, geometry().hosts + 2}, Cell{Region::superblock, 0}}) {
       const auto refused = daemon.write(4, cell, payload);
       CHECK_FALSE(refused.acknowledged);
       CHECK(refused.error.find("not this host's") != std::string::npos);
     }
+    const Cell ballot{Region::ballot, geometry().hosts + 1};
+    CHECK(daemon.write(6, ballot, wire::encode_ballot({}).value()).acknowledged);
     const auto large = daemon.write(5, {Region::decision, 1}, wire::Bytes(100'000));
     CHECK_FALSE(large.acknowledged);
   }

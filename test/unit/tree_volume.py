@@ -62,6 +62,13 @@ def slot_payload(name, state=1):
             struct.pack("<IIQQ", 500, 8, 4096, 1024) + bytes([len(name)]) + name.encode())
 
 
+def ballot_payload(version, host, released=False):
+    """`version` of the lock is decided: `host` owns it, and nobody else ballots."""
+    owner = struct.pack("<HQ", host, 3) + bytes([3]) * 16 + struct.pack("<I", 7)
+    directory = struct.pack("<BH", 1, host | 1 << 12)
+    return struct.pack("<BQ", released, version) + owner + bytes(24 + 30) + directory
+
+
 def decision_payload(version, dead=()):
     """dead: (host, incarnation's number), each proved by power-off."""
     out = struct.pack("<QHH", version, len(dead), 0)
@@ -179,7 +186,7 @@ class Format(Volume):
         self.assertEqual(made["size_bytes"], self.offset(TABLE, 2001, 0))
         self.assertLess(os.stat(self.path).st_blocks * 512, MIB)
         self.put(SLOT, 2000, 1, 3, 9, slot_payload("n2000"))
-        self.put(BALLOT, 250 * 2000 + 1999, 0, 3, 9, b"x" * 64, writer=1999)
+        self.put(BALLOT, 250 * 2000 + 1999, 0, 3, 9, ballot_payload(12, 1999), writer=1999)
         report = self.json("check", self.path)
         self.assertEqual(report["damages"], [])
         self.assertEqual(report["extents"], 3 + 2 * (2000 + 250 + 250 * 2000 + 2000 + 2000))
@@ -187,6 +194,10 @@ class Format(Volume):
         self.assertEqual(self.lines("--region", "slot")[0]["host"], 2000)
         (ballot,) = self.lines("--region", "ballot", "--domain", 250)
         self.assertEqual((ballot["host"], ballot["domain"]), (1999, 250))
+        (lock,) = self.json("show", self.path)["locks"]
+        self.assertEqual((lock["domain"], lock["owner"], lock["lock_version"], lock["daemon_epoch"]),
+                         (250, 1999, 12, 7))
+        self.assertFalse(lock["released"] or lock["doubtful"])
 
 
 class Dump(Volume):
