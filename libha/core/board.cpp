@@ -61,7 +61,8 @@ std::vector<Cell> Board::take_wanted() {
   std::stable_sort(cells.begin(), cells.end(), [&](const Cell& a, const Cell& b) {
     return rank(a.region) < rank(b.region);
   });
-  wanted_.clear();
+  if (cells.size() > kReadAtMost) cells.resize(kReadAtMost);
+  for (const auto& cell : cells) wanted_.erase(cell);
   return cells;
 }
 
@@ -141,6 +142,9 @@ LockWord Board::find_lock() const {
     word.released = word.released || said.released;
     word.conflict = word.conflict || said.value != word.value;
   }
+  const auto gave = given_up_.find(word.value.owner.host);
+  if (gave != given_up_.end() && gave->second == std::pair(word.value.owner, word.version))
+    word.released = true;
   return word;
 }
 
@@ -173,7 +177,21 @@ void Board::on_read(const CellSeen& cell, Instant issued) {
   if (changed) ++revision_;
 }
 
-void Board::promise(HostId host, Sequence decision, Sequence table) {
+void Board::on_given_up(const Owner& life, LockVersion version) {
+  if (version == LockVersion{}) return;
+  auto& known = given_up_[life.host];
+  const std::pair word{life, version};
+  if (known == word) return;
+  known = word;
+  if (lock_.released || life != lock_.value.owner || version != lock_.version) return;
+  lock_ = find_lock();
+  ++revision_;
+}
+
+void Board::promise(HostId host, Sequence decision, Sequence ballot, Sequence table) {
+  auto& kept_ballot = ballots_[host];
+  kept_ballot.promised = std::max(kept_ballot.promised, ballot);
+  if (kept_ballot.behind()) wanted_.insert(ballot_cell(host));
   auto& kept_decision = decisions_.at(host);
   kept_decision.promised = std::max(kept_decision.promised, decision);
   if (kept_decision.behind()) {
@@ -222,11 +240,18 @@ std::string doubt_about(const char* what, HostId host, const Kept<Record>& kept)
 }  // namespace
 
 std::string Board::unknown_cell() const {
-  for (HostId host : members_) {
-    auto doubt = doubt_about("decision cell of host ", host, decisions_.at(host));
-    if (doubt.empty()) doubt = doubt_about("host table of host ", host, tables_.at(host));
-    if (!doubt.empty()) return doubt;
-  }
+  if (auto doubt = unknown_word(); !doubt.empty()) return doubt;
+  for (HostId host : members_)
+    if (auto doubt = doubt_about("host table of host ", host, tables_.at(host)); !doubt.empty())
+      return doubt;
+  return {};
+}
+
+std::string Board::unknown_word() const {
+  for (HostId host : members_)
+    if (auto doubt = doubt_about("decision cell of host ", host, decisions_.at(host));
+        !doubt.empty())
+      return doubt;
   for (HostId host : proposers())
     if (!ballot(host).known())
       return "ballot cell of host " + std::to_string(host.value) + ": " + ballot(host).error;

@@ -78,11 +78,16 @@ class Board {
   bool wants() const { return !wanted_.empty(); }
   // In this order: decisions, ballots, tables. Who reads so learns of no decision that has been
   // overtaken without learning of the new owner.
+  // At most so many at a time: the keeper's limit for one request.
+  static constexpr std::size_t kReadAtMost = 250;
   std::vector<Cell> take_wanted();
   void on_read(const CellSeen& cell, Instant issued);
   // A member's beat names the newest acknowledged writes of its cells: what is behind is read, and
   // cannot be relied upon until it has been.
-  void promise(HostId host, Sequence decision, Sequence table);
+  void promise(HostId host, Sequence decision, Sequence ballot, Sequence table);
+  // A life's own word, told by its beats, that it never acts under `version` again: as good as
+  // RELEASED, should it own that version.
+  void on_given_up(const Owner& life, LockVersion version);
 
   const Kept<Decision>& decision(HostId host) const { return decisions_.at(host); }
   const Kept<HostTable>& table(HostId host) const { return tables_.at(host); }
@@ -96,11 +101,14 @@ class Board {
   // An acknowledged write of the own ballot cell: it counts before it is read back.
   void wrote_ballot(HostId self, const Ballot& ballot);
   const std::vector<HostId>& members() const { return members_; }
+  bool has(HostId host) const { return decisions_.contains(host); }
 
   // Every cell has been read by a read issued at `since` or later.
   bool read_since(Instant since) const;
   // The first cell that cannot be relied upon, as a sentence; empty: all can.
   std::string unknown_cell() const;
+  // The same for decisions and ballots alone: what others have said, not what they have.
+  std::string unknown_word() const;
   Lead lead() const { return {lock_.version, lock_.value.owner.host}; }
   LockVersion highest_version() const { return lock_.version; }
   // The leading decider's cell, once it carries the lead's version; else nullptr: the new owner has
@@ -133,6 +141,7 @@ class Board {
   // Reads in a row that left the newer extent in doubt, and which sequence the other one showed.
   std::map<HostId, Sequence> half_read_;
   std::uint32_t ballot_base_{0};
+  std::map<HostId, std::pair<Owner, LockVersion>> given_up_;  // the newest word of each host
   LockWord lock_;
   std::vector<HostId> proposers_;
   std::map<HostId, Verdict> verdicts_;

@@ -94,16 +94,32 @@ bool Decider::urgent(Instant now) const {
 void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Turn& turn) {
   volume_ok_ = volume_ok;
   hypervisor_ok_ = hypervisor_ok;
+  owner_awaited_ = lock.owner_awaited ? lock.owner : kNoHost;
   if (!take_over(lock, turn)) return ask_about_owner(lock, turn);
   ask_about_silent(turn);
   if (deciding()) {
     count_disarmed(turn);
+    keep_groups(lock, turn);
     look_for_ended_boots(turn);
     answer_operators(turn);
     reconcile(turn);
   }
   if (const auto ticket = cell_.due(turn))
     turn.orders.decisions.push_back({*ticket, cell_.wanted()});
+}
+
+void Decider::keep_groups(const LockView& lock, Turn& turn) {
+  if (!lock.groups || *lock.groups == cell_.wanted().groups) return;
+  cell_.change().groups = *lock.groups;
+  std::string text;
+  for (const auto& group : *lock.groups) {
+    text += text.empty() ? "" : " | ";
+    for (HostId host : group)
+      text += (host == group.front() ? "" : ", ") + std::to_string(host.value);
+  }
+  turn.note({lock.groups->empty() ? Severity::notice : Severity::error, "decider", {}, {}, {}, "",
+             text.empty() ? "the domain is whole again"
+                          : "the domain is split; this host's group, the first, decides: " + text});
 }
 
 void Decider::stop_deciding(Turn& turn) {
@@ -146,10 +162,9 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
 }
 
 // The owner of the lock is silent, and nobody may pronounce its death before the lock is taken. So
-// the first in line looks for the proof; the ballot goes on with it, and the verdict follows.
+// those in line look for the proof; the ballot goes on with it, and the verdict follows.
 void Decider::ask_about_owner(const LockView& lock, Turn& turn) {
-  const bool asks = lock.first && volume_ok_ && lock.owner != kNoHost &&
-                    evidence_.has(lock.owner) && lock.owner != evidence_.self() &&
+  const bool asks = lock.asks && volume_ok_ && evidence_.has(lock.owner) &&
                     to_be_asked_about(lock.owner,
                                       judge(evidence_, lock.owner, condemned(lock.owner),
                                             volume_ok_, turn.now.at)
@@ -220,6 +235,7 @@ void Decider::inquire(HostId host, Turn& turn) {
   auto& inquiry = found->second;
   const auto incarnation = evidence_.of(host).incarnation();
   if (fresh) {
+    board_.want_all();  // before anything is done about it: who may have been there before?
     const auto life = evidence_.of(host).last_life();
     inquiry.recovery = RecoveryId{turn.random.bits()};
     inquiry.seen_alive = life.has_value();
@@ -265,8 +281,9 @@ bool Decider::silent_together(const Inquiry& inquiry) const {
   });
 }
 
-// A guest that is wanted running is this host's, or was given to it.
+// It owns the lock, or a guest that is wanted running is its own or was given to it.
 bool Decider::death_awaited(HostId host) const {
+  if (host == owner_awaited_) return true;
   const auto& open = cell_.wanted().assignments;
   if (std::any_of(open.begin(), open.end(), [&](const Assignment& a) { return a.target == host; }))
     return true;
@@ -293,6 +310,9 @@ std::string Decider::power_off_held(HostId host, const Inquiry& inquiry) const {
                            *member.disk.same_read_issued - *member.disk.timer_zero >
                                disk_silent_after(evidence_.timing());
   if (!armed()) return "the domain is disarmed";
+  if (!board_.read_since(inquiry.since)) return "reading what others have decided";
+  if (const auto unknown = board_.unknown_word(); !unknown.empty())
+    return "a cell of the state volume cannot be relied upon: " + unknown;
   if (!inquiry.seen_alive) return "it was silent before this wardomd started: it may be booting";
   if (silent_together(inquiry))
     return "several hosts are silent at once: power-offs are held, look for a common cause";

@@ -88,6 +88,9 @@ class Decider {
   bool deciding() const { return std::holds_alternative<Deciding>(state_); }
   LockVersion version() const { return cell_.wanted().version; }
   Sequence sequence() const { return cell_.sequence(); }
+  // Since when no decision has reached the volume, and when the last one failed to.
+  std::optional<Instant> failing_since() const { return cell_.failing_since(); }
+  std::optional<Instant> failed_at() const { return cell_.failed_at(); }
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
@@ -131,6 +134,7 @@ class Decider {
   bool said_dead(HostId host, const Incarnation& incarnation) const;
   bool armed() const;
   void count_disarmed(Turn& turn);
+  void keep_groups(const LockView& lock, Turn& turn);
   std::optional<Instant> disarmed_deadline() const;
   void answer_operators(Turn& turn);
   void reconcile(Turn& turn);
@@ -187,6 +191,7 @@ class Decider {
   Instant disarmed_counted_{};  // what is left of a disarmed time was recorded then
   MemberSet fit_;
   bool newer_decisions_{false};  // than the lock's version: not this lock's volume
+  HostId owner_awaited_;                    // the lock's owner, until its life is over
   bool volume_ok_{false};
   bool hypervisor_ok_{false};
 };

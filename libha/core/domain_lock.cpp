@@ -36,6 +36,7 @@ void DomainLock::on_ready(const VolumeReady& ready, Instant now) {
   const bool held =
       std::holds_alternative<Holding>(state_) || std::holds_alternative<Releasing>(state_);
   if (same_life && own_ && held) return;
+  if (!same_life) given_up_ = {};
   // A ballot under way has ended. What this process had submitted is settled by now, and is
   // honoured as it is read.
   state_ = Idle{};
@@ -49,12 +50,27 @@ void DomainLock::on_lost() {
   reading_.reset();
 }
 
-std::vector<Proposer> DomainLock::directory() const {
-  const auto& word = board_.lock();
-  if (word.version != LockVersion{}) return word.value.directory;
+std::vector<Proposer> DomainLock::members_as_proposers() const {
   std::vector<Proposer> all;
   for (HostId host : members_) all.push_back({host, false, 1});
   return all;
+}
+
+// Whose cells a ballot reads. Before there is a directory, that is everybody's: two hosts whose
+// wardom.toml name other members would else decide the first version twice.
+std::vector<HostId> DomainLock::acceptors() const {
+  std::vector<HostId> hosts;
+  if (board_.lock().version == LockVersion{})
+    for (std::uint16_t id = 1; id <= me_.volume_hosts; ++id) hosts.push_back(HostId{id});
+  else
+    for (const auto& one : board_.lock().value.directory) hosts.push_back(one.host);
+  return hosts;
+}
+
+// This very life owns the highest version.
+bool DomainLock::own_word() const {
+  const auto& word = board_.lock();
+  return word.version != LockVersion{} && word.value.owner == self();
 }
 
 // What an earlier life of this host left in the own cell is where this one begins.
@@ -67,6 +83,7 @@ bool DomainLock::load_own() {
     return false;
   }
   own_ = kept.record;
+  sequence_ = std::max(sequence_, kept.sequence);
   return true;
 }
 
@@ -82,7 +99,8 @@ bool DomainLock::free(const LockStanding& standing) const {
 bool DomainLock::holds() const {
   const auto* holding = std::get_if<Holding>(&state_);
   const auto& word = board_.lock();
-  return ready_ && holding != nullptr && holding->version == word.version && !word.released &&
+  return ready_ && holding != nullptr && holding->version == word.version &&
+         given_up_ < word.version && !word.released &&
          !word.conflict && word.value.owner == self();
 }
 
@@ -98,9 +116,17 @@ void DomainLock::write(Turn& turn) {
   turn.orders.ballots.push_back({*writing_, *own_});
 }
 
-void DomainLock::read_others(Turn& turn) {
-  ReadCells read{turn.ticket(), {}};
-  for (const auto& one : directory()) read.cells.push_back(board_.ballot_cell(one.host));
+std::vector<Cell> DomainLock::others() const {
+  std::vector<Cell> cells;
+  for (HostId host : acceptors())
+    if (host != self_) cells.push_back(board_.ballot_cell(host));
+  return cells;
+}
+
+void DomainLock::read_next(std::vector<Cell>& rest, Turn& turn) {
+  const auto count = static_cast<std::ptrdiff_t>(std::min(rest.size(), Board::kReadAtMost));
+  ReadCells read{turn.ticket(), {rest.begin(), rest.begin() + count}};
+  rest.erase(rest.begin(), rest.begin() + count);
   reading_ = Reading{read.ticket, turn.now.at};
   turn.orders.reads.push_back(std::move(read));
 }
@@ -113,22 +139,32 @@ std::optional<Instant> DomainLock::reading_since(Ticket ticket) const {
 // Why this attempt must end; empty: all others were read since, and none has gone further.
 std::string DomainLock::objection(const Attempt& attempt, Instant since) const {
   if (board_.lock().conflict) return "the ballot cells name two owners of one version";
-  for (const auto& one : directory()) {
-    if (one.host == self_) continue;
-    const auto& kept = board_.ballot(one.host);
+  if (board_.lock().version >= attempt.version)
+    return version_text(board_.lock().version) + " is decided already";
+  for (HostId host : acceptors()) {
+    if (host == self_) continue;
+    const auto& kept = board_.ballot(host);
     if (!kept.known() || !kept.read_issued || *kept.read_issued < since)
-      return "the ballot cell of " + host_text(one.host) + " cannot be read: " + kept.error;
+      return "the ballot cell of " + host_text(host) + " cannot be read: " + kept.error;
     const auto& said = kept.record;
-    if (said.decided >= attempt.version) return version_text(said.decided) + " is decided already";
     if (said.version > attempt.version ||
         (said.version == attempt.version && said.mbal > attempt.number))
-      return host_text(one.host) + " has a higher ballot";
+      return host_text(host) + " has a higher ballot";
   }
   return {};
 }
 
-void DomainLock::abort(const Attempt&, const std::string& why, Turn& turn) {
+void DomainLock::abort(const Attempt& attempt, const std::string& why, Turn& turn) {
+  turn.note(note_of(Severity::info, self_, "ballot ended: " + why));
+  board_.want_ballots();
   state_ = Idle{};
+  if (attempt.held) {
+    // DECIDED of the own version still stands in the own cell.
+    next_directory_ = turn.now.at + kDirectoryPause;
+    if (own_word() && own_->decided == board_.lock().version && !own_->released)
+      state_ = Holding{own_->decided};
+    return;
+  }
   ++tries_;
   // No back-off on the first try: the first retry comes at once.
   not_before_ = turn.now.at;
@@ -136,26 +172,28 @@ void DomainLock::abort(const Attempt&, const std::string& why, Turn& turn) {
     not_before_ = turn.now.at + Duration{static_cast<std::int64_t>(
                                     turn.random.next() %
                                     static_cast<std::uint64_t>(kBallotBackOff.count()))};
-  board_.want_ballots();
-  turn.note(note_of(Severity::info, self_, "ballot ended: " + why));
+}
+
+// What is decided goes into the own cell; a ballot for a later version stays as it is.
+void DomainLock::know_decided(LockVersion version, const LockValue& value, bool released) {
+  WARDOM_CHECK(version >= own_->decided);
+  released = released || (own_->decided == version && own_->released);
+  if (own_->version <= version)
+    *own_ = Ballot{version, value, released, {}, {}, {}, {}};
+  else
+    own_->decided = version, own_->value = value, own_->released = released;
 }
 
 // Phase 1: the own cell says which version is balloted for, and under which number.
-void DomainLock::begin(Turn& turn) {
+void DomainLock::begin(std::vector<Proposer> directory, Turn& turn) {
   const auto& word = board_.lock();
   const LockVersion version = word.version.next();
   BallotNumber highest;
-  for (const auto& one : directory()) {
-    const auto& said = one.host == self_ ? *own_ : board_.ballot(one.host).record;
+  for (HostId host : acceptors()) {
+    const auto& said = host == self_ ? *own_ : board_.ballot(host).record;
     if (said.version == version) highest = std::max(highest, said.mbal);
   }
-  WARDOM_CHECK(own_->decided <= word.version);
-  if (own_->decided < word.version) {
-    own_->decided = word.version;
-    own_->value = word.value;
-    own_->released = false;
-  }
-  own_->released = own_->released || word.released;
+  if (word.version != LockVersion{}) know_decided(word.version, word.value, word.released);
   if (own_->version != version) {
     WARDOM_CHECK(own_->version < version);
     own_->bal = {};
@@ -163,43 +201,37 @@ void DomainLock::begin(Turn& turn) {
   }
   own_->version = version;
   own_->mbal = above(highest, self_);
-  state_ = Promising{{version, own_->mbal}};
+  state_ = Promising{{version, own_->mbal, std::move(directory), own_word() && !word.released}};
   write(turn);
 }
 
 // Phase 2: the value of the highest number that was ever proposed for this version, or an own one.
 void DomainLock::propose(const Attempt& attempt, Turn& turn) {
   const Ballot* best = own_->bal != BallotNumber{} ? &*own_ : nullptr;
-  for (const auto& one : directory()) {
-    if (one.host == self_) continue;
-    const auto& said = board_.ballot(one.host).record;
+  for (HostId host : acceptors()) {
+    if (host == self_) continue;
+    const auto& said = board_.ballot(host).record;
     if (said.version != attempt.version || said.bal == BallotNumber{}) continue;
     if (best == nullptr || said.bal > best->bal) best = &said;
   }
-  const LockValue value = best != nullptr ? best->input : LockValue{self(), directory()};
+  const LockValue value = best != nullptr ? best->input : LockValue{self(), attempt.directory};
   own_->input = value;
   own_->bal = attempt.number;
   state_ = Proposing{attempt};
   write(turn);
 }
 
-void DomainLock::decided(const Attempt& attempt, Turn& turn) {
-  const LockValue value = own_->input;
-  record(attempt.version, value, turn);
-}
-
 // DECIDED stands in the own cell before this host acts, or before it leaves the matter.
 void DomainLock::record(LockVersion version, const LockValue& value, Turn& turn) {
-  WARDOM_CHECK(version >= own_->decided);
-  const bool released = own_->decided == version && own_->released;
-  *own_ = Ballot{version, value, released, {}, {}, {}, {}};
+  know_decided(version, value, false);
   state_ = Recording{version};
   write(turn);
 }
 
+// From now on this life never acts under `version` again, whatever becomes of the write.
 void DomainLock::release(LockVersion version, const std::string& why, Turn& turn) {
-  given_up_ = version;
-  own_->released = true;
+  given_up_ = std::max(given_up_, version);
+  know_decided(version, board_.lock().value, true);
   state_ = Releasing{version};
   turn.note(note_of(Severity::notice, self_, "gives up " + version_text(version) + ": " + why));
   if (!writing_ && ready_) write(turn);
@@ -209,23 +241,24 @@ void DomainLock::on_written(const CellWritten& written, Turn& turn) {
   if (writing_ != written.ticket) return;
   writing_.reset();
   const bool ok = written.acknowledged;
+  if (ok) sequence_ = std::max(sequence_, written.sequence);
   if (const auto* promising = std::get_if<Promising>(&state_)) {
-    const auto attempt = promising->attempt;
+    auto attempt = promising->attempt;
     if (!ok) return abort(attempt, "its first write failed: " + written.error, turn);
-    state_ = Asking{attempt, turn.now.at};
-    read_others(turn);
+    state_ = Asking{std::move(attempt), turn.now.at, others()};
+    read_on(turn);
   } else if (const auto* proposing = std::get_if<Proposing>(&state_)) {
-    const auto attempt = proposing->attempt;
+    auto attempt = proposing->attempt;
     if (!ok) return abort(attempt, "its second write failed: " + written.error, turn);
-    state_ = Confirming{attempt, turn.now.at};
-    read_others(turn);
+    state_ = Confirming{std::move(attempt), turn.now.at, others()};
+    read_on(turn);
   } else if (const auto* recording = std::get_if<Recording>(&state_)) {
     if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
     const auto version = recording->version;
     board_.wrote_ballot(self_, *own_);
     state_ = Idle{};
     if (own_->value.owner == self() && !own_->released && given_up_ < version)
-      state_ = Holding{version, std::nullopt};
+      state_ = Holding{version};
   } else if (const auto* releasing = std::get_if<Releasing>(&state_)) {
     if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
     turn.note(note_of(Severity::notice, self_, version_text(releasing->version) + " is released"));
@@ -234,27 +267,38 @@ void DomainLock::on_written(const CellWritten& written, Turn& turn) {
   }
 }
 
+// Reads what is still to be read of this phase; then the phase ends.
+void DomainLock::read_on(Turn& turn) {
+  if (auto* asking = std::get_if<Asking>(&state_)) {
+    if (!asking->rest.empty()) return read_next(asking->rest, turn);
+    const auto attempt = asking->attempt;
+    const auto why = objection(attempt, asking->since);
+    return why.empty() ? propose(attempt, turn) : abort(attempt, why, turn);
+  }
+  if (auto* confirming = std::get_if<Confirming>(&state_)) {
+    if (!confirming->rest.empty()) return read_next(confirming->rest, turn);
+    const auto attempt = confirming->attempt;
+    const auto why = objection(attempt, confirming->since);
+    if (!why.empty()) return abort(attempt, why, turn);
+    const LockValue value = own_->input;
+    record(attempt.version, value, turn);
+  }
+}
+
 bool DomainLock::on_read(Ticket ticket, Turn& turn) {
   if (!reading_ || reading_->ticket != ticket) return false;
   reading_.reset();
-  if (const auto* asking = std::get_if<Asking>(&state_)) {
-    const auto attempt = asking->attempt;
-    if (const auto why = objection(attempt, asking->since); !why.empty())
-      abort(attempt, why, turn);
-    else
-      propose(attempt, turn);
-  } else if (const auto* confirming = std::get_if<Confirming>(&state_)) {
-    const auto attempt = confirming->attempt;
-    if (const auto why = objection(attempt, confirming->since); !why.empty())
-      abort(attempt, why, turn);
-    else
-      decided(attempt, turn);
-  }
+  read_on(turn);
   return true;
 }
 
 void DomainLock::tick(const LockStanding& standing, Turn& turn) {
   place_ = std::nullopt;
+  if (standing.fit)
+    unfit_since_.reset();
+  else if (!unfit_since_)
+    unfit_since_ = turn.now.at;
+  if (unfit_since_ && turn.now.at - *unfit_since_ >= timing_.feed_window / 2) give_up();
   if (!ready_ || me_.incarnation.is_none() || !load_own()) return;
   if (reading_ && turn.now.at - reading_->issued > volume_patience(timing_)) {
     reading_.reset();
@@ -266,10 +310,17 @@ void DomainLock::tick(const LockStanding& standing, Turn& turn) {
   advance(standing, turn);
 }
 
+// What this life owns, and what it may yet come to own by its ballot, if others complete that.
+void DomainLock::give_up() {
+  if (!own_) return;
+  given_up_ = std::max(given_up_, own_->version);
+  if (own_->value.owner == self()) given_up_ = std::max(given_up_, own_->decided);
+}
+
 void DomainLock::advance(const LockStanding& standing, Turn& turn) {
   const auto& word = board_.lock();
   if (std::holds_alternative<Idle>(state_)) return idle(standing, turn);
-  if (auto* holding = std::get_if<Holding>(&state_)) return hold(*holding, standing, turn);
+  if (const auto* holding = std::get_if<Holding>(&state_)) return hold(*holding, standing, turn);
   if (const auto* recording = std::get_if<Recording>(&state_)) {
     if (word.version > recording->version)
       state_ = Idle{};
@@ -286,8 +337,12 @@ void DomainLock::advance(const LockStanding& standing, Turn& turn) {
 void DomainLock::idle(const LockStanding& standing, Turn& turn) {
   const auto& word = board_.lock();
   if (writing_ || word.conflict) return;
-  if (word.value.owner == self() && !word.released && given_up_ < word.version && !leaving_)
-    return record(word.version, word.value, turn);  // others completed this host's ballot
+  if (own_word() && !word.released) {
+    // Others completed this host's ballot, or an own RELEASED never reached the volume.
+    if (leaving_ || given_up_ >= word.version)
+      return release(word.version, leaving_ ? "wardomd stops" : "it was given up", turn);
+    return record(word.version, word.value, turn);
+  }
   if (!free(standing)) {
     free_since_.reset();
     return;
@@ -302,13 +357,13 @@ void DomainLock::idle(const LockStanding& standing, Turn& turn) {
   if (leaving_ || !standing.fit || !may_propose()) return;
   place_ = standing.place;
   const auto comes = turn_comes();
-  if (comes && turn.now.at >= *comes) begin(turn);
+  if (!comes || turn.now.at < *comes) return;
+  begin(word.version == LockVersion{} ? members_as_proposers() : word.value.directory, turn);
 }
 
 bool DomainLock::may_propose() const {
-  const auto proposers = directory();
-  return std::any_of(proposers.begin(), proposers.end(),
-                     [&](const Proposer& one) { return one.host == self_; });
+  const auto hosts = acceptors();
+  return std::find(hosts.begin(), hosts.end(), self_) != hosts.end();
 }
 
 // When the own turn to take the free lock comes.
@@ -317,7 +372,7 @@ std::optional<Instant> DomainLock::turn_comes() const {
   return std::max(not_before_, *free_since_ + static_cast<std::int64_t>(*place_) * kRankPause);
 }
 
-void DomainLock::hold(Holding& holding, const LockStanding& standing, Turn& turn) {
+void DomainLock::hold(const Holding& holding, const LockStanding& standing, Turn& turn) {
   const auto& word = board_.lock();
   const auto version = holding.version;
   if (word.version > version || word.released || word.conflict) {
@@ -330,13 +385,16 @@ void DomainLock::hold(Holding& holding, const LockStanding& standing, Turn& turn
     return;
   }
   if (leaving_) return release(version, "wardomd stops", turn);
+  if (!standing.give_up.empty()) return release(version, standing.give_up, turn);
+  if (given_up_ >= version)
+    return release(version, "it could not act for " + wardom::to_text(timing_.feed_window / 2),
+                   turn);
   if (standing.fit) {
-    holding.unfit_since.reset();
-    return;
+    const bool change = !standing.directory.empty() && standing.directory != word.value.directory;
+    if (!change || writing_ || turn.now.at < next_directory_) return;
+    turn.note(note_of(Severity::notice, self_, "decides anew who may own the domain lock"));
+    begin(standing.directory, turn);
   }
-  if (!holding.unfit_since) holding.unfit_since = turn.now.at;
-  if (turn.now.at - *holding.unfit_since >= timing_.feed_window / 2)
-    release(version, "it could not act for " + wardom::to_text(timing_.feed_window / 2), turn);
 }
 
 Instant DomainLock::next_deadline() const {
@@ -357,10 +415,13 @@ std::string DomainLock::why_idle(const LockStanding& standing) const {
            ": the volume has lost or mixed up writes";
   if (!own_) return "the own ballot cell cannot be read: " + board_.ballot(self_).error;
   if (!standing.fit)
-    return "this host is in touch with no majority of the domain, or cannot use the volume";
+    return "this host cannot use the state volume";
   if (!free(standing))
     return "the domain lock, version " + std::to_string(word.version.value) + ", is of " +
-           host_text(word.value.owner.host) + ", which is silent and not proved to be gone";
+           host_text(word.value.owner.host) +
+           (board_.has(word.value.owner.host)
+                ? ", which is silent and not proved to be gone"
+                : ", which is no member: name it in wardom.toml again, confirm it dead, remove it");
   if (!may_propose()) return "the lock is free, and this host is not in its directory";
   return "the lock is free and is being taken";
 }

@@ -25,12 +25,18 @@ inline constexpr Duration kRankPause = std::chrono::milliseconds{500};
 // A ballot that failed is tried again at once, then after a random time up to this one.
 inline constexpr Duration kBallotBackOff = std::chrono::seconds{1};
 
+// A directory change that failed is tried again after this.
+inline constexpr Duration kDirectoryPause = std::chrono::seconds{10};
+
 // What the lock must know of its host and of the owner. Computed anew for each tick.
 struct LockStanding {
-  bool fit{false};         // may own the lock: in touch, able to act, not condemned
+  bool fit{false};         // may own the lock: able to act, not condemned
   bool owner_gone{false};  // the life that owns the highest version is proved to be over
+  std::string give_up;     // why an own lock is to be given up now, as a clause; empty: it is not
   // Own place among those who would take a free lock; none: not at all.
   std::optional<std::size_t> place;
+  // Who is to ballot for the versions to come, should that differ from the directory; empty: as is.
+  std::vector<Proposer> directory;
 };
 
 class DomainLock {
@@ -58,12 +64,19 @@ class DomainLock {
   // When a read that was ordered under this ticket was issued.
   std::optional<Instant> reading_since(Ticket ticket) const;
   std::string why_idle(const LockStanding& standing) const;  // for people
+  // The highest version that this life has owned and will never act under again. Told with every
+  // beat, it is as good as RELEASED (leases.md): the word of a life that cannot write.
+  LockVersion given_up() const { return given_up_; }
+  // The newest acknowledged write of the own ballot cell.
+  Sequence sequence() const { return sequence_; }
 
  private:
   // One attempt at one version. A struct per step: what is awaited there.
   struct Attempt {
     LockVersion version;
     BallotNumber number;
+    std::vector<Proposer> directory;  // of the own value
+    bool held;                        // the owner itself ballots, to change the directory
   };
   struct Idle {};
   struct Promising {  // phase 1 is being written
@@ -72,6 +85,7 @@ class DomainLock {
   struct Asking {  // phase 1 stands; all others are being read
     Attempt attempt;
     Instant since;
+    std::vector<Cell> rest;  // still to be read
   };
   struct Proposing {  // phase 2 is being written
     Attempt attempt;
@@ -79,13 +93,13 @@ class DomainLock {
   struct Confirming {  // phase 2 stands; all others are being read
     Attempt attempt;
     Instant since;
+    std::vector<Cell> rest;
   };
   struct Recording {  // decided; DECIDED is being written, until it is acknowledged
     LockVersion version;
   };
   struct Holding {
     LockVersion version;
-    std::optional<Instant> unfit_since;
   };
   struct Releasing {  // acts no more; RELEASED is written until it is acknowledged
     LockVersion version;
@@ -100,18 +114,23 @@ class DomainLock {
   bool free(const LockStanding& standing) const;
   void advance(const LockStanding& standing, Turn& turn);
   void idle(const LockStanding& standing, Turn& turn);
-  void hold(Holding& holding, const LockStanding& standing, Turn& turn);
-  void begin(Turn& turn);
+  void give_up();
+  void hold(const Holding& holding, const LockStanding& standing, Turn& turn);
+  void begin(std::vector<Proposer> directory, Turn& turn);
   void propose(const Attempt& attempt, Turn& turn);
-  void decided(const Attempt& attempt, Turn& turn);
+  void know_decided(LockVersion version, const LockValue& value, bool released);
   void record(LockVersion version, const LockValue& value, Turn& turn);
   void release(LockVersion version, const std::string& why, Turn& turn);
   void abort(const Attempt& attempt, const std::string& why, Turn& turn);
   std::string objection(const Attempt& attempt, Instant since) const;
-  std::vector<Proposer> directory() const;
+  bool own_word() const;
+  std::vector<HostId> acceptors() const;
+  std::vector<Proposer> members_as_proposers() const;
   bool may_propose() const;
   void write(Turn& turn);
-  void read_others(Turn& turn);
+  std::vector<Cell> others() const;
+  void read_next(std::vector<Cell>& rest, Turn& turn);
+  void read_on(Turn& turn);
   std::optional<Instant> turn_comes() const;
 
   HostId self_;
@@ -129,11 +148,14 @@ class DomainLock {
   std::optional<Ballot> own_;
   std::optional<Ticket> writing_;
   std::optional<Reading> reading_;
-  LockVersion given_up_;             // RELEASED was submitted for it: never acted under again
+  Sequence sequence_;
+  LockVersion given_up_;             // never acted under again; RELEASED is written where it can be
   std::optional<Instant> free_since_;  // the highest version is seen as free
   LockVersion free_version_;
   std::optional<std::size_t> place_;
+  std::optional<Instant> unfit_since_;
   Instant not_before_{};
+  Instant next_directory_{};         // no directory change before this
   int tries_{0};                     // at free_version_ + 1
 };
 

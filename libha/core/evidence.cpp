@@ -147,6 +147,7 @@ bool same_words(const Beat& a, const Beat& b) {
          a.config_digest == b.config_digest && a.sees_mgmt == b.sees_mgmt &&
          a.sees_storage == b.sees_storage && a.sees_disk == b.sees_disk &&
          a.decision_sequence == b.decision_sequence && a.table_sequence == b.table_sequence &&
+         a.ballot_sequence == b.ballot_sequence && a.given_up == b.given_up &&
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
          a.leaving == b.leaving && a.load == b.load;
 }

@@ -106,6 +106,10 @@ struct MemberEvidence {
   bool slot_fresh(Instant now, const Timing& timing, Duration horizon) const {
     return disk.grew && !slot_stands(now, timing, horizon);
   }
+  // Its slot says that wardomd works there.
+  bool daemon_progresses(Instant now, const Timing& timing) const {
+    return disk.progress_moved && now - *disk.progress_moved <= disk_silent_after(timing);
+  }
 };
 
 // What a beat added to what was known of its sender.

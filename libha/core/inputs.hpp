@@ -30,6 +30,7 @@ struct VolumeReady {
   Duration late_writes_after_off{0};               // L_late_after_off
   std::vector<ListedGuest> listed;                 // as the keeper has it
   std::uint32_t ballot_base{0};  // a host's ballot cell in this domain has index base + host
+  std::uint16_t volume_hosts{0};  // host ids that the volume has room for: 1 to this
 };
 struct VolumeLost {
   std::string reason;

@@ -17,11 +17,6 @@ bool slot_outlived_links(const MemberEvidence& member, const Timing& timing) {
                    *member.disk.not_before - *last > timing.beat_interval);
 }
 
-bool daemon_progresses(const MemberEvidence& member, const Timing& timing, Instant now) {
-  return member.disk.progress_moved &&
-         now - *member.disk.progress_moved <= disk_silent_after(timing);
-}
-
 Judgement judge_heard(const Evidence& evidence, const MemberEvidence& member, bool volume_ok,
                       Instant now) {
   const auto& timing = evidence.timing();
@@ -43,7 +38,7 @@ Judgement judge_unheard(const Evidence& evidence, const MemberEvidence& member, 
             {}};
   if (member.slot_fresh(now, timing, evidence.read_horizon()) &&
       slot_outlived_links(member, timing)) {
-    if (!daemon_progresses(member, timing, now))
+    if (!member.daemon_progresses(now, timing))
       return {HostState::daemon_down, "its disk heartbeat lives, its wardomd does not", {}};
     const auto index = evidence.index_of(member.host);
     MemberSet others = member.disk.slot->sees_mgmt | member.disk.slot->sees_storage;

@@ -6,32 +6,37 @@
 #include <optional>
 
 #include "libha/core/evidence.hpp"
+#include "libha/core/groups.hpp"
 
 namespace wardom::core {
 
 // A daemon that started less than so many beats ago has seen too little to judge a silence that
 // began before: it leaves deciding to others, where one has been there for twice as long.
 inline constexpr std::uint64_t kYoungBeats = 100;
+// For each heavier split group so many places in the line are kept free.
+inline constexpr std::size_t kPlacesPerGroup = 2;
 
 // What the rule needs beside the evidence.
 struct RuleInputs {
   std::uint64_t own_beats{0};  // sent by this daemon since its start
-  MemberSet condemned;         // members whose present incarnation a verdict names
+  MemberSet gone;              // members whose present incarnation is known to be over
+  MemberSet strangers;         // their wardom.toml differs: whom they hear is not known
+  MemberSet proposers;         // who may own the lock
   bool able{true};             // this host's own writes and reads of the volume complete
 };
 
-// The hosts that see, and are seen by, a majority of the domain, and can use the volume; young
-// daemons last, else the lowest id first. A link counts only if both ends hear each other by it: a
-// host that hears all and is heard by none decides nothing. A host that this one does not hear, but
-// that a heard member hears, stands in the order by what its slot says.
+// The line of this host's own split group: those who can use the volume and may own the lock;
+// young daemons last, else the lowest id first. A link counts only if both ends hear each other by
+// it: a host that hears all and is heard by none is alone.
 struct Contention {
   std::vector<HostId> order;
-  bool in_touch{false};  // this host is in touch with a majority
-  bool young{false};     // this host's daemon is
-  // Place in the order once `without` is taken out; nullopt: not in it.
+  Groups groups;
+  bool young{false};  // this host's daemon is
+  // Place in the line once `without` is taken out; nullopt: not in it. Heavier groups come before.
   std::optional<std::size_t> place(HostId host, HostId without = kNoHost) const;
 };
-Contention contention(const Evidence& evidence, const RuleInputs& own, Instant now);
+Contention contention(const Evidence& evidence, const Board& board, const RuleInputs& own,
+                      Instant now);
 
 // Who decides now, and what that means for this host.
 struct LockView {
@@ -39,8 +44,14 @@ struct LockView {
   LockVersion version;  // highest that is known to be decided
   bool mine{false};     // this host owns the lock and may act
   bool backup{false};   // next in line: keeps its BMC sessions warm
-  bool first{false};    // next in line, and fit: asks about a silent owner until there is proof
+  bool asks{false};     // asks about a silent owner until there is proof
   HostId owner;         // of `version`, gone or not
+  // The owner has not given the lock up, and no proof says that its life is over: its death is
+  // waited for, whatever it has of guests.
+  bool owner_awaited{false};
+  // What the decider records: the split groups by host id, the own one first; empty: the domain is
+  // whole. none: they have not stood for long enough.
+  std::optional<std::vector<std::vector<HostId>>> groups;
 };
 
 }  // namespace wardom::core

@@ -13,6 +13,8 @@ constexpr Duration kLookInterval = std::chrono::seconds{2};
 // How often the decider and the next in line look at one decision cell, each in its turn, without
 // any news: a block that has gone bad at rest is told of before it is needed.
 constexpr Duration kScrubInterval = std::chrono::seconds{4};
+// A host whose decisions did not reach the volume leaves deciding to others for so long.
+constexpr Duration kDecisionPause = std::chrono::seconds{30};
 // So many reads in a row may leave a cell in doubt (its newest write was just under way); then the
 // next ones come with a pause.
 constexpr int kDoubtfulReads = 3;
@@ -165,7 +167,8 @@ void Member::take(const BeatSeen& seen, Turn& turn) {
                  "its wardom.toml names other members than this host's"});
   }
   const bool wanted = board_.wants();
-  board_.promise(beat.from, beat.decision_sequence, beat.table_sequence);
+  board_.promise(beat.from, beat.decision_sequence, beat.ballot_sequence, beat.table_sequence);
+  board_.on_given_up({beat.from, beat.incarnation, beat.epoch}, beat.given_up);
   news_ = news_ || board_.wants() != wanted;
 }
 
@@ -324,13 +327,31 @@ bool Member::verdict_on(HostId host) const {
   return !incarnation.is_none() && board_.verdict_on(host, incarnation) != nullptr;
 }
 
+// This host's decisions do not reach the volume. For a while it leaves the lock to others, then it
+// tries again: nobody else may be there.
+bool Member::cannot_decide(Instant now) const {
+  const auto failing = decider_.failing_since();
+  return failing && now - *failing >= settings_.timing.feed_window / 2 &&
+         now - *decider_.failed_at() < kDecisionPause;
+}
+
 Contention Member::contention(Instant now) const {
   RuleInputs inputs;
   inputs.own_beats = beats_made_;
-  inputs.able = may_act(now) && target_.loaded();
-  for (std::size_t i = 0; i < settings_.members.size(); ++i)
-    if (verdict_on(settings_.members[i])) inputs.condemned.set(i);
-  return core::contention(evidence_, inputs, now);
+  inputs.able = may_act(now) && target_.loaded() && !cannot_decide(now);
+  const auto& word = board_.lock();
+  for (std::size_t i = 0; i < settings_.members.size(); ++i) {
+    const HostId host = settings_.members[i];
+    if (verdict_on(host) || (host == word.value.owner.host && owner_gone(now))) inputs.gone.set(i);
+    const auto differs = digest_differs_.find(host);
+    if (differs != digest_differs_.end() && differs->second) inputs.strangers.set(i);
+    const auto& directory = word.value.directory;
+    if (word.version == LockVersion{} ||
+        std::any_of(directory.begin(), directory.end(),
+                    [&](const Proposer& one) { return one.host == host; }))
+      inputs.proposers.set(i);
+  }
+  return core::contention(evidence_, board_, inputs, now);
 }
 
 // The life that owns the lock is over: a verdict names it, or there is proof that nobody could
@@ -363,25 +384,84 @@ bool Member::owner_silent(Instant now) const {
 LockStanding Member::standing(const Contention& others, Instant now) const {
   LockStanding standing;
   standing.owner_gone = owner_gone(now);
-  standing.fit = others.in_touch && may_act(now) && target_.loaded();
+  standing.fit = may_act(now) && target_.loaded() && !verdict_on(settings_.self);
   // The first owner of all is the member with the lowest id that is up in time.
   standing.place = others.place(settings_.self);
   if (standing.place && board_.lock().version == LockVersion{})
     standing.place = evidence_.index_of(settings_.self);
+  if (cannot_decide(now)) standing.give_up = "its decisions do not reach the state volume";
+  // Once for each division: should the heavier group leave the lock, this one keeps it.
+  if (division_settled(now) && others.groups.outweighed() && yielded_to_ != division_)
+    standing.give_up = "the domain is split, " + core::to_text(division_, settings_.members) +
+                       ", and another group outweighs this host's";
+  standing.directory = wanted_directory(now);
   return standing;
+}
+
+// The members as configured, once all that are heard agree on them and all new ones are heard.
+std::vector<Proposer> Member::wanted_directory(Instant now) const {
+  if (!domain_lock_.holds()) return {};
+  const auto& present = board_.lock().value.directory;
+  std::vector<Proposer> wanted;
+  for (HostId host : settings_.members) {
+    const auto found = std::find_if(present.begin(), present.end(),
+                                    [&](const Proposer& one) { return one.host == host; });
+    const bool heard =
+        host == settings_.self || evidence_.of(host).heard(now, settings_.timing);
+    const auto differs = digest_differs_.find(host);
+    if (heard && differs != digest_differs_.end() && differs->second) return {};
+    if (found == present.end() && !heard) return {};
+    wanted.push_back(found == present.end() ? Proposer{host, false, 1} : *found);
+  }
+  return wanted;
+}
+
+bool Member::division_settled(Instant now) const {
+  return now - division_since_ >= split_settles(settings_.timing);
+}
+
+void Member::look_at_division(const Contention& others, Instant now) {
+  if (auto division = others.groups.division(); division != division_) {
+    division_ = std::move(division);
+    division_since_ = now;
+  }
+  if (!owner_silent(now))
+    owner_silent_since_.reset();
+  else if (!owner_silent_since_)
+    owner_silent_since_ = now;
+}
+
+// By host id, the own group first; empty: the domain is whole.
+std::vector<std::vector<HostId>> Member::groups_by_host(const Groups& groups) const {
+  std::vector<std::vector<HostId>> list;
+  if (!groups.split()) return list;
+  const auto add = [&](const Group& group) {
+    list.emplace_back();
+    for (std::size_t i = 0; i < settings_.members.size(); ++i)
+      if (group.hosts.test(i)) list.back().push_back(settings_.members[i]);
+  };
+  add(groups.list[groups.own]);
+  for (std::size_t i = 0; i < groups.list.size(); ++i)
+    if (i != groups.own) add(groups.list[i]);
+  return list;
 }
 
 LockView Member::lock_among(const Contention& others, Instant now) const {
   const auto& word = board_.lock();
   const auto place = others.place(settings_.self, word.value.owner.host);
+  const bool gone = owner_gone(now);
   LockView view;
   view.version = word.version;
   view.owner = word.value.owner.host;
   const bool held = word.version != LockVersion{} && !word.released && !word.conflict;
-  if (held && others.in_touch && !owner_gone(now) && !owner_silent(now)) view.decider = view.owner;
-  view.mine = domain_lock_.holds() && others.in_touch;
+  if (held && !gone && !owner_silent(now)) view.decider = view.owner;
+  view.mine = domain_lock_.holds();
+  view.owner_awaited = held && !gone && view.owner != settings_.self;
   view.backup = !view.mine && place && (*place == 0 || others.young);
-  view.first = !view.mine && place && *place == 0 && view.owner != settings_.self;
+  // Those behind in the line ask as well, each a while later: who stands before may be unable to.
+  view.asks = !view.mine && place && view.owner_awaited && owner_silent_since_ &&
+              now - *owner_silent_since_ >= static_cast<std::int64_t>(*place) * kRankPause;
+  if (view.mine && division_settled(now)) view.groups = groups_by_host(others.groups);
   return view;
 }
 
@@ -404,7 +484,10 @@ void Member::tick(Now now, Orders& orders) {
   set_pace(now.at);
   evidence_.on_observer(may_time(now.at));
   const Contention others = contention(now.at);
-  domain_lock_.tick(standing(others, now.at), turn);
+  look_at_division(others, now.at);
+  const LockStanding stands = standing(others, now.at);
+  if (domain_lock_.holds() && !stands.give_up.empty()) yielded_to_ = division_;
+  domain_lock_.tick(stands, turn);
   const LockView lock = lock_among(others, now.at);
   last_lock_ = lock;
   look_for_lost_nudges(now.at);
@@ -545,7 +628,9 @@ Beat Member::make_beat(Instant now) const {
   beat.sees_disk = evidence_.fresh_on_disk(now);
   beat.slot_sequence = slot_sequence_;
   beat.decision_sequence = decider_.sequence();
+  beat.ballot_sequence = domain_lock_.sequence();
   beat.table_sequence = target_.sequence();
+  beat.given_up = domain_lock_.given_up();
   beat.volume_ok = may_act(now) && target_.loaded();
   beat.hypervisor_ok = target_.hypervisor_ok();
   beat.leaving = leaving_;
@@ -557,7 +642,9 @@ Beat Member::make_beat(Instant now) const {
 void Member::beat(Turn& turn) {
   Beat beat = make_beat(turn.now.at);
   const bool news = last_beat_ && (last_beat_->decision_sequence != beat.decision_sequence ||
+                                   last_beat_->ballot_sequence != beat.ballot_sequence ||
                                    last_beat_->table_sequence != beat.table_sequence ||
+                                   last_beat_->given_up != beat.given_up ||
                                    last_beat_->leaving != beat.leaving ||
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);

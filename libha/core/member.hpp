@@ -130,6 +130,11 @@ class Member {
   LockStanding standing(const Contention& others, Instant now) const;
   bool owner_gone(Instant now) const;
   bool owner_silent(Instant now) const;
+  bool cannot_decide(Instant now) const;
+  bool division_settled(Instant now) const;
+  void look_at_division(const Contention& others, Instant now);
+  std::vector<Proposer> wanted_directory(Instant now) const;
+  std::vector<std::vector<HostId>> groups_by_host(const Groups& groups) const;
   void look_at_lock(const LockView& lock, Turn& turn);
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
@@ -168,6 +173,10 @@ class Member {
   Instant next_scrub_{};
   std::size_t scrubbed_{0};               // counts looks, one member after the other
   Instant next_lock_look_{};
+  std::vector<MemberSet> division_;        // the split groups as seen at the last tick
+  Instant division_since_{};
+  std::vector<MemberSet> yielded_to_;      // the division for which this host gave the lock up
+  std::optional<Instant> owner_silent_since_;
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;

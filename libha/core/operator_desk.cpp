@@ -34,12 +34,24 @@ std::string OperatorDesk::objection(const OperatorAsk& ask, Instant now) const {
   if (board_.verdict_on(ask.host, ask.incarnation) != nullptr)
     return "a verdict names incarnation " + to_text(ask.incarnation) + " of " +
            host_text(ask.host) + " already";
-  const auto lead = board_.newest_decision();
-  if (lead.host != kNoHost && board_.decision(lead.host).record.disarmed)
+  if (disarmed() && !about_silent_owner(ask))
     return "the domain is disarmed, so nothing would follow; run `wardomctl arm` first";
   if (ask.incarnation != known.front()) return {};  // a later boot of it lives, or has lived
   const auto sign = life_sign(evidence_, ask.host, now);
   return sign.empty() ? sign : host_text(ask.host) + " may be alive: " + sign;
+}
+
+// While the lock's owner is silent nobody can arm the domain, so about it the word is always taken:
+// the lock passes on. The verdict follows once the domain is armed.
+bool OperatorDesk::about_silent_owner(const OperatorAsk& ask) const {
+  const auto& word = board_.lock();
+  return ask.wish == Wish::confirm_dead && !decider_.deciding() && !word.released &&
+         word.value.owner.host == ask.host && word.value.owner.incarnation == ask.incarnation;
+}
+
+bool OperatorDesk::disarmed() const {
+  const auto lead = board_.newest_decision();
+  return lead.host != kNoHost && board_.decision(lead.host).record.disarmed.has_value();
 }
 
 void OperatorDesk::on_ask(const OperatorAsk& ask, Turn& turn) {
@@ -54,7 +66,10 @@ void OperatorDesk::on_ask(const OperatorAsk& ask, Turn& turn) {
   }
   if (ask.wish == Wish::confirm_dead)
     evidence_.on_operator(ask.host, ask.incarnation, ask.by);
-  if (own) {
+  if (own && disarmed() && about_silent_owner(ask)) {  // no verdict can come now
+    turn.orders.replies.push_back({ask.request, true, 0, ""});
+    turn.orders.operator_asks.push_back(ask);
+  } else if (own) {
     waiting_[ask.request] = turn.now.at + kOperatorPatience;
     turn.orders.operator_asks.push_back(ask);
   }

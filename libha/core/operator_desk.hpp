@@ -32,6 +32,8 @@ class OperatorDesk {
 
  private:
   std::string objection(const OperatorAsk& ask, Instant now) const;
+  bool about_silent_owner(const OperatorAsk& ask) const;
+  bool disarmed() const;
 
   Evidence& evidence_;
   const Board& board_;

@@ -51,7 +51,9 @@ struct Beat {
   MemberSet sees_disk;               // whose slot moves, as read by the sender
   Sequence slot_sequence;            // newest acknowledged write of its own slot, 0: none
   Sequence decision_sequence;        // newest acknowledged write of its own decision cell
+  Sequence ballot_sequence;          // newest acknowledged write of its own ballot cell
   Sequence table_sequence;           // newest acknowledged write of its own host table
+  LockVersion given_up;              // the sender's life never acts under it again; 0: none
   bool volume_ok{false};             // own writes and reads complete in time
   bool hypervisor_ok{false};         // libvirt answers
   bool leaving{false};               // "I am going": an orderly stop of the daemon
@@ -168,6 +170,8 @@ struct Decision {
   std::vector<Verdict> verdicts;
   std::vector<Assignment> assignments;
   std::optional<Disarmed> disarmed{};  // none: armed
+  // The split groups, each by host id, the deciding one first; empty: the domain is whole.
+  std::vector<std::vector<HostId>> groups{};
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 

@@ -65,6 +65,9 @@ class OwnCell {
   std::uint64_t revision() const { return revision_; }
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::optional<Instant> acknowledged_at() const { return acknowledged_at_; }
+  // Since when every write has failed; none: the last one was acknowledged.
+  std::optional<Instant> failing_since() const { return failing_since_; }
+  std::optional<Instant> failed_at() const { return failed_at_; }
   Sequence sequence() const { return sequence_; }
   void saw(Sequence sequence) { sequence_ = std::max(sequence_, sequence); }
 
@@ -83,7 +86,11 @@ class OwnCell {
       acknowledged_ = in_flight_revision_;
       acknowledged_at_ = now;
       sequence_ = written.sequence;
+      failing_since_.reset();
+      failed_at_.reset();
     } else {
+      if (!failing_since_) failing_since_ = now;
+      failed_at_ = now;
       retry_at_ = now + retry_after;
     }
     return true;
@@ -100,6 +107,8 @@ class OwnCell {
   std::uint64_t in_flight_revision_{0};
   std::optional<Ticket> in_flight_;
   std::optional<Instant> acknowledged_at_;
+  std::optional<Instant> failing_since_;
+  std::optional<Instant> failed_at_;
   Instant retry_at_{};
   Sequence sequence_;
 };

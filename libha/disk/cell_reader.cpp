@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace wardom::disk {
 namespace {
@@ -178,15 +179,19 @@ std::vector<CellView> read_cells(BlockIo& io, const Bits128& volume, const wire:
                                  std::span<const Cell> cells) {
   const Place place{volume, layout};
   std::vector<CellView> out(cells.size());
+  // In the caller's order, but for neighbours of one block each: who reads decisions before ballots
+  // relies on it.
   std::vector<Wanted> single;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const auto at = layout.offset(cells[i], wire::kTwinA);
-    if (!at || cells[i].region == Region::superblock)
+    if (!at || cells[i].region == Region::superblock) {
       out[i] = unknown_cell(cells[i]);
-    else if (layout.blocks(cells[i].region) == 1)
+    } else if (layout.blocks(cells[i].region) == 1) {
       single.push_back({*at, i});
-    else
+    } else {
+      read_single_blocks(io, place, cells, std::exchange(single, {}), out);
       out[i] = read_large(io, place, cells[i]);
+    }
   }
   read_single_blocks(io, place, cells, std::move(single), out);
   for (auto& view : out)

@@ -140,7 +140,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
                                    std::chrono::milliseconds(ready.geometry.l_late_ms),
                                    std::chrono::milliseconds(ready.geometry.l_late_after_off_ms),
                                    ready.listed,
-                                   ballot_base_});
+                                   ballot_base_,
+                                   static_cast<std::uint16_t>(ready.geometry.hosts)});
           },
           [&](const port::ReadDone& done) { take_cells(done, now, orders); },
           [&](const port::WriteDone& done) {

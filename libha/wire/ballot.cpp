@@ -70,13 +70,17 @@ bool sound(const LockValue& value, bool present) {
          !value.directory.empty() && sound(value.directory);
 }
 
+// Far above what any life of a cluster reaches, and far below where sums would overflow.
+constexpr std::uint64_t kHighest = std::uint64_t{1} << 56;
+
 bool sound(const Ballot& b) {
+  if (b.decided.value > kHighest || b.mbal.value > kHighest) return false;
   if (!sound(b.value, b.decided != LockVersion{})) return false;
   if (!sound(b.input, b.bal != BallotNumber{})) return false;
   if (b.released && b.decided == LockVersion{}) return false;
   const bool balloting = b.version != LockVersion{};
   if (balloting != (b.mbal != BallotNumber{})) return false;
-  return b.bal <= b.mbal && (!balloting || b.version > b.decided);
+  return b.bal <= b.mbal && (!balloting || b.version == b.decided.next());
 }
 
 }  // namespace

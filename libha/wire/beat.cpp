@@ -30,7 +30,9 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.sees_disk = in.members();
   beat.slot_sequence = Sequence{in.u64()};
   beat.decision_sequence = Sequence{in.u64()};
+  beat.ballot_sequence = Sequence{in.u64()};
   beat.table_sequence = Sequence{in.u64()};
+  beat.given_up = LockVersion{in.u64()};
   beat.load = in.load();
   return beat;
 }
@@ -70,7 +72,9 @@ Bytes encode_beat(const Key& key, const Beat& beat, HostId to) {
   out.members(beat.sees_disk);
   out.u64(beat.slot_sequence.value);
   out.u64(beat.decision_sequence.value);
+  out.u64(beat.ballot_sequence.value);
   out.u64(beat.table_sequence.value);
+  out.u64(beat.given_up.value);
   out.load(beat.load);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);

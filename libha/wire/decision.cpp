@@ -1,5 +1,6 @@
 #include "libha/wire/decision.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 namespace wardom::wire {
@@ -96,6 +97,25 @@ Disarmed read_disarmed(Reader& in) {
 
 enum class Arming : std::uint8_t { armed = 0, disarmed = 1 };
 
+void write(Writer& out, const std::vector<HostId>& group) {
+  out.u8(static_cast<std::uint8_t>(group.size()));
+  for (HostId host : group) out.u16(host.value);
+}
+
+// Ordered by host id, none of them twice.
+std::vector<HostId> read_group(Reader& in) {
+  const std::size_t count = in.u8();
+  if (count == 0 || count > kMaxDomainHosts || count * 2 > in.left()) in.fail();
+  std::vector<HostId> group(in.failed() ? 0 : count);
+  HostId last;
+  for (auto& host : group) {
+    host = HostId{in.u16()};
+    if (host <= last) in.fail();
+    last = host;
+  }
+  return group;
+}
+
 std::string too_many(const char* what, std::size_t count, std::size_t limit) {
   return "decision: " + std::to_string(count) + " " + what + "; the limit is " +
          std::to_string(limit);
@@ -111,6 +131,12 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
   for (const auto& a : decision.assignments)
     if (a.ended.size() > kMaxEndedClaims)
       return failure(too_many("ended claims of one guest", a.ended.size(), kMaxEndedClaims));
+  if (decision.groups.size() > kMaxDomainHosts)
+    return failure(too_many("split groups", decision.groups.size(), kMaxDomainHosts));
+  for (const auto& group : decision.groups)
+    if (group.empty() || group.size() > kMaxDomainHosts ||
+        !std::is_sorted(group.begin(), group.end()))
+      return failure("decision: a split group is empty, too large, or not ordered by host id");
   Writer out;
   out.u64(decision.version.value);
   out.u16(static_cast<std::uint16_t>(decision.verdicts.size()));
@@ -119,6 +145,8 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
   for (const auto& a : decision.assignments) write(out, a);
   out.u8(static_cast<std::uint8_t>(decision.disarmed ? Arming::disarmed : Arming::armed));
   if (decision.disarmed) write(out, *decision.disarmed);
+  out.u8(static_cast<std::uint8_t>(decision.groups.size()));
+  for (const auto& group : decision.groups) write(out, group);
   if (out.size() > capacity)
     return failure("decision: " + std::to_string(out.size()) + " bytes; the volume has room for " +
                    std::to_string(capacity));
@@ -136,6 +164,10 @@ Result<Decision> decode_decision(View payload) {
   for (std::size_t i = 0; i < assignments && !in.failed(); ++i)
     decision.assignments.push_back(read_assignment(in));
   if (in.enumeration(Arming::disarmed) == Arming::disarmed) decision.disarmed = read_disarmed(in);
+  const std::size_t groups = in.u8();
+  if (groups > kMaxDomainHosts) in.fail();
+  for (std::size_t i = 0; i < groups && !in.failed(); ++i)
+    decision.groups.push_back(read_group(in));
   if (!in.complete()) return failure("decision: malformed");
   return decision;
 }

@@ -93,6 +93,7 @@ class World {
     one.up = true;
     VolumeReady ready;
     ready.incarnation = one.incarnation;
+    ready.volume_hosts = kHosts;
     one.lock->on_ready(ready, now_);
     one.board->want_ballots();
   }

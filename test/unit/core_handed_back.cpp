@@ -75,7 +75,7 @@ TEST_CASE("hand_back_nothing_in_doubt", "[handed_back]") {
     CHECK_FALSE(b.over());
   }
   SECTION("a newer table is promised") {
-    b.board.promise(kPeer, Sequence{}, Sequence{b.tables + 1});
+    b.board.promise(kPeer, Sequence{}, Sequence{}, Sequence{b.tables + 1});
     CHECK_FALSE(b.over());
   }
   SECTION("the guest is held, given up or being started there") {

@@ -45,9 +45,14 @@ First view_of(const Views& views, std::uint16_t self, MemberSet condemned = {}) 
     one.volume_ok = views.able[host];
     evidence.on_beat(one, at(0));
   }
-  const auto line =
-      contention(evidence, {views.beats[self - 1], condemned, views.able[self - 1]}, at(1));
-  if (line.order.empty()) return {};
+  Board board({HostId{1}, HostId{2}, HostId{3}});
+  RuleInputs inputs;
+  inputs.own_beats = views.beats[self - 1];
+  inputs.gone = condemned;
+  inputs.proposers.set();
+  inputs.able = views.able[self - 1];
+  const auto line = contention(evidence, board, inputs, at(1));
+  if (line.order.empty() || line.groups.own != 0) return {};
   First first;
   first.decider = line.order[0];
   first.mine = first.decider == HostId{self};
@@ -65,7 +70,7 @@ TEST_CASE("decide_by_the_lowest_id", "[lock]") {
   CHECK_FALSE(view_of({}, 3).backup);
 }
 
-TEST_CASE("decide_nothing_without_a_majority", "[lock]") {
+TEST_CASE("leave_deciding_to_the_heavier_group", "[lock]") {
   Views alone;
   for (int other : {1, 2}) alone.hears[0][other] = alone.hears[other][0] = false;
   CHECK(view_of(alone, 1).decider == kNoHost);
@@ -125,6 +130,118 @@ TEST_CASE("leave_deciding_to_those_who_can_use_the_volume", "[lock]") {
   Views cut;
   cut.able[0] = false;
   for (std::uint16_t self = 1; self <= 3; ++self) CHECK(view_of(cut, self).decider == HostId{2});
+}
+
+namespace {
+
+// Four hosts in two groups as their slots and beats say, and what stands in their tables.
+struct Two {
+  Two() {
+    for (int number : {1, 2, 3, 4}) {
+      const auto id = static_cast<std::uint16_t>(number);
+      const HostId host{id};
+      MemberSet with;
+      for (std::size_t i : {std::size_t{0}, std::size_t{1}}) with.set(id <= 2 ? i : i + 2);
+      for (std::uint64_t sequence : {1, 2}) {
+        auto cell = slot(host, sequence, 5, sequence);
+        std::get<Slot>(cell.content).sees_mgmt = with;
+        evidence.on_slot(cell, at(0), at(0));
+      }
+      if (id != 4) continue;
+      auto one = beat(host, Link::mgmt, 1000);
+      one.sees_mgmt = with;
+      one.volume_ok = true;
+      evidence.on_beat(one, at(0));
+    }
+    inputs.own_beats = 1000;
+    inputs.proposers.set();
+  }
+  void holds(std::uint16_t host, std::size_t guests) {
+    CellSeen cell;
+    cell.cell = {Region::table, host};
+    cell.health = CellHealth::valid;
+    cell.incarnation = boot(5);
+    cell.sequence = Sequence{1};
+    HostTable table;
+    for (std::size_t i = 0; i < guests; ++i) {
+      GuestEntry entry;
+      entry.guest.bytes[0] = static_cast<std::uint8_t>(i + 1);
+      entry.phase = GuestPhase::holding;
+      entry.holder = boot(5);
+      table.guests.push_back(entry);
+    }
+    cell.content = table;
+    board.on_read(cell, at(0));
+  }
+  Contention line() { return contention(evidence, board, inputs, at(1)); }
+
+  std::vector<HostId> members{HostId{1}, HostId{2}, HostId{3}, HostId{4}};
+  Evidence evidence{members, HostId{3}, Timing{}};
+  Board board{members};
+  RuleInputs inputs;
+};
+
+}  // namespace
+
+TEST_CASE("equal_groups_contend_by_the_lowest_id_and_none_outweighs", "[lock]") {
+  Two two;
+  const auto line = two.line();
+  CHECK(to_text(line.groups.division(), two.members) == "1, 2 | 3, 4");
+  CHECK(line.groups.own == 1);
+  CHECK_FALSE(line.groups.outweighed());
+  CHECK(line.place(HostId{3}) == kPlacesPerGroup);
+  CHECK(line.place(HostId{4}) == kPlacesPerGroup + 1);
+  CHECK_FALSE(line.place(HostId{1}));
+}
+
+TEST_CASE("more_guests_outweigh_as_many_hosts", "[lock]") {
+  Two two;
+  two.holds(4, 2);
+  two.holds(1, 1);
+  CHECK(two.line().groups.own == 0);
+  CHECK_FALSE(two.line().groups.outweighed());
+  two.holds(2, 3);
+  CHECK(two.line().groups.outweighed());
+  Two other;
+  other.holds(2, 3);
+  other.holds(4, 2);
+  CHECK(other.line().groups.outweighed());
+}
+
+TEST_CASE("hosts_whose_end_is_known_weigh_nothing", "[lock]") {
+  Two two;
+  two.inputs.gone.set(0);
+  CHECK(to_text(two.line().groups.division(), two.members) == "3, 4 | 2");
+  two.inputs.gone.set(1);
+  CHECK_FALSE(two.line().groups.split());
+  CHECK(two.line().place(HostId{3}) == std::size_t{0});
+}
+
+TEST_CASE("a_host_without_daemon_weighs_nothing", "[lock]") {
+  Two two;
+  const auto later = disk_silent_after(Timing{}) + milliseconds{50};
+  for (HostId id : {HostId{1}, HostId{2}}) {  // the slots grow, the daemons' progress does not
+    auto cell = slot(id, 3, 5, 2);
+    two.evidence.on_slot(cell, at(0) + later, at(0) + later);
+  }
+  const auto line = contention(two.evidence, two.board, two.inputs, at(1) + later);
+  CHECK(to_text(line.groups.division(), two.members) == "3");
+}
+
+TEST_CASE("who_cannot_be_asked_whom_it_hears_is_no_group_of_its_own", "[lock]") {
+  Two two;
+  auto one = beat(HostId{4}, Link::mgmt, 1001);
+  one.volume_ok = true;  // its bits were dropped: its wardom.toml differs
+  two.evidence.on_beat(one, at(0));
+  CHECK(to_text(two.line().groups.division(), two.members) == "1, 2 | 3 | 4");
+  two.inputs.strangers.set(3);
+  CHECK(to_text(two.line().groups.division(), two.members) == "1, 2 | 3, 4");
+}
+
+TEST_CASE("only_proposers_stand_in_the_line", "[lock]") {
+  Two two;
+  two.inputs.proposers.reset(2);
+  CHECK(two.line().order == std::vector{HostId{4}});
 }
 
 TEST_CASE("never_by_a_condemned_host", "[lock]") {

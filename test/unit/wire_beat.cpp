@@ -63,7 +63,7 @@ TEST_CASE("beat_is_refused_with_its_reason") {
   CHECK(decode(resigned(good, 8, 2)) == BeatError::malformed);    // link 2
   CHECK(decode(resigned(good, 9, 8)) == BeatError::malformed);    // an unknown flag
   CHECK(decode(resigned(good, 10, 0)) == BeatError::malformed);   // from host 0
-  CHECK(decode(resigned(good, 137, 255)) == BeatError::malformed);  // load above 1000 permille
+  CHECK(decode(resigned(good, 153, 255)) == BeatError::malformed);  // load above 1000 permille
 }
 
 TEST_CASE("beat_of_any_other_length_is_refused") {

@@ -111,6 +111,7 @@ void Script::start(const std::vector<std::string>& running) {
   answers_.clear();
   core::VolumeReady ready;
   ready.incarnation = peers_.at(kSelf).incarnation;
+  ready.volume_hosts = 3;
   for (const auto& [guest, one] : listed_) ready.listed.push_back(one);
   step(ready);
   tell_rights();
