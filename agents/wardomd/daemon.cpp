@@ -292,13 +292,6 @@ Result<std::unique_ptr<Daemon>> Daemon::create(DaemonOptions options) {
   if (self == nullptr)
     return failure("wardom.toml names no host \"" + options.host +
                    "\"; add it, or give the own name with --host");
-  const auto members = options.config.members(self->domain).size();
-  if (members > kMaxMembersNow)
-    return failure("domain \"" + options.config.find_domain(self->domain)->name + "\" has " +
-                   std::to_string(members) + " hosts; this release takes at most " +
-                   std::to_string(kMaxMembersNow) +
-                   ", because the domain lock that larger domains need is not there yet; split " +
-                   "the domain");
   auto impl = std::make_unique<Impl>(std::move(options));
   auto started = impl->start();
   if (!started) return started.error();

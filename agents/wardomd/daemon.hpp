@@ -19,9 +19,6 @@ struct DaemonOptions {
   std::string libvirt_uri;
 };
 
-// Members of a domain that this release takes; more need the domain lock.
-inline constexpr std::size_t kMaxMembersNow = 3;
-
 class Daemon {
  public:
   // Error: what is wrong with the configuration, the key or a socket, and what to do.

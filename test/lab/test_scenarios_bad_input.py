@@ -94,12 +94,6 @@ for size in (0, 1, 50, 96, 100, 128, 150, 200, 256, 512, 1400):
             self.assert_refuses("n3", argv, f"{path}:8:", f"{path}:9:", "profile",
                                 "beat_intervall")
 
-    def test_four_hosts_in_a_domain_are_refused_with_the_reason(self) -> None:
-        fourth = ('[[host]]\nname = "n4"\nid = 4\ndomain = "d1"\nmgmt = "10.77.0.4"\n'
-                  'storage = "10.78.0.4"\n\n[[host]]\n')
-        path = self.edit_config("n3", "[[host]]\n", fourth)
-        self.assert_refuses("n3", (*WARDOMD, path), "4 hosts", "at most 3", "domain lock")
-
     def test_a_host_that_the_configuration_does_not_name(self) -> None:
         path = self.edit_config("n3", 'name = "n3"', 'name = "other"')
         self.assert_refuses("n3", (*WARDOMD, path), 'names no host "n3"')
