@@ -87,59 +87,29 @@ class Takeover(ScenarioCase):
     # --- the decider dies and stays away -------------------------------------------------------
 
     def decider_stays_away(self, step: str) -> None:
-        """The one host that is left hears no majority, so nobody decides and nothing starts. With
-        the decider's return the recovery goes on, unless all evidence was in its memory."""
+        """Its keeper sees the end of its wardomd, and so the lock is free: the one host that is
+        left takes it and ends the recovery with what it has seen itself."""
         self.strike_and_cut(["n1"], step)
         self.cluster.ask_manager("n1", "stop", "wardomd")
-        eventually("nobody decides", lambda: self.cluster.status("n2")["decider"] is None,
-                   explain=self.cluster.picture)
-        self.await_state("n1", "daemon-down", "n2")
-        # What was assigned before it died is started all the same: the word stands on the volume.
-        if step == "suspect" and not self.is_recovered():
-            self.quiet_watch(2.0)
+        self.assert_each_runs_once()
+        self.assertEqual(self.cluster.status("n2")["decider"], "n2")
         self.cluster.ask_manager("n1", "start", "wardomd")
-        self.assert_recovered_or_named()
 
     def test_decider_gone_at_suspect(self) -> None:
         self.decider_stays_away("suspect")
 
     def test_decider_gone_at_assigned(self) -> None:
         self.decider_stays_away("assigned")
-        self.assert_each_runs_once()
 
     # --- the decider dies and is back after a moment -------------------------------------------
 
-    def assert_recovered_or_named(self) -> None:
-        """Before the verdict stands on the volume, a decider that was restarted, or that stood
-        still for long, may lack evidence: then nothing starts, and `status` says why."""
-        outcome = eventually("the guests run again, or the problem is named", lambda: (
-            "recovered" if self.is_recovered() else
-            "named" if self.cluster.state("n1", "n3") == "unknown" and self.cluster.status("n2")
-            and self.cluster.status("n2")["decider"] is not None else None),
-                             explain=self.cluster.picture)
-        if outcome == "recovered":
-            self.assert_each_runs_once()
-            return
-        # The decider of the meantime may have stored its verdict before it stepped down: then the
-        # guests still come, each once. Otherwise nothing starts.
-        deadline = time.monotonic() + 6.0
-        while time.monotonic() < deadline:
-            if self.is_recovered():
-                self.assert_each_runs_once()
-                return
-            time.sleep(LOOK_S)
-        self.await_problem("n1", "n3", "not heard of since this wardomd started")
-        truth = self.cluster.truth()
-        for guest in self.guests_of("n3"):
-            self.assertEqual(truth[guest]["running_on"], [], f"{guest} runs without a verdict")
-
     def test_decider_restarted_at_suspect(self) -> None:
         self.strike_and_cut(["n1"], "suspect")
-        self.assert_recovered_or_named()
+        self.assert_each_runs_once()
 
     def test_decider_restarted_at_verdict(self) -> None:
         self.strike_and_cut(["n1"], "verdict")
-        self.assert_recovered_or_named()
+        self.assert_each_runs_once()
 
     def test_decider_restarted_at_assigned(self) -> None:
         self.strike_and_cut(["n1"], "assigned")
@@ -148,10 +118,9 @@ class Takeover(ScenarioCase):
     # --- the decider stands still and goes on later --------------------------------------------
 
     def decider_frozen(self, step: str) -> None:
+        """The keeper ends a wardomd that makes no progress, and the other host goes on."""
         self.strike_and_cut(["n1"], step, signal_number=signal.SIGSTOP)
         self.await_state("n1", "daemon-down", "n2")
-        self.assertIsNone(self.cluster.status("n2")["decider"], "one of three is no majority")
-        self.cluster.ask_manager("n1", "resume", "wardomd")
         self.assert_each_runs_once()
 
     def test_decider_frozen_at_suspect(self) -> None:
