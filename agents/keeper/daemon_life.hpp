@@ -68,7 +68,8 @@ class DaemonLife {
   // heartbeat lets it act.
   Order tick(Instant now, Duration t_f, const Facts& facts) {
     if (connected_) {
-      if (killed_ || progress_ == 0 || now < since_ + patience(t_f)) return Order::none;
+      // One that has never published anything may still be starting.
+      if (killed_ || (progress_ == 0 && !acted_) || now < since_ + patience(t_f)) return Order::none;
       killed_ = true;
       return Order::kill;
     }

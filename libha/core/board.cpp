@@ -33,20 +33,32 @@ const Claim* GuestFacts::newest() const {
 }
 
 Board::Board(std::vector<HostId> members) : members_(std::move(members)) {
-  for (HostId host : members_) {
-    decisions_[host];
-    tables_[host];
-    ballots_[host];
-  }
   find_proposers();
+  wanted_.clear();  // not before the volume can be read
 }
 
 void Board::want_all() {
-  for (HostId host : members_) {
+  for (HostId host : proposers()) {
     want_decision(host);
     want_table(host);
   }
   want_ballots();
+}
+
+bool Board::has(HostId host) const {
+  return std::find(members_.begin(), members_.end(), host) != members_.end();
+}
+
+const Kept<Decision>& Board::decision(HostId host) const {
+  static const Kept<Decision> never_read;
+  const auto found = decisions_.find(host);
+  return found == decisions_.end() ? never_read : found->second;
+}
+
+const Kept<HostTable>& Board::table(HostId host) const {
+  static const Kept<HostTable> never_read;
+  const auto found = tables_.find(host);
+  return found == tables_.end() ? never_read : found->second;
 }
 
 void Board::want_ballots() {
@@ -76,6 +88,20 @@ void Board::find_proposers() {
   std::set<HostId> hosts(members_.begin(), members_.end());
   for (const auto& one : lock_.value.directory) hosts.insert(one.host);
   proposers_.assign(hosts.begin(), hosts.end());
+  for (HostId host : proposers_) {
+    ballots_[host];
+    if (decisions_.contains(host)) continue;
+    decisions_[host];
+    tables_[host];
+    want_decision(host);
+    want_table(host);
+  }
+}
+
+void Board::lock_changed() {
+  lock_ = find_lock();
+  find_proposers();
+  ++revision_;
 }
 
 namespace {
@@ -85,6 +111,7 @@ template <class Record>
 bool keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
   const bool same = kept.health == cell.health && kept.writer == cell.incarnation &&
                     kept.sequence == cell.sequence;
+  if (kept.read_issued && issued < *kept.read_issued) return false;  // a newer read has come before
   kept.read_issued = issued;
   kept.health = cell.health;
   kept.error = cell.error;
@@ -114,6 +141,7 @@ bool keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
 // read again, unchanged, after that.
 bool Board::keep_ballot(HostId host, const CellSeen& cell, Instant issued) {
   auto& kept = ballots_[host];
+  if (host == own_ && own_written_ && issued < *own_written_) return false;
   const auto half = half_read_.find(host);
   if (!cell.twin_damaged || cell.health != CellHealth::valid) {
     if (half != half_read_.end()) half_read_.erase(half);
@@ -143,17 +171,22 @@ LockWord Board::find_lock() const {
     word.conflict = word.conflict || said.value != word.value;
   }
   const auto gave = given_up_.find(word.value.owner.host);
-  if (gave != given_up_.end() && gave->second == std::pair(word.value.owner, word.version))
+  if (gave != given_up_.end() && gave->second.first == word.value.owner &&
+      gave->second.second >= word.version)
     word.released = true;
   return word;
 }
 
-// The sequence stays as read: a read that was under way may still show the earlier write.
-void Board::wrote_ballot(HostId self, const Ballot& ballot) {
-  ballots_[self].record = ballot;
-  lock_ = find_lock();
-  find_proposers();
-  ++revision_;
+void Board::wrote_ballot(HostId self, const Ballot& ballot, Sequence sequence, Instant now) {
+  auto& kept = ballots_[self];
+  kept.record = ballot;
+  kept.sequence = std::max(kept.sequence, sequence);
+  kept.health = CellHealth::valid;
+  kept.error.clear();
+  half_read_.erase(self);
+  own_ = self;
+  own_written_ = now;
+  lock_changed();
 }
 
 void Board::on_read(const CellSeen& cell, Instant issued) {
@@ -161,16 +194,15 @@ void Board::on_read(const CellSeen& cell, Instant issued) {
   if (cell.cell.region == Region::ballot) {
     const HostId host{static_cast<std::uint16_t>(cell.cell.index - ballot_base_)};
     changed = keep_ballot(host, cell, issued);
-    if (!changed) return;
-    lock_ = find_lock();
-    find_proposers();
-    ++revision_;
+    if (changed) lock_changed();
     return;
   }
   const HostId host{static_cast<std::uint16_t>(cell.cell.index)};
   if (cell.cell.region == Region::decision && decisions_.contains(host)) {
-    changed = keep(decisions_.at(host), cell, issued);
-    if (changed) note_verdicts(decisions_.at(host).record);
+    auto& kept = decisions_.at(host);
+    changed = keep(kept, cell, issued);
+    if (changed) note_verdicts(kept.record);
+    if (kept.record.domain != domain_) kept.record = {};
   }
   if (cell.cell.region == Region::table && tables_.contains(host))
     changed = keep(tables_.at(host), cell, issued);
@@ -183,12 +215,11 @@ void Board::on_given_up(const Owner& life, LockVersion version) {
   const std::pair word{life, version};
   if (known == word) return;
   known = word;
-  if (lock_.released || life != lock_.value.owner || version != lock_.version) return;
-  lock_ = find_lock();
-  ++revision_;
+  if (!lock_.released && life == lock_.value.owner && version >= lock_.version) lock_changed();
 }
 
 void Board::promise(HostId host, Sequence decision, Sequence ballot, Sequence table) {
+  if (!decisions_.contains(host)) return;
   auto& kept_ballot = ballots_[host];
   kept_ballot.promised = std::max(kept_ballot.promised, ballot);
   if (kept_ballot.behind()) wanted_.insert(ballot_cell(host));
@@ -212,17 +243,21 @@ void Board::note_verdicts(const Decision& decision) {
 }
 
 bool Board::read_since(Instant since) const {
-  for (HostId host : members_) {
-    const auto& decision = decisions_.at(host);
+  return std::all_of(proposers_.begin(), proposers_.end(), [&](HostId host) {
     const auto& table = tables_.at(host);
-    if (!decision.read_issued || *decision.read_issued < since) return false;
-    if (!table.read_issued || *table.read_issued < since) return false;
-  }
-  for (HostId host : proposers()) {
-    const auto& kept = ballot(host);
-    if (!kept.read_issued || *kept.read_issued < since) return false;
-  }
-  return true;
+    return table.read_issued && *table.read_issued >= since;
+  }) && words_read_since(since);
+}
+
+bool Board::words_read_since(Instant since) const {
+  return std::all_of(proposers_.begin(), proposers_.end(), [&](HostId host) {
+    const auto& decision = decisions_.at(host);
+    const auto& kept = ballots_.at(host);
+    // The own ballot cell is known without being read.
+    const bool own = host == own_ && own_written_.has_value();
+    return decision.read_issued && *decision.read_issued >= since &&
+           (own || (kept.read_issued && *kept.read_issued >= since));
+  });
 }
 
 namespace {
@@ -241,14 +276,14 @@ std::string doubt_about(const char* what, HostId host, const Kept<Record>& kept)
 
 std::string Board::unknown_cell() const {
   if (auto doubt = unknown_word(); !doubt.empty()) return doubt;
-  for (HostId host : members_)
+  for (HostId host : proposers())
     if (auto doubt = doubt_about("host table of host ", host, tables_.at(host)); !doubt.empty())
       return doubt;
   return {};
 }
 
 std::string Board::unknown_word() const {
-  for (HostId host : members_)
+  for (HostId host : proposers())
     if (auto doubt = doubt_about("decision cell of host ", host, decisions_.at(host));
         !doubt.empty())
       return doubt;

@@ -72,14 +72,16 @@ class Board {
 
   // Asks for the cell to be read by a read that is issued from now on.
   void want_decision(HostId host) { wanted_.insert({Region::decision, host.value}); }
+  // Of another domain's decider only the verdicts count: incarnations are nobody's of a domain.
+  void set_domain(DomainId domain) { domain_ = domain; }
   void want_table(HostId host) { wanted_.insert({Region::table, host.value}); }
   void want_ballots();
   void want_all();
   bool wants() const { return !wanted_.empty(); }
   // In this order: decisions, ballots, tables. Who reads so learns of no decision that has been
   // overtaken without learning of the new owner.
-  // At most so many at a time: the keeper's limit for one request.
-  static constexpr std::size_t kReadAtMost = 250;
+  // At most so many at a time: the keeper has a time limit for one request.
+  static constexpr std::size_t kReadAtMost = 64;
   std::vector<Cell> take_wanted();
   void on_read(const CellSeen& cell, Instant issued);
   // A member's beat names the newest acknowledged writes of its cells: what is behind is read, and
@@ -89,22 +91,26 @@ class Board {
   // RELEASED, should it own that version.
   void on_given_up(const Owner& life, LockVersion version);
 
-  const Kept<Decision>& decision(HostId host) const { return decisions_.at(host); }
-  const Kept<HostTable>& table(HostId host) const { return tables_.at(host); }
+  const Kept<Decision>& decision(HostId host) const;
+  const Kept<HostTable>& table(HostId host) const;
   const Kept<Ballot>& ballot(HostId host) const;
   // Where the members' ballot cells of this domain lie (VolumeReady).
   void set_ballot_base(std::uint32_t base) { ballot_base_ = base; }
   Cell ballot_cell(HostId host) const { return {Region::ballot, ballot_base_ + host.value}; }
-  // Every host that may ballot, as far as is known: the members and the newest directory.
+  // Every host whose cells count: the members, and the newest directory, in which a host stands that
+  // wardom.toml names no more for as long as it may have a guest.
   const std::vector<HostId>& proposers() const { return proposers_; }
   const LockWord& lock() const { return lock_; }
-  // An acknowledged write of the own ballot cell: it counts before it is read back.
-  void wrote_ballot(HostId self, const Ballot& ballot);
+  // An acknowledged write of the own ballot cell: it counts before it is read back, and reads that
+  // were issued before `now` say nothing any more.
+  void wrote_ballot(HostId self, const Ballot& ballot, Sequence sequence, Instant now);
   const std::vector<HostId>& members() const { return members_; }
-  bool has(HostId host) const { return decisions_.contains(host); }
+  bool has(HostId host) const;  // a member
 
   // Every cell has been read by a read issued at `since` or later.
   bool read_since(Instant since) const;
+  // The same for decisions and ballots alone.
+  bool words_read_since(Instant since) const;
   // The first cell that cannot be relied upon, as a sentence; empty: all can.
   std::string unknown_cell() const;
   // The same for decisions and ballots alone: what others have said, not what they have.
@@ -132,6 +138,7 @@ class Board {
   bool keep_ballot(HostId host, const CellSeen& cell, Instant issued);
   LockWord find_lock() const;
   void find_proposers();
+  void lock_changed();
   std::map<GuestId, GuestFacts> gather() const;
 
   std::vector<HostId> members_;
@@ -140,7 +147,10 @@ class Board {
   std::map<HostId, Kept<Ballot>> ballots_;
   // Reads in a row that left the newer extent in doubt, and which sequence the other one showed.
   std::map<HostId, Sequence> half_read_;
+  DomainId domain_;
   std::uint32_t ballot_base_{0};
+  HostId own_;                      // whose ballot cell this host writes, once it has
+  std::optional<Instant> own_written_;
   std::map<HostId, std::pair<Owner, LockVersion>> given_up_;  // the newest word of each host
   LockWord lock_;
   std::vector<HostId> proposers_;

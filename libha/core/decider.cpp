@@ -149,14 +149,13 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
   } else if (catching == nullptr || catching->version != lock.version) {
     state_ = CatchingUp{turn.now.at, lock.version};
     board_.want_all();
-  } else if (board_.read_since(catching->since)) {
-    // Other members' silence is asked about at once; verdicts wait until the board is known.
-    if (board_.unknown_cell().empty()) {
+  } else if (board_.words_read_since(catching->since)) {
+    // Other members' silence is asked about at once; verdicts wait until what others have said is
+    // known. A table that is not known keeps guests from being assigned, not hosts from being judged.
+    if (board_.unknown_word().empty())
       start_deciding(lock.version, turn);
-    } else {
-      state_ = CatchingUp{turn.now.at, lock.version};
+    else
       board_.want_all();
-    }
   }
   return true;
 }
@@ -172,7 +171,11 @@ void Decider::ask_about_owner(const LockView& lock, Turn& turn) {
   std::erase_if(inquiries_, [&](const auto& inquiry) {
     return !asks || inquiry.first != lock.owner;
   });
-  if (asks) inquire(lock.owner, turn);
+  if (!asks) return;
+  const bool fresh = !inquiries_.contains(lock.owner);
+  inquire(lock.owner, turn);
+  if (const auto found = inquiries_.find(lock.owner); fresh && found != inquiries_.end())
+    found->second.next_off = turn.now.at + static_cast<std::int64_t>(lock.place) * kPowerOffPause;
 }
 
 void Decider::ask_about_silent(Turn& turn) {
@@ -206,6 +209,7 @@ void Decider::start_deciding(LockVersion version, Turn& turn) {
   newer_decisions_ = last.version > version;
   if (newer_decisions_) return;  // two locks, or a lost one: nobody may go on from here
   mine.version = version;
+  mine.domain = lock_domain_;
   if (last.host != kNoHost) mine.disarmed = board_.decision(last.host).record.disarmed;
   disarmed_counted_ = turn.now.at;
   if (last.host != kNoHost)
@@ -273,11 +277,25 @@ void Decider::ask(HostId host, Inquiry& inquiry, Turn& turn) {
 }
 
 // Another host fell silent at about the same time.
-bool Decider::silent_together(const Inquiry& inquiry) const {
-  return std::any_of(inquiries_.begin(), inquiries_.end(), [&](const auto& other) {
-    const auto apart = other.second.since - inquiry.since;
-    return &other.second != &inquiry && other.second.seen_alive &&
-           std::max(apart, -apart) < kUrgentInquiry;
+bool Decider::silent_together(HostId host, Instant now) const {
+  const auto life = evidence_.of(host).last_life();
+  const auto& members = evidence_.members();
+  return life && std::any_of(members.begin(), members.end(), [&](HostId other) {
+    if (other == host || other == evidence_.self()) return false;
+    const auto its = evidence_.of(other).last_life();
+    if (!its || std::max(*its - *life, *life - *its) >= kUrgentInquiry) return false;
+    return judge(evidence_, other, condemned(other), volume_ok_, now).state == HostState::suspect;
+  });
+}
+
+// A member that is heard here says that it hears the host.
+bool Decider::heard_by_a_peer(HostId host, Instant now) const {
+  const auto index = evidence_.index_of(host);
+  const auto& members = evidence_.members();
+  return std::any_of(members.begin(), members.end(), [&](HostId other) {
+    const auto& peer = evidence_.of(other);
+    if (other == host || !peer.heard(now, evidence_.timing())) return false;
+    return peer.beats.newest->sees_mgmt.test(index) || peer.beats.newest->sees_storage.test(index);
   });
 }
 
@@ -304,17 +322,18 @@ bool Decider::armed() const {
 }
 
 // Why a silent host that has power is not powered off; empty: nothing speaks against it.
-std::string Decider::power_off_held(HostId host, const Inquiry& inquiry) const {
+std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant now) const {
   const auto& member = evidence_.of(host);
   const bool slot_silent = member.disk.same_read_issued && member.disk.timer_zero &&
                            *member.disk.same_read_issued - *member.disk.timer_zero >
                                disk_silent_after(evidence_.timing());
   if (!armed()) return "the domain is disarmed";
-  if (!board_.read_since(inquiry.since)) return "reading what others have decided";
+  if (!board_.words_read_since(inquiry.since)) return "reading what others have decided";
   if (const auto unknown = board_.unknown_word(); !unknown.empty())
     return "a cell of the state volume cannot be relied upon: " + unknown;
   if (!inquiry.seen_alive) return "it was silent before this wardomd started: it may be booting";
-  if (silent_together(inquiry))
+  if (heard_by_a_peer(host, now)) return "another member hears it";
+  if (silent_together(host, now))
     return "several hosts are silent at once: power-offs are held, look for a common cause";
   if (!death_awaited(host)) return "it owns no guest: nothing waits for its death";
   if (!slot_silent) return "waiting for its slot to stay silent";
@@ -333,7 +352,7 @@ void Decider::consider_power_off(HostId host, Inquiry& inquiry, Turn& turn) {
   if (member.power.last != Power::on || !member.power.on_answered ||
       *member.power.on_answered < inquiry.since)
     return;
-  const std::string held = power_off_held(host, inquiry);
+  const std::string held = power_off_held(host, inquiry, turn.now.at);
   if (held != inquiry.held) {
     inquiry.held = held;
     if (!held.empty())
@@ -401,6 +420,7 @@ void Decider::look_for_ended_boots(Turn& turn) {
     if (const auto& earlier = evidence_.of(host).disk.rebooted) boots.emplace(host, *earlier);
   for (const auto& [host, boot] : boots) {
     if (!cell_.settled() || !armed()) return;  // a verdict waits for the decisions before it
+    if (!evidence_.has(host)) continue;
     const auto newest =
         host == evidence_.self() ? me_.incarnation : evidence_.of(host).incarnation();
     if (boot.number >= newest.number || said_dead(host, boot)) continue;
@@ -433,6 +453,7 @@ Assignment Decider::new_assignment(GuestId guest, const GuestFacts* facts, Cause
 // The target is still the boot and the daemon that an assignment names, as far as is known here.
 bool Decider::present(HostId host, const Incarnation& incarnation, DaemonEpoch epoch) const {
   if (host == evidence_.self()) return incarnation == me_.incarnation && epoch == me_.epoch;
+  if (!evidence_.has(host)) return false;  // wardom.toml names it no more
   const auto& member = evidence_.of(host);
   if (member.incarnation().number > incarnation.number) return false;
   const auto& disk = member.disk;

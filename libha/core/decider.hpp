@@ -74,7 +74,10 @@ class Decider {
   Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib)
       : evidence_(evidence), board_(board), reserve_mib_(memory_reserve_mib) {}
 
-  void on_ready(const VolumeReady& ready) { me_ = ready; }
+  void on_ready(const VolumeReady& ready, DomainId domain) {
+    me_ = ready;
+    lock_domain_ = domain;
+  }
   void on_written(const CellWritten& written, Turn& turn);
   void on_power(const PowerSeen& seen, Instant asked, Turn& turn);
   void on_power_off(const PowerOffTaken& taken, Turn& turn);
@@ -94,6 +97,9 @@ class Decider {
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
+  // It owns the lock, or a guest that is wanted running is its own or was given to it; or that is
+  // not known.
+  bool death_awaited(HostId host) const;
   // Boots of hosts that hold guests by the tables, and that no verdict names.
   std::set<std::pair<HostId, Incarnation>> boots_that_hold_guests() const;
   std::vector<Problem> problems(Instant now) const;
@@ -123,13 +129,13 @@ class Decider {
   void ask_about_silent(Turn& turn);
   void inquire(HostId host, Turn& turn);
   void ask(HostId host, Inquiry& inquiry, Turn& turn);
-  std::string power_off_held(HostId host, const Inquiry& inquiry) const;
+  std::string power_off_held(HostId host, const Inquiry& inquiry, Instant now) const;
   void consider_power_off(HostId host, Inquiry& inquiry, Turn& turn);
   void pronounce(HostId host, const Incarnation& incarnation, const ProofAbout& proof,
                  const Inquiry* inquiry, Turn& turn);
   bool to_be_asked_about(HostId host, HostState state) const;
-  bool silent_together(const Inquiry& inquiry) const;
-  bool death_awaited(HostId host) const;
+  bool silent_together(HostId host, Instant now) const;
+  bool heard_by_a_peer(HostId host, Instant now) const;
   void look_for_ended_boots(Turn& turn);
   bool said_dead(HostId host, const Incarnation& incarnation) const;
   bool armed() const;
@@ -166,6 +172,7 @@ class Decider {
   Board& board_;
   std::uint64_t reserve_mib_;
   VolumeReady me_;
+  DomainId lock_domain_;
   std::variant<Idle, CatchingUp, Deciding> state_;
   OwnCell<Decision> cell_;
   std::map<HostId, Inquiry> inquiries_;

@@ -36,7 +36,7 @@ void DomainLock::on_ready(const VolumeReady& ready, Instant now) {
   const bool held =
       std::holds_alternative<Holding>(state_) || std::holds_alternative<Releasing>(state_);
   if (same_life && own_ && held) return;
-  if (!same_life) given_up_ = {};
+  if (!same_life) given_up_ = begun_ = {};
   // A ballot under way has ended. What this process had submitted is settled by now, and is
   // honoured as it is read.
   state_ = Idle{};
@@ -137,41 +137,47 @@ std::optional<Instant> DomainLock::reading_since(Ticket ticket) const {
 }
 
 // Why this attempt must end; empty: all others were read since, and none has gone further.
-std::string DomainLock::objection(const Attempt& attempt, Instant since) const {
-  if (board_.lock().conflict) return "the ballot cells name two owners of one version";
+DomainLock::Objection DomainLock::objection(const Attempt& attempt, Instant since) const {
+  if (board_.lock().conflict) return {"the ballot cells name two owners of one version"};
   if (board_.lock().version >= attempt.version)
-    return version_text(board_.lock().version) + " is decided already";
+    return {version_text(board_.lock().version) + " is decided already"};
   for (HostId host : acceptors()) {
     if (host == self_) continue;
     const auto& kept = board_.ballot(host);
     if (!kept.known() || !kept.read_issued || *kept.read_issued < since)
-      return "the ballot cell of " + host_text(host) + " cannot be read: " + kept.error;
+      return {"the ballot cell of " + host_text(host) + " cannot be read: " + kept.error};
     const auto& said = kept.record;
     if (said.version > attempt.version ||
         (said.version == attempt.version && said.mbal > attempt.number))
-      return host_text(host) + " has a higher ballot";
+      return {host_text(host) + " has a higher ballot", true};
   }
   return {};
 }
 
-void DomainLock::abort(const Attempt& attempt, const std::string& why, Turn& turn) {
+void DomainLock::abort(const Attempt& attempt, const std::string& why, Turn& turn, bool duel) {
   turn.note(note_of(Severity::info, self_, "ballot ended: " + why));
   board_.want_ballots();
   state_ = Idle{};
   if (attempt.held) {
     // DECIDED of the own version still stands in the own cell.
-    next_directory_ = turn.now.at + kDirectoryPause;
+    next_directory_ = turn.now.at + directory_pause_;
+    directory_pause_ = std::min(2 * directory_pause_, kDirectoryPauseMost);
     if (own_word() && own_->decided == board_.lock().version && !own_->released)
       state_ = Holding{own_->decided};
     return;
   }
   ++tries_;
-  // No back-off on the first try: the first retry comes at once.
-  not_before_ = turn.now.at;
-  if (tries_ > 1)
-    not_before_ = turn.now.at + Duration{static_cast<std::int64_t>(
-                                    turn.random.next() %
-                                    static_cast<std::uint64_t>(kBallotBackOff.count()))};
+  // The first retry comes at once, except after a duel, in which both would lose again: then the
+  // places in the line count once more, and chance, the more the longer it lasts.
+  Duration pause{0};
+  if (duel || tries_ > 1) {
+    const auto most = std::min(kBallotBackOff * (std::int64_t{1} << std::min(tries_ - 1, 10)),
+                               timing_.feed_window / 2);
+    pause = Duration{static_cast<std::int64_t>(turn.random.next() %
+                                               static_cast<std::uint64_t>(most.count()))};
+    if (duel) pause += static_cast<std::int64_t>(place_.value_or(0)) * kRankPause;
+  }
+  not_before_ = turn.now.at + pause;
 }
 
 // What is decided goes into the own cell; a ballot for a later version stays as it is.
@@ -201,6 +207,7 @@ void DomainLock::begin(std::vector<Proposer> directory, Turn& turn) {
   }
   own_->version = version;
   own_->mbal = above(highest, self_);
+  begun_ = std::max(begun_, version);
   state_ = Promising{{version, own_->mbal, std::move(directory), own_word() && !word.released}};
   write(turn);
 }
@@ -224,14 +231,17 @@ void DomainLock::propose(const Attempt& attempt, Turn& turn) {
 // DECIDED stands in the own cell before this host acts, or before it leaves the matter.
 void DomainLock::record(LockVersion version, const LockValue& value, Turn& turn) {
   know_decided(version, value, false);
+  begun_ = std::max(begun_, version);
   state_ = Recording{version};
   write(turn);
 }
 
 // From now on this life never acts under `version` again, whatever becomes of the write.
 void DomainLock::release(LockVersion version, const std::string& why, Turn& turn) {
-  given_up_ = std::max(given_up_, version);
-  know_decided(version, board_.lock().value, true);
+  given_up_ = std::max({given_up_, version, begun_});
+  // The own cell's word is this life's own, where it has that version.
+  const LockValue value = own_->decided == version ? own_->value : board_.lock().value;
+  know_decided(version, value, true);
   state_ = Releasing{version};
   turn.note(note_of(Severity::notice, self_, "gives up " + version_text(version) + ": " + why));
   if (!writing_ && ready_) write(turn);
@@ -241,7 +251,10 @@ void DomainLock::on_written(const CellWritten& written, Turn& turn) {
   if (writing_ != written.ticket) return;
   writing_.reset();
   const bool ok = written.acknowledged;
-  if (ok) sequence_ = std::max(sequence_, written.sequence);
+  if (ok) {
+    sequence_ = std::max(sequence_, written.sequence);
+    board_.wrote_ballot(self_, *own_, written.sequence, turn.now.at);
+  }
   if (const auto* promising = std::get_if<Promising>(&state_)) {
     auto attempt = promising->attempt;
     if (!ok) return abort(attempt, "its first write failed: " + written.error, turn);
@@ -255,14 +268,12 @@ void DomainLock::on_written(const CellWritten& written, Turn& turn) {
   } else if (const auto* recording = std::get_if<Recording>(&state_)) {
     if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
     const auto version = recording->version;
-    board_.wrote_ballot(self_, *own_);
     state_ = Idle{};
     if (own_->value.owner == self() && !own_->released && given_up_ < version)
       state_ = Holding{version};
   } else if (const auto* releasing = std::get_if<Releasing>(&state_)) {
     if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
     turn.note(note_of(Severity::notice, self_, version_text(releasing->version) + " is released"));
-    board_.wrote_ballot(self_, *own_);
     state_ = Idle{};
   }
 }
@@ -272,14 +283,14 @@ void DomainLock::read_on(Turn& turn) {
   if (auto* asking = std::get_if<Asking>(&state_)) {
     if (!asking->rest.empty()) return read_next(asking->rest, turn);
     const auto attempt = asking->attempt;
-    const auto why = objection(attempt, asking->since);
-    return why.empty() ? propose(attempt, turn) : abort(attempt, why, turn);
+    const auto [why, duel] = objection(attempt, asking->since);
+    return why.empty() ? propose(attempt, turn) : abort(attempt, why, turn, duel);
   }
   if (auto* confirming = std::get_if<Confirming>(&state_)) {
     if (!confirming->rest.empty()) return read_next(confirming->rest, turn);
     const auto attempt = confirming->attempt;
-    const auto why = objection(attempt, confirming->since);
-    if (!why.empty()) return abort(attempt, why, turn);
+    const auto [why, duel] = objection(attempt, confirming->since);
+    if (!why.empty()) return abort(attempt, why, turn, duel);
     const LockValue value = own_->input;
     record(attempt.version, value, turn);
   }
@@ -312,9 +323,8 @@ void DomainLock::tick(const LockStanding& standing, Turn& turn) {
 
 // What this life owns, and what it may yet come to own by its ballot, if others complete that.
 void DomainLock::give_up() {
-  if (!own_) return;
-  given_up_ = std::max(given_up_, own_->version);
-  if (own_->value.owner == self()) given_up_ = std::max(given_up_, own_->decided);
+  given_up_ = std::max(given_up_, begun_);
+  if (own_word()) given_up_ = std::max(given_up_, board_.lock().version);
 }
 
 void DomainLock::advance(const LockStanding& standing, Turn& turn) {
@@ -354,6 +364,7 @@ void DomainLock::idle(const LockStanding& standing, Turn& turn) {
     tries_ = 0;
     board_.want_ballots();  // who stands before this host in the line may take it meanwhile
   }
+  if (!standing.fit) not_before_ = free_since_.emplace(turn.now.at);  // the line begins anew
   if (leaving_ || !standing.fit || !may_propose()) return;
   place_ = standing.place;
   const auto comes = turn_comes();
@@ -393,7 +404,7 @@ void DomainLock::hold(const Holding& holding, const LockStanding& standing, Turn
     const bool change = !standing.directory.empty() && standing.directory != word.value.directory;
     if (!change || writing_ || turn.now.at < next_directory_) return;
     turn.note(note_of(Severity::notice, self_, "decides anew who may own the domain lock"));
-    begin(standing.directory, turn);
+    return begin(standing.directory, turn);
   }
 }
 

@@ -27,6 +27,7 @@ inline constexpr Duration kBallotBackOff = std::chrono::seconds{1};
 
 // A directory change that failed is tried again after this.
 inline constexpr Duration kDirectoryPause = std::chrono::seconds{10};
+inline constexpr Duration kDirectoryPauseMost = std::chrono::minutes{10};
 
 // What the lock must know of its host and of the owner. Computed anew for each tick.
 struct LockStanding {
@@ -121,8 +122,13 @@ class DomainLock {
   void know_decided(LockVersion version, const LockValue& value, bool released);
   void record(LockVersion version, const LockValue& value, Turn& turn);
   void release(LockVersion version, const std::string& why, Turn& turn);
-  void abort(const Attempt& attempt, const std::string& why, Turn& turn);
-  std::string objection(const Attempt& attempt, Instant since) const;
+  void abort(const Attempt& attempt, const std::string& why, Turn& turn, bool duel = false);
+  // What speaks against going on; `duel`: another host ballots, under a higher number.
+  struct Objection {
+    std::string why;
+    bool duel{false};
+  };
+  Objection objection(const Attempt& attempt, Instant since) const;
   bool own_word() const;
   std::vector<HostId> acceptors() const;
   std::vector<Proposer> members_as_proposers() const;
@@ -149,6 +155,7 @@ class DomainLock {
   std::optional<Ticket> writing_;
   std::optional<Reading> reading_;
   Sequence sequence_;
+  LockVersion begun_;                // the highest version that this life has written a ballot for
   LockVersion given_up_;             // never acted under again; RELEASED is written where it can be
   std::optional<Instant> free_since_;  // the highest version is seen as free
   LockVersion free_version_;
@@ -156,6 +163,7 @@ class DomainLock {
   std::optional<Instant> unfit_since_;
   Instant not_before_{};
   Instant next_directory_{};         // no directory change before this
+  Duration directory_pause_{kDirectoryPause};
   int tries_{0};                     // at free_version_ + 1
 };
 

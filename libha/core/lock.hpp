@@ -45,6 +45,7 @@ struct LockView {
   bool mine{false};     // this host owns the lock and may act
   bool backup{false};   // next in line: keeps its BMC sessions warm
   bool asks{false};     // asks about a silent owner until there is proof
+  std::size_t place{0}; // in the line, the owner taken out: who stands behind shoots later
   HostId owner;         // of `version`, gone or not
   // The owner has not given the lock up, and no proof says that its life is over: its death is
   // waited for, whatever it has of guests.

@@ -70,9 +70,10 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   volume_error_.clear();
   reading_slots_.reset();
   reading_board_.reset();
+  board_.set_domain(settings_.domain);
   board_.set_ballot_base(ready.ballot_base);
   domain_lock_.on_ready(ready, turn.now.at);
-  decider_.on_ready(ready);
+  decider_.on_ready(ready, settings_.domain);
   target_.on_ready(ready, turn.now.at);
   board_.want_all();
   turn.note({Severity::info, "disk", settings_.self, {}, {}, "",
@@ -364,8 +365,13 @@ bool Member::owner_gone(Instant now) const {
   const auto* member = evidence_.find(owner.host);
   if (member == nullptr) return false;
   const auto& disk = member->disk;
-  if (member->incarnation() == owner.incarnation && member->heard(now, settings_.timing) &&
-      !(disk.slot && disk.slot->daemon_epoch > owner.epoch))
+  // What it says itself outweighs a slot that a later boot seems to have: the same machine's ids
+  // may be another's.
+  if (member->heard(now, settings_.timing) &&
+      member->beats.newest->incarnation == owner.incarnation &&
+      member->beats.newest->epoch <= owner.epoch &&
+      !(disk.slot && disk.incarnation == owner.incarnation &&
+        disk.slot->daemon_epoch > owner.epoch))
     return false;
   if (disk.incarnation.number > owner.incarnation.number) return true;
   if (disk.slot && disk.incarnation == owner.incarnation && disk.slot->daemon_epoch > owner.epoch)
@@ -376,7 +382,8 @@ bool Member::owner_gone(Instant now) const {
 // The owner gives no sign of life: nobody decides until it does, or until it is proved to be gone.
 bool Member::owner_silent(Instant now) const {
   const HostId owner = board_.lock().value.owner.host;
-  if (owner == settings_.self || !evidence_.has(owner)) return false;
+  if (owner == settings_.self || owner == kNoHost) return false;
+  if (!evidence_.has(owner)) return true;  // wardom.toml names it no more
   return !evidence_.of(owner).heard(now, settings_.timing) &&
          !evidence_.of(owner).slot_fresh(now, settings_.timing, evidence_.read_horizon());
 }
@@ -400,7 +407,7 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
 
 // The members as configured, once all that are heard agree on them and all new ones are heard.
 std::vector<Proposer> Member::wanted_directory(Instant now) const {
-  if (!domain_lock_.holds()) return {};
+  if (!domain_lock_.holds() || silent_member(now)) return {};
   const auto& present = board_.lock().value.directory;
   std::vector<Proposer> wanted;
   for (HostId host : settings_.members) {
@@ -413,6 +420,12 @@ std::vector<Proposer> Member::wanted_directory(Instant now) const {
     if (found == present.end() && !heard) return {};
     wanted.push_back(found == present.end() ? Proposer{host, false, 1} : *found);
   }
+  // Whoever is named no more stays for as long as it may have a guest: who reads the directory's
+  // tables must not take that guest for lost.
+  for (const auto& one : present)
+    if (!evidence_.has(one.host) && decider_.death_awaited(one.host)) wanted.push_back(one);
+  std::sort(wanted.begin(), wanted.end(),
+            [](const Proposer& a, const Proposer& b) { return a.host < b.host; });
   return wanted;
 }
 
@@ -458,6 +471,7 @@ LockView Member::lock_among(const Contention& others, Instant now) const {
   view.mine = domain_lock_.holds();
   view.owner_awaited = held && !gone && view.owner != settings_.self;
   view.backup = !view.mine && place && (*place == 0 || others.young);
+  if (place) view.place = *place;
   // Those behind in the line ask as well, each a while later: who stands before may be unable to.
   view.asks = !view.mine && place && view.owner_awaited && owner_silent_since_ &&
               now - *owner_silent_since_ >= static_cast<std::int64_t>(*place) * kRankPause;

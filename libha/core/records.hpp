@@ -172,6 +172,7 @@ struct Decision {
   std::optional<Disarmed> disarmed{};  // none: armed
   // The split groups, each by host id, the deciding one first; empty: the domain is whole.
   std::vector<std::vector<HostId>> groups{};
+  DomainId domain{};  // whose lock `version` is of
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 

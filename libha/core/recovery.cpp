@@ -50,6 +50,7 @@ void Decider::reconcile(Turn& turn) {
   if (handed_back_.look(evidence_, turn.now.at)) work_ = true;
   if (!cell_.settled()) return;
   for (const auto& assignment : cell_.wanted().assignments) {
+    if (!evidence_.has(assignment.target)) continue;
     const auto& seen = board_.table(assignment.target).sequence;
     const auto& newest = evidence_.of(assignment.target).beats.newest;
     if (newest && newest->table_sequence > seen) board_.want_table(assignment.target);
@@ -141,7 +142,8 @@ bool Decider::retire_settled(Turn& turn) {
       continue;
     }
     if (silent) {
-      attempts_[assignment.guest].silent.set(evidence_.index_of(assignment.target));
+      if (evidence_.has(assignment.target))
+        attempts_[assignment.guest].silent.set(evidence_.index_of(assignment.target));
       turn.note({Severity::warning, "decider", assignment.target, assignment.guest,
                  assignment.recovery, "withdrawn",
                  host_text(assignment.target) + " did not claim it: withdrawn"});

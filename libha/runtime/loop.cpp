@@ -381,7 +381,14 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& publish : orders.publish)
     ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
                            publish.sees_disk, publish.load});
-  for (const auto& off : orders.switch_off) ports_.power.power_off(off.ticket, off.host);
+  // A stall since this turn began may have outlasted the right to act, and the silence it was about.
+  for (const auto& off : orders.switch_off) {
+    if (!may_act())
+      own_inputs_.push_back(core::PowerOffTaken{off.ticket, off.host, false,
+                                                "this host may not act now; nothing was sent"});
+    else
+      ports_.power.power_off(off.ticket, off.host);
+  }
   for (const auto& ask : orders.ask_power) ports_.power.ask(ask.ticket, ask.host);
   for (auto& read : orders.reads) ports_.volume.read(read.ticket, std::move(read.cells));
   // A guest must be on the list that the hook falls back to before it can be started here.

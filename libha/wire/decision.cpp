@@ -139,6 +139,7 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
       return failure("decision: a split group is empty, too large, or not ordered by host id");
   Writer out;
   out.u64(decision.version.value);
+  out.u16(decision.domain.value);
   out.u16(static_cast<std::uint16_t>(decision.verdicts.size()));
   out.u16(static_cast<std::uint16_t>(decision.assignments.size()));
   for (const auto& v : decision.verdicts) write(out, v);
@@ -157,6 +158,7 @@ Result<Decision> decode_decision(View payload) {
   Reader in(payload);
   Decision decision;
   decision.version = LockVersion{in.u64()};
+  decision.domain = DomainId{in.u16()};
   const auto verdicts = in.count16(kMaxVerdicts, kVerdictLeast);
   const auto assignments = in.count16(kMaxAssignments, kAssignmentLeast);
   for (std::size_t i = 0; i < verdicts && !in.failed(); ++i)

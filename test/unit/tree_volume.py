@@ -71,7 +71,7 @@ def ballot_payload(version, host, released=False):
 
 def decision_payload(version, dead=()):
     """dead: (host, incarnation's number), each proved by power-off."""
-    out = struct.pack("<QHH", version, len(dead), 0)
+    out = struct.pack("<QHHH", version, 1, len(dead), 0)
     for host, number in dead:
         out += struct.pack("<HQ", host, number) + bytes([number]) * 16
         out += struct.pack("<BQ", 1, version) + b"\x09" * 16 + struct.pack("<qqB", 1000, 2000, 3) + b"off"
