@@ -350,6 +350,17 @@ class Faults(unittest.TestCase):
         lab("resume", "n1")
         eventually("g1 counts", lambda: "g1" in counting())
 
+    def test_a_service_is_spared_of_a_hang(self) -> None:
+        pid = lab_json("service", "n1", "volume", "status")["pid"]
+        lab("hang", "n1", "--but", "volume")
+        self.assertNotEqual(procs.state_of(pid), "T")
+        counter = guests()["g1"]["counter"]
+        time.sleep(0.5)
+        self.assertEqual(guests()["g1"]["counter"], counter)
+        lab("resume", "n1")
+        eventually("g1 counts", lambda: "g1" in counting())
+        self.assertIn("no service", lab("hang", "n1", "--but", "keeper", code=2))
+
     # --- network -----------------------------------------------------------------------------
 
     def test_link_down_blocks_that_link_only(self) -> None:
