@@ -56,8 +56,9 @@ class Silence(SilenceCase):
         self.assert_powered_off_and_recovered("n3")
 
     def test_hang_of_the_decider(self) -> None:
-        self.cluster.lab("hang", "n1")
-        self.assert_powered_off_and_recovered("n1")
+        decider = self.await_decider()
+        self.cluster.lab("hang", decider)
+        self.assert_powered_off_and_recovered(decider)
 
     def test_both_cables_out(self) -> None:
         """Without the storage link there is no disk heartbeat either: as silent as a hang."""
