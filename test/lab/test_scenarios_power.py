@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import unittest
 
-from scenario_support import GUEST_XML, ScenarioCase, eventually
+from scenario_support import GUEST_XML, ScenarioCase, each, eventually, lab_hosts
+
+# What hosts need to boot, to see each other and to start a guest, on a loaded machine.
+BOOT_AND_START_S = 10.0
 
 
 class PowerCut(ScenarioCase):
