@@ -66,6 +66,23 @@ class Silence(SilenceCase):
         self.cluster.lab("link", "n3", "mgmt", "down")
         self.assert_powered_off_and_recovered("n3")
 
+    def one_way(self, blocked: str) -> None:
+        for link in ("storage", "mgmt"):
+            self.cluster.lab("link", "n3", link, "down", "--one-way", blocked)
+
+    def test_both_links_send_nothing(self) -> None:
+        self.one_way("out")
+        self.assert_powered_off_and_recovered("n3")
+
+    def test_both_links_receive_nothing(self) -> None:
+        """All hear it, and yet it can neither read nor write: it ends its guests when three
+        quarters of T_F have passed, and falls silent only when its watchdog has reset it."""
+        self.one_way("in")
+        self.await_state("n3", "storage-cut", "n1", "n2")
+        self.assert_powered_off_and_recovered("n3")
+        self.assertIn("n3", [e["host"] for e in self.cluster.events(
+            self.began_ms, "watchdog resets")])
+
     def test_power_reading_under_way_at_the_cut(self) -> None:
         """A BMC that is slow to answer: asked while its host lived, it answers off after the cut.
         That reading proves nothing, but the later ones do."""
