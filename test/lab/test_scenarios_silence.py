@@ -10,10 +10,13 @@ import os
 import signal
 import unittest
 
-from scenario_support import ScenarioCase, bmc, eventually, lab_hosts
+from scenario_support import ScenarioCase, bmc, eventually, lab_hosts, views
 
 WATCH_S = 10.0
-LIE_WATCH_S = 5.0
+# Where a false word would be believed, a guest would run elsewhere within two seconds.
+LIE_WATCH_S = 3.0
+# As above, where a host is powered off first.
+SILENT_WATCH_S = 5.0
 
 
 def waiting_bytes(responder: int, address: str) -> int:
@@ -130,6 +133,37 @@ class WithoutWatchdog(SilenceCase):
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
                    explain=self.cluster.picture)
         self.assert_all_untouched()
+
+    def test_resumed_after_a_wrong_word_of_an_operator(self) -> None:
+        """Someone said that it was off, and it was not. Its guests run elsewhere when it goes on:
+        it finds the verdict and ends its own. (They stay frozen until then. Nothing else could keep
+        them from writing, so the manual tells the operator to go and look.)"""
+        guests = self.guests_of("n3")
+        boot = self.cluster.host_view("n1", "n3")["incarnation"]
+        self.cluster.lab("bmc", "n3", "down")
+        self.cluster.lab("hang", "n3")
+        self.await_state("n3", "suspect", "n1", "n2")
+        eventually("n2 takes the word", lambda: self.cluster.run(
+            "n2", "wardomctl", "host", "confirm-dead", "n3", "--yes-i-saw-it-off", boot
+        ).returncode == 0, explain=self.cluster.picture)
+        for guest in guests:
+            eventually(f"{guest} counts elsewhere", lambda: self.cluster.truth()[guest]["counting"],
+                       explain=self.cluster.picture)
+        self.await_proof("n3", "operator")
+        record = self.cluster.record
+        frozen = {pid for guest in guests for host, pid, _ in views.qemu_processes(record)[guest]
+                  if host == "n3"}
+        self.assertEqual(len(frozen), len(guests))
+        lab_hosts.resume(record, record.host("n3"), but=frozen)
+        self.await_problem("n3", "this host's incarnation was declared dead", "reboot it")
+        # libvirt waits ten seconds for a QEMU to end by itself, and then kills it.
+        eventually("n3 has ended its guests", lambda: not any(
+            "n3" in self.cluster.truth()[guest]["running_on"] for guest in guests),
+                   explain=self.cluster.picture)
+        for guest in guests:
+            self.starts_of(guest, 1)
+        self.await_state("n3", "dead", "n1", "n2")
+        self.cluster.lab("cut", "n3")
 
     def test_pulled_power_cord(self) -> None:
         """The BMC dies with the host. As soon as it answers again there is proof."""
