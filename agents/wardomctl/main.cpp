@@ -26,6 +26,7 @@ struct Options {
   bool as_json{false};
   std::string subject;  // a host, a guest, a recovery or a file
   std::vector<std::string> waived;
+  std::string isolation;  // empty: as wardom.toml says
   int priority{0};
 };
 
@@ -109,13 +110,22 @@ void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
                       "refusal gives it; may be repeated");
   protect->add_option("--priority", options.priority, "Higher starts first")
       ->check(CLI::Range(-kPriorityLimit, kPriorityLimit));
+  protect
+      ->add_option("--isolation", options.isolation,
+                   "What becomes of it when its host hears no other host, and they go on: it is "
+                   "left running, or it is shut down or killed and started elsewhere; default: "
+                   "isolation.response of wardom.toml")
+      ->check(CLI::IsMember({"leave", "shutdown", "kill"}));
   protect->callback([&] {
-    exit_code = change_guest(options,
-                             {{"do", "guest-protect"},
-                              {"guest", options.subject},
-                              {"waive", json::value_from(options.waived)},
-                              {"priority", options.priority}},
-                             "protected");
+    const auto& response = options.isolation;
+    exit_code = change_guest(
+        options,
+        {{"do", "guest-protect"},
+         {"guest", options.subject},
+         {"waive", json::value_from(options.waived)},
+         {"priority", options.priority},
+         {"isolation", response.empty() ? json::value() : json::value(response)}},
+        "protected");
   });
   named("unprotect", "Leave the guest alone from now on")->callback([&] {
     exit_code = change_guest(options, {{"do", "guest-unprotect"}, {"guest", options.subject}},

@@ -153,7 +153,7 @@ std::string memory_text(const json::value& guest) {
 // With `all`, also the columns that only `guest list` has.
 TextTable guest_table(const json::array& guests, bool all) {
   std::vector<std::string> titles = {"GUEST", "OWNER", "STATE", "WANTED", "GENERATION", "PRIORITY"};
-  if (all) titles.insert(titles.end(), {"VCPUS", "MEMORY", "REASON"});
+  if (all) titles.insert(titles.end(), {"ISOLATION", "VCPUS", "MEMORY", "REASON"});
   TextTable table(std::move(titles));
   for (const auto& guest : guests) {
     std::vector<TextCell> row = {{text(guest, {"name"})},
@@ -163,6 +163,7 @@ TextTable guest_table(const json::array& guests, bool all) {
                                  {text(guest, {"generation"}), Colour::none, true},
                                  {text(guest, {"priority"}), Colour::none, true}};
     if (all) {
+      row.push_back({text(guest, {"isolation"})});
       row.push_back({text(guest, {"vcpus"}), Colour::none, true});
       row.push_back({memory_text(guest), Colour::none, true});
       const auto reason = text(guest, {"reason"});

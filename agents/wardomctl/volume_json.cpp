@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "libha/core/guest_life.hpp"
 #include "libha/core/timing.hpp"
 #include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
@@ -178,6 +179,9 @@ json::object standing_json(const GuestEntry& guest) {
           {"phase", text_of(guest.phase)},
           {"holder", to_text(guest.holder)},
           {"wanted", guest.wanted == Wanted::running ? "running" : "stopped"},
+          {"isolation", guest.isolation ? json::value(core::to_text(*guest.isolation))
+                                        : json::value()},
+          {"parting", guest.parting},
           {"priority", guest.priority}};
 }
 

@@ -82,6 +82,7 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   settings.timing = config.timing;
   settings.config_digest = config_digest(config, self.domain);
   settings.memory_reserve_mib = config.placement.memory_reserve_mib;
+  settings.isolation = config.isolation.response;
   settings.seed = draw();
   return settings;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "libha/core/guest_life.hpp"
 #include "libha/guestxml/guest_xml.hpp"
 
 namespace wardom::daemon {
@@ -80,7 +81,7 @@ void Requests::may_start(const json::object& request, const control::Answer& ans
 }
 
 void Requests::protect(const json::object& request, control::Answer answer) {
-  Protecting protecting{answer, {}, 0};
+  Protecting protecting{answer, {}, 0, {}};
   const auto guest = text_of(request, "guest");
   if (guest.empty()) return answer(reply_error(kUsage, "guest protect: no guest is named"));
   if (const auto* waive = request.if_contains("waive"); waive != nullptr && waive->is_array())
@@ -92,6 +93,11 @@ void Requests::protect(const json::object& request, control::Answer answer) {
     if (number == nullptr || *number < -kMaxPriority || *number > kMaxPriority)
       return answer(reply_error(kUsage, "guest protect: priority is a number from -1000 to 1000"));
     protecting.priority = static_cast<std::int32_t>(*number);
+  }
+  if (const auto* word = request.if_contains("isolation"); word != nullptr && !word->is_null()) {
+    protecting.isolation = core::isolation_response(text_of(request, "isolation"));
+    if (!protecting.isolation)
+      return answer(reply_error(kUsage, "guest protect: isolation is leave, shutdown or kill"));
   }
   if (describing_.size() + submitted_.size() >= kMaxPending)
     return answer(reply_error(kFailed, "too many requests are waiting; try again"));
@@ -142,6 +148,7 @@ void Requests::submit_protection(const port::ActDone& done, Protecting protectin
   entry.guest = done.guest;
   entry.name = done.name;
   entry.priority = protecting.priority;
+  entry.isolation = protecting.isolation;
   entry.memory_kib = done.memory_kib;
   entry.vcpus = done.vcpus;
   entry.waived = std::move(waived);

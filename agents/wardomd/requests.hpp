@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "agents/wardomd/views.hpp"
 #include "libha/control/control_server.hpp"
@@ -28,6 +29,7 @@ class Requests {
     control::Answer answer;
     std::vector<std::string> waive;
     std::int32_t priority{0};
+    std::optional<IsolationResponse> isolation;
   };
 
   void may_start(const boost::json::object& request, const control::Answer& answer);

@@ -45,6 +45,7 @@ std::string guest_state(const Sight& sight, const core::GuestView& view) {
   if (entry.phase == GuestPhase::yielded) return "yielded";
   if (view.owner == kNoHost || boot_is_over(sight, view)) return "lost";
   if (entry.phase != GuestPhase::holding) return core::to_text(entry.phase);
+  if (entry.parting) return "yielding";
   if (own) {
     switch (view.running) {
       case core::Running::yes: return "running";
@@ -59,13 +60,16 @@ std::string guest_state(const Sight& sight, const core::GuestView& view) {
 
 json::object guest_object(const Sight& sight, const Names& names, const core::GuestView& view) {
   const auto& entry = view.entry;
+  const auto response = entry.isolation.value_or(sight.config.isolation.response);
   return {{"name", entry.name},
           {"uuid", to_uuid(entry.guest)},
           {"owner", names.host(view.owner)},
           {"state", guest_state(sight, view)},
           {"generation", entry.generation.value},
           {"priority", entry.priority},
-          {"wanted", entry.wanted == Wanted::running ? "running" : "stopped"}};
+          {"wanted", entry.wanted == Wanted::running ? "running" : "stopped"},
+          {"isolation", core::to_text(response)},
+          {"isolation_from", entry.isolation ? "guest" : "wardom.toml"}};
 }
 
 json::array chain_of(const Names& names, const std::deque<runtime::Fact>& facts) {

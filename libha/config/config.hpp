@@ -84,6 +84,11 @@ struct Config {
     std::vector<std::filesystem::path> shared_paths;  // directories that every host has, the same
   };
 
+  // What becomes of guests for which nobody has said otherwise. Delay and patience are in Timing.
+  struct Isolation {
+    IsolationResponse response{IsolationResponse::leave};
+  };
+
   // What resets a host that cannot write its heartbeat any more. See libha/doc/watchdog.md.
   struct Watchdog {
     std::optional<std::filesystem::path> device;  // nullopt: no host publishes a lease
@@ -94,10 +99,11 @@ struct Config {
   Cluster cluster;
   StateVolume volume;
   Watchdog watchdog;
-  Timing timing;  // bmc_timeout is [bmc] session_timeout
+  Timing timing;  // with [bmc] session_timeout, [isolation] delay and patience
   Beats beats;
   Placement placement;
   Guests guests;
+  Isolation isolation;
   std::vector<DomainConfig> domains;  // sorted by id
   std::vector<HostConfig> hosts;      // sorted by id
 

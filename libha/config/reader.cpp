@@ -253,6 +253,7 @@ class Reader {
     read_bmc(section(top, root, "bmc", false));
     read_placement(section(top, root, "placement", false));
     read_guests(section(top, root, "guests", false));
+    read_isolation(section(top, root, "isolation", false));
     each_table(top, "domain", [this](Section& s) { read_domain(s); });
     each_table(top, "host", [this](Section& s) { read_host(s); });
     top.finish();
@@ -431,6 +432,17 @@ class Reader {
         config_.guests.shared_paths.emplace_back(std::filesystem::path(value).lexically_normal());
     });
     s.finish();
+  }
+
+  void read_isolation(Section s) {
+    if (const auto response = s.word("response", {"leave", "shutdown", "kill"}))
+      config_.isolation.response =
+          std::array{IsolationResponse::leave, IsolationResponse::shutdown,
+                     IsolationResponse::kill}[*response];
+    s.duration("delay", config_.timing.isolation_delay);
+    s.duration("patience", config_.timing.shutdown_patience);
+    s.finish();
+    places_.insert(s.places().begin(), s.places().end());
   }
 
   void read_domain(Section& s) {

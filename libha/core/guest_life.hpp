@@ -11,6 +11,9 @@
 //   refused           the start is settled: no QEMU of it exists    (end)
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "libha/core/records.hpp"
 
 namespace wardom::core {
@@ -56,5 +59,8 @@ inline bool is_tombstone(const GuestEntry& entry) {
 }
 
 const char* to_text(GuestPhase phase);
+const char* to_text(IsolationResponse response);
+// nullopt: no such word.
+std::optional<IsolationResponse> isolation_response(std::string_view word);
 
 }  // namespace wardom::core

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "libha/core/apart.hpp"
 #include "libha/core/guest_life.hpp"
 
 namespace wardom::core {
@@ -48,7 +49,7 @@ Member::Member(MemberSettings settings)
       board_(settings_.members),
       domain_lock_(settings_.self, settings_.members, settings_.timing, board_),
       decider_(evidence_, board_, settings_.memory_reserve_mib),
-      target_(evidence_, board_),
+      target_(evidence_, board_, settings_.isolation),
       desk_(evidence_, board_, decider_),
       random_(settings_.seed) {}
 
@@ -328,6 +329,21 @@ bool Member::verdict_on(HostId host) const {
   return !incarnation.is_none() && board_.verdict_on(host, incarnation) != nullptr;
 }
 
+// Disarmed, nothing is assigned elsewhere, so nothing is given up here.
+void Member::look_around(const LockView& lock, Instant now) {
+  const OwnStanding own{acting_, lock.mine || decider_.deciding()};
+  if (!stands_apart(evidence_, board_, own, now) || disarmed())
+    apart_since_.reset();
+  else if (!apart_since_)
+    apart_since_ = now;
+}
+
+// For how long, once that is longer than a guest's response waits.
+std::optional<Duration> Member::isolated(Instant now) const {
+  if (!apart_since_ || now - *apart_since_ < settings_.timing.isolation_delay) return std::nullopt;
+  return now - *apart_since_;
+}
+
 // This host's decisions do not reach the volume. For a while it leaves the lock to others, then it
 // tries again: nobody else may be there.
 bool Member::cannot_decide(Instant now) const {
@@ -490,6 +506,7 @@ void Member::tick(Now now, Orders& orders) {
   const auto stall = settings_.timing.power_poll + settings_.timing.bmc_timeout / 2;
   if (last_tick_ && now.at - *last_tick_ > stall) {
     evidence_.on_stall(now.at);
+    apart_since_.reset();
     turn.note({Severity::warning, "beats", settings_.self, {}, {}, "",
                "this wardomd was stalled for " + wardom::to_text(now.at - *last_tick_) +
                    ": what it saw of others before does not count"});
@@ -508,7 +525,8 @@ void Member::tick(Now now, Orders& orders) {
   look_at_lock(lock, turn);
   acting_ = may_act(now.at) && !leaving_;
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
-  target_.tick(acting_, turn);
+  look_around(lock, now.at);
+  target_.tick(acting_, isolated(now.at), turn);
   desk_.tick(turn);
   desk_.keep_own(turn);
   for (const auto& ask : orders.ask_power)
@@ -683,6 +701,8 @@ Instant Member::find_deadline(Instant now) const {
   next = std::min(next, domain_lock_.next_deadline());
   next = std::min(next, decider_.next_deadline());
   next = std::min(next, target_.next_deadline());
+  if (apart_since_ && !isolated(now))
+    next = std::min(next, *apart_since_ + settings_.timing.isolation_delay);
   return next;
 }
 
@@ -763,6 +783,13 @@ std::vector<Problem> Member::problems(Instant now) const {
                       "give it a watchdog: [watchdog] in wardom.toml, `wardomctl host "
                       "measure-watchdog`, then the keeper's log"});
   }
+  if (apart_since_)
+    list.push_back({std::string("hears no other host, and the others go on without it: ") +
+                        (isolated(now) ? "its guests' isolation responses are carried out"
+                                       : "its guests' isolation responses begin " +
+                                             wardom::to_text(settings_.timing.isolation_delay) +
+                                             " after it began"),
+                    host_text(settings_.self), "look at both networks of this host"});
   if (const auto unknown = board_.unknown_cell(); ready_ && reads_ok(now) && !unknown.empty())
     list.push_back({"a cell of the state volume cannot be relied upon: " + unknown,
                     "state volume", "run `wardomctl volume check`; nothing is assigned meanwhile"});

@@ -29,6 +29,7 @@ struct MemberSettings {
   Timing timing;
   std::uint64_t config_digest{0};
   std::uint64_t memory_reserve_mib{512};
+  IsolationResponse isolation{IsolationResponse::leave};  // where a guest's entry says nothing
   std::uint64_t seed{0};                 // of the ids drawn
 };
 
@@ -136,6 +137,8 @@ class Member {
   std::vector<Proposer> wanted_directory(Instant now) const;
   std::vector<std::vector<HostId>> groups_by_host(const Groups& groups) const;
   void look_at_lock(const LockView& lock, Turn& turn);
+  void look_around(const LockView& lock, Instant now);
+  std::optional<Duration> isolated(Instant now) const;
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
   void poll_power(const LockView& lock, Turn& turn);
@@ -181,6 +184,7 @@ class Member {
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;
   bool acting_{false};         // as of the last tick
+  std::optional<Instant> apart_since_;  // this host stands apart, as of the last tick
   // Something came since the last tick that it has to look at. A beat that says what the sender's
   // last one said is not: it only puts off the instant at which the sender falls silent.
   bool news_{true};

@@ -222,6 +222,10 @@ enum class GuestPhase : std::uint8_t {
 
 enum class Wanted : std::uint8_t { running = 0, stopped = 1 };
 
+// What becomes of a guest whose host is isolated (core/apart.hpp): it stays; it is asked to shut
+// down, and killed when it does not; or it is killed at once. What was ended is yielded.
+enum class IsolationResponse : std::uint8_t { leave = 0, shutdown = 1, kill = 2 };
+
 // One protected guest in its host's table.
 struct GuestEntry {
   GuestId guest;
@@ -232,6 +236,9 @@ struct GuestEntry {
                                   // incarnation keeps the entry as history, and owns nothing by it
   DaemonEpoch epoch;              // of the daemon that claimed it
   Wanted wanted{Wanted::running};
+  std::optional<IsolationResponse> isolation;  // none: as the holder's wardom.toml says
+  // Its isolation response has begun: its holder ends it and will yield it, come what may.
+  bool parting{false};
   std::int32_t priority{0};       // higher starts first; -1000..1000
   std::uint64_t memory_kib{0};
   std::uint32_t vcpus{0};

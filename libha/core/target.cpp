@@ -41,6 +41,7 @@ void Target::on_ready(const VolumeReady& ready, Instant now) {
   loaded_ = false;
   table_read_from_ = now;
   works_.clear();
+  partings_.clear();
 }
 
 const GuestEntry* Target::entry(GuestId guest) const {
@@ -101,7 +102,7 @@ void Target::resume(const GuestEntry& entry, Turn&) {
   works_[entry.guest] = std::move(work);
 }
 
-void Target::tick(bool volume_ok, Turn& turn) {
+void Target::tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn) {
   expire_requests(turn);
   if (!volume_ok || me_.incarnation.is_none()) return;
   if (!loaded_) load_own_table(turn);
@@ -114,6 +115,7 @@ void Target::tick(bool volume_ok, Turn& turn) {
       const GuestId guest = current->first;
       advance(guest, current->second, turn);
     }
+    respond(isolated, turn);
   }
   keep_list(turn);
   if (const auto ticket = cell_.due(turn)) turn.orders.tables.push_back({*ticket, cell_.wanted()});
@@ -171,6 +173,7 @@ void Target::claim_protected(GuestId guest, Work& work, Turn& turn) {
 
 void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn) {
   works_.erase(assignment.guest);
+  claim.parting = false;
   claim.phase = claim.reason.empty() ? GuestPhase::claimed : GuestPhase::refused;
   claim.generation = assignment.generation;
   claim.holder = me_.incarnation;
@@ -411,6 +414,7 @@ void Target::on_done(const ActDone& done, Turn& turn) {
     if (killed)
       if (const auto known = seen_.find(done.guest); known != seen_.end())
         known->second.running = Running::no;
+    on_parting_done(done, turn);
     if (found == works_.end()) return;
     auto* ending = std::get_if<Ending>(&found->second.step);
     if (ending == nullptr || ending->killing != done.ticket) return;
@@ -444,10 +448,11 @@ void Target::finish_start(GuestId guest, Work& work, const ActDone& done, Turn& 
   }
 }
 
-// A stop by the guest itself or by its administrator is a wish; a crash is not.
+// A stop by the guest itself or by its administrator is a wish; a crash is not. A guest that is
+// being ended here stops by this host's wish, which is for this host alone.
 void Target::update_wanted(const GuestSeen& seen, Turn& turn) {
   const auto* own = entry(seen.guest);
-  if (own == nullptr || own->phase != GuestPhase::holding || !mine(*own)) return;
+  if (own == nullptr || !holds(*own) || own->parting) return;
   Wanted wanted = own->wanted;
   if (seen.running == Running::yes || seen.running == Running::paused) wanted = Wanted::running;
   const bool wish = seen.stopped == Stopped::by_guest || seen.stopped == Stopped::by_admin ||
@@ -486,6 +491,10 @@ void Target::on_hypervisor_down(const HypervisorDown& down, Turn& turn) {
       ending->killing.reset();
       ending->next = turn.now.at + kActPause;
     }
+  for (auto& [guest, parting] : partings_) {
+    if (auto* step = std::get_if<ShuttingDown>(&parting.step)) step->asked.reset();
+    if (auto* step = std::get_if<Killing>(&parting.step)) step->asked.reset();
+  }
   for (auto& [guest, seen] : seen_) seen.running = Running::unknown;
   turn.note({Severity::warning, "libvirt", evidence_.self(), {}, {}, "",
              "libvirt does not answer: " + down.reason});
@@ -535,6 +544,7 @@ void Target::end_here(GuestId guest, const std::string& name, const std::string&
 
 void Target::yield(GuestEntry& entry, const std::string& why, Turn& turn) {
   entry.phase = GuestPhase::yielded;
+  entry.parting = false;
   entry.reason = why;
   entry.since = turn.now.wall;
 }
@@ -629,6 +639,7 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
     auto* changed = change_entry(guest);
     changed->waived = protect.entry.waived;
     changed->priority = protect.entry.priority;
+    changed->isolation = protect.entry.isolation;
     unprotects_.emplace_back(protect.request, cell_.revision());  // answered when it stands
     return;
   }
@@ -721,6 +732,7 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
                 ", generation " + std::to_string(newest->entry->generation.value)};
   }
   if (condemned_) return {false, true, "this host's incarnation was declared dead; reboot it"};
+  if (own->parting) return {false, true, name + " is being ended here by its isolation response"};
   const auto work = works_.find(guest);
   if (work != works_.end() && !std::holds_alternative<Starting>(work->second.step))
     return {false, true, name + " is claimed here, but not every host's claims were read yet"};
@@ -740,6 +752,7 @@ Instant Target::next_deadline() const {
     if (const auto* listing = std::get_if<Listing>(&work.step);
         listing != nullptr && !listing->asked)
       next = std::min(next, listing->next);
+  next = std::min(next, parting_deadline());
   if (!hypervisor_ok_) return next;  // its return is an input
   for (const auto& [guest, work] : works_) {
     if (const auto* unsettled = std::get_if<Unsettled>(&work.step);

@@ -2,7 +2,8 @@
 // guest only after its claim stands on the volume and everybody's claims were read afterwards.
 //
 // It also watches over what the host may run: a guest that belongs to another host is ended here,
-// its stale definition removed. One thread, pure.
+// its stale definition removed; and on a host that stands apart it carries out each guest's
+// isolation response. One thread, pure.
 #pragma once
 
 #include <map>
@@ -34,7 +35,9 @@ struct StartAnswer {
 
 class Target {
  public:
-  Target(const Evidence& evidence, Board& board) : evidence_(evidence), board_(board) {}
+  // by_default: the isolation response of guests for which nobody has said otherwise.
+  Target(const Evidence& evidence, Board& board, IsolationResponse by_default)
+      : evidence_(evidence), board_(board), isolation_by_default_(by_default) {}
 
   void on_ready(const VolumeReady& ready, Instant now);
   void on_written(const CellWritten& written, Turn& turn);
@@ -46,7 +49,8 @@ class Target {
   void on_done(const ActDone& done, Turn& turn);
   void on_protect(const Protect& protect, const LockView& lock, Turn& turn);
   void on_unprotect(const Unprotect& unprotect, Turn& turn);
-  void tick(bool volume_ok, Turn& turn);
+  // isolated: how long this host has been standing apart, once that is for longer than the delay.
+  void tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn);
   Instant next_deadline() const;
 
   // As Member::may_start, without the lease's say.
@@ -96,6 +100,28 @@ class Target {
     Instant deadline;
     Instant ask_again;
   };
+  // An isolation response under way (isolation.cpp). The entry says so before anything is done
+  // (GuestEntry::parting), so that it is carried to its end by whatever daemon comes next.
+  struct Recording {  // the table that says so is being written
+    std::uint64_t revision;
+  };
+  struct ShuttingDown {
+    std::optional<Ticket> asked;
+    bool pressed{false};  // its power button, with libvirt's word for it
+    Instant next;
+    Instant until;
+  };
+  struct Killing {  // also of what is off already: libvirt's answer says that nothing is left
+    std::string how;
+    std::optional<Ticket> asked;
+    Instant next;
+  };
+  struct Parting {
+    std::string why;
+    RecoveryId recovery;
+    std::variant<Recording, ShuttingDown, Killing> step;
+    bool resumed{false};  // begun by an earlier daemon of this boot
+  };
 
   void load_own_table(Turn& turn);
   void resume(const GuestEntry& entry, Turn& turn);
@@ -128,6 +154,19 @@ class Target {
   void yield(GuestEntry& entry, const std::string& why, Turn& turn);
   void end_here(GuestId guest, const std::string& name, const std::string& why, Turn& turn);
   void clean_definition(GuestId guest, const GuestSeen& seen, const Claim& owner, Turn& turn);
+  IsolationResponse response_of(const GuestEntry& entry) const {
+    return entry.isolation.value_or(isolation_by_default_);
+  }
+  void respond(std::optional<Duration> isolated, Turn& turn);
+  void begin_partings(Duration isolated, Turn& turn);
+  void follow_table(Turn& turn);
+  void advance(GuestId guest, Parting& parting, bool isolated, Turn& turn);
+  void act_on_response(GuestId guest, Parting& parting, bool isolated, Turn& turn);
+  void shut_down(GuestId guest, Parting& parting, ShuttingDown& step, Turn& turn);
+  void kill(GuestId guest, Killing& step, Turn& turn);
+  void on_parting_done(const ActDone& done, Turn& turn);
+  void finish_parting(GuestId guest, const Parting& parting, const std::string& how, Turn& turn);
+  Instant parting_deadline() const;
   void expire_requests(Turn& turn);
   void ask(GuestId guest, Request& request, Turn& turn);
   void update_wanted(const GuestSeen& seen, Turn& turn);
@@ -142,6 +181,7 @@ class Target {
 
   const Evidence& evidence_;
   Board& board_;
+  const IsolationResponse isolation_by_default_;
   VolumeReady me_;
   OwnCell<HostTable> cell_;
   bool loaded_{false};
@@ -150,6 +190,8 @@ class Target {
   bool condemned_{false};
   bool hypervisor_ok_{false};
   std::map<GuestId, Work> works_;
+  std::map<GuestId, Parting> partings_;
+  RecoveryId isolation_;  // of all guests that are ended by one isolation
   std::map<GuestId, Request> protects_;
   std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
   std::map<GuestId, ListedGuest> listed_;  // what the keeper has on its list, at least

@@ -32,6 +32,9 @@ void check_ranges(const Timing& t, Faults& faults) {
   faults.range("timing.disk_interval", t.disk_interval, kDiskIntervalMin, kDiskIntervalMax);
   faults.range("timing.power_poll", t.power_poll, kPowerPollMin, kPowerPollMax);
   faults.range("bmc.session_timeout", t.bmc_timeout, kBmcTimeoutMin, kBmcTimeoutMax);
+  faults.range("isolation.delay", t.isolation_delay, kIsolationDelayMin, kIsolationDelayMax);
+  faults.range("isolation.patience", t.shutdown_patience, kShutdownPatienceMin,
+               kShutdownPatienceMax);
 }
 
 }  // namespace
@@ -102,6 +105,11 @@ std::vector<TimingFault> check(const Timing& t) {
                  "is " + to_text(t.bmc_timeout) + "; with profile \"" + to_text(t.profile) +
                      "\" it must be at most a third of D = " +
                      to_text(std::chrono::floor<milliseconds>(lease_silence(t))));
+  // No guest is ended before the others' slots have had the time to say whom they hear now.
+  faults.require(t.isolation_delay > links_told_within(t), "isolation.delay",
+                 "is " + to_text(t.isolation_delay) +
+                     "; it must be above 2 × suspect_after + 3 × disk_interval = " +
+                     to_text(links_told_within(t)));
   return faults.take();
 }
 

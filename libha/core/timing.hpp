@@ -30,6 +30,10 @@ inline constexpr Duration kPowerPollMin = std::chrono::milliseconds{250};
 inline constexpr Duration kPowerPollMax = std::chrono::seconds{30};
 inline constexpr Duration kBmcTimeoutMin = std::chrono::milliseconds{200};
 inline constexpr Duration kBmcTimeoutMax = std::chrono::seconds{10};
+inline constexpr Duration kIsolationDelayMin = std::chrono::seconds{2};
+inline constexpr Duration kIsolationDelayMax = std::chrono::minutes{10};
+inline constexpr Duration kShutdownPatienceMin = std::chrono::seconds{1};
+inline constexpr Duration kShutdownPatienceMax = std::chrono::minutes{30};
 
 struct Timing {
   Profile profile{Profile::normal};
@@ -40,6 +44,11 @@ struct Timing {
   Duration disk_interval{std::chrono::milliseconds{250}};  // between two disk heartbeats
   Duration power_poll{std::chrono::seconds{1}};        // between two power readings of a live host
   Duration bmc_timeout{std::chrono::seconds{2}};       // [bmc] session_timeout: one answer at most
+  // [isolation] delay: so long a host stands apart before its guests' responses begin.
+  Duration isolation_delay{std::chrono::seconds{10}};
+  // [isolation] patience: with a guest that was asked to shut down. More than the 90 s that systemd
+  // gives a service that does not stop, or such a guest would be killed just before it ends.
+  Duration shutdown_patience{std::chrono::minutes{2}};
   friend bool operator==(const Timing&, const Timing&) = default;
 };
 
@@ -67,6 +76,11 @@ std::vector<TimingFault> check(const Timing& timing);
 // suspicion: one late write and one late read on a busy store are not silence.
 constexpr Duration disk_silent_after(const Timing& t) {
   return 2 * t.disk_interval + t.suspect_after;
+}
+// Within this time of a change of its links a member notices it, its slot says so, and that has
+// been read.
+constexpr Duration links_told_within(const Timing& t) {
+  return t.suspect_after + t.disk_interval + disk_silent_after(t);
 }
 // While a member is suspect its slot is read and its BMC is asked this often.
 constexpr Duration inquiry_interval(const Timing& t) { return t.beat_interval / 2; }

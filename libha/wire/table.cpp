@@ -12,7 +12,7 @@ namespace {
 constexpr int kLevel = 1;
 
 constexpr std::size_t kGuestLeast =
-    16 + 2 + 8 + 1 + 24 + 4 + 1 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
+    16 + 2 + 8 + 1 + 24 + 4 + 3 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
 
 void write(Writer& out, const GuestEntry& g) {
   out.bits(g.guest);
@@ -22,6 +22,8 @@ void write(Writer& out, const GuestEntry& g) {
   out.incarnation(g.holder);
   out.u32(g.epoch.value);
   out.u8(static_cast<std::uint8_t>(g.wanted));
+  out.u8(g.isolation ? static_cast<std::uint8_t>(1 + static_cast<std::uint8_t>(*g.isolation)) : 0);
+  out.u8(g.parting ? 1 : 0);
   out.i32(g.priority);
   out.u64(g.memory_kib);
   out.u32(g.vcpus);
@@ -43,6 +45,10 @@ GuestEntry read_guest(Reader& in) {
   g.holder = in.incarnation();
   g.epoch = DaemonEpoch{in.u32()};
   g.wanted = in.enumeration(Wanted::stopped);
+  constexpr auto kHighest = static_cast<std::uint8_t>(IsolationResponse::kill);
+  if (const auto said = in.enumeration<std::uint8_t>(kHighest + 1); said != 0)
+    g.isolation = static_cast<IsolationResponse>(said - 1);
+  g.parting = in.flag();
   g.priority = in.i32();
   g.memory_kib = in.u64();
   g.vcpus = in.u32();

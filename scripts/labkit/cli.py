@@ -61,7 +61,8 @@ def parser() -> Parser:
     add("pull", "power cord: as cut, and the BMC dies too", "host")
     add("power", "through the host's BMC", "host").add_argument(
         "action", choices=("on", "off", "status"))
-    add("hang", "stop every process of a host", "host")
+    add("hang", "stop every process of a host", "host").add_argument(
+        "--but", choices=SERVICES, metavar="SERVICE", help="this service's process goes on")
     add("resume", "let a hung host go on", "host")
     add("bmc", "the BMC answers, is dead, or says `off` of a running host", "host").add_argument(
         "action", choices=("up", "down", "lie"))
@@ -163,11 +164,21 @@ def do_power(lab: Lab, arguments: argparse.Namespace) -> int:
 
 
 def do_hang(lab: Lab, arguments: argparse.Namespace) -> int:
-    action = hosts.hang if arguments.command == "hang" else hosts.resume
-    count = action(lab, lab.host(arguments.host))
-    word = "stopped" if arguments.command == "hang" else "resumed"
+    host = lab.host(arguments.host)
+    if arguments.but:
+        spared = service_status(lab, host, arguments.but)["pid"]
+        if not spared:
+            raise errors.LabError(f"service {arguments.but} does not run", f"host {host.name}")
+        count = hosts.hang(lab, host, but=[spared])
+    else:
+        count = hosts.hang(lab, host)
+    return say(arguments, {"host": host.name, "processes": count}, f"{count} processes stopped")
+
+
+def do_resume(lab: Lab, arguments: argparse.Namespace) -> int:
+    count = hosts.resume(lab, lab.host(arguments.host))
     return say(arguments, {"host": arguments.host, "processes": count},
-               f"{count} processes {word}")
+               f"{count} processes resumed")
 
 
 def do_bmc(lab: Lab, arguments: argparse.Namespace) -> int:
@@ -208,20 +219,29 @@ def do_heal(lab: Lab, arguments: argparse.Namespace) -> int:
     return say(arguments, fabric.load_faults(lab), "")
 
 
+def service_status(lab: Lab, host: layout.Host, name: str) -> dict:
+    known = services.request(lab, host, "status")
+    if name not in known:
+        raise errors.usage(f"stack {lab.stack} has no service {name}", f"host {host.name}",
+                           f"it has {', '.join(known)}")
+    return with_outer_pid(lab, host, {"service": name, "note": None, **known[name]})
+
+
+def with_outer_pid(lab: Lab, host: layout.Host, service: dict) -> dict:
+    inner = service.pop("inner_pid")
+    found = hosts.living(lab, host)
+    service["pid"] = views.outer_pids(found[1]).get(inner) if found and inner else None
+    return service
+
+
 def do_service(lab: Lab, arguments: argparse.Namespace) -> int:
     host = lab.host(arguments.host)
     if arguments.action == "status":
-        known = services.request(lab, host, "status")
-        if arguments.service not in known:
-            raise errors.usage(f"stack {lab.stack} has no service {arguments.service}",
-                               f"host {host.name}", f"it has {', '.join(known)}")
-        answer = {"service": arguments.service, "note": None, **known[arguments.service]}
+        answer = service_status(lab, host, arguments.service)
     else:
-        answer = services.request(lab, host, arguments.action, arguments.service)
+        answer = with_outer_pid(lab, host, services.request(lab, host, arguments.action,
+                                                            arguments.service))
         flight.note(lab, f"service {arguments.service} {arguments.action}", host=host.name)
-    inner = answer.pop("inner_pid")
-    found = hosts.living(lab, host)
-    answer["pid"] = views.outer_pids(found[1]).get(inner) if found and inner else None
     text = f"{arguments.service}: " + ("running" if answer["running"] else "not running")
     return say(arguments, answer, f"{text}, {answer['note']}" if answer["note"] else text)
 
@@ -261,7 +281,7 @@ READING: dict[str, Command] = {
 # Faults of one host are its own affair: benchmarks press several at the same moment. What is
 # shared, the fabric's record of faults, needs the lab's lock.
 CHANGING_ONE_HOST: dict[str, Command] = {
-    "cut": do_cut, "pull": do_cut, "power": do_power, "hang": do_hang, "resume": do_hang,
+    "cut": do_cut, "pull": do_cut, "power": do_power, "hang": do_hang, "resume": do_resume,
     "bmc": do_bmc, "service": do_service, "storage": do_storage}
 CHANGING_FABRIC: dict[str, Command] = {"link": do_link, "split": do_split, "heal": do_heal}
 

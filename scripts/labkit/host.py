@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from . import configs, errors, fabric, flight, procs, run
@@ -96,17 +97,18 @@ def cut(lab: Lab, host: Host) -> None:
         raise errors.LabError("it survived the power cut", f"host {host.name}", "run `lab down`")
 
 
-def hang(lab: Lab, host: Host) -> int:
-    """Stop every process; the file `hung` lets other commands refuse what would never end."""
+def hang(lab: Lab, host: Host, but: Collection[int] = ()) -> int:
+    """Stop every process, but for those outer PIDs; the file `hung` lets other commands refuse
+    what would never end."""
     _, namespace = identity(lab, host)
     (lab.host_dir(host) / "hung").touch()
     flight.note(lab, "hang", host=host.name)
-    return procs.freeze(namespace)
+    return procs.freeze(namespace, but)
 
 
-def resume(lab: Lab, host: Host) -> int:
+def resume(lab: Lab, host: Host, but: Collection[int] = ()) -> int:
     _, namespace = identity(lab, host)
-    count = procs.thaw(namespace)
+    count = procs.thaw(namespace, but)
     (lab.host_dir(host) / "hung").unlink(missing_ok=True)
     flight.note(lab, "resume", host=host.name)
     return count

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Collection
 
 from . import errors
 from .layout import netns_path
@@ -92,14 +93,15 @@ def kill_and_wait(pid: int) -> None:
         time.sleep(0.005)
 
 
-def freeze(pid_namespace: str) -> int:
-    """SIGSTOP every process of a host until a whole pass finds nobody left to stop."""
+def freeze(pid_namespace: str, but: Collection[int] = ()) -> int:
+    """SIGSTOP every process of a host, but for those named, until a whole pass finds nobody left
+    to stop. Tells how many stand still."""
     deadline = time.monotonic() + KILL_LIMIT_S
     while True:
-        running = [pid for pid in in_namespaces("pid", {pid_namespace})
-                   if state_of(pid) not in ("T", "t", "Z", "X", "")]
+        pids = [pid for pid in in_namespaces("pid", {pid_namespace}) if pid not in but]
+        running = [pid for pid in pids if state_of(pid) not in ("T", "t", "Z", "X", "")]
         if not running:
-            return len(in_namespaces("pid", {pid_namespace}))
+            return len(pids)
         for pid in running:
             send(pid, signal.SIGSTOP)
         if time.monotonic() > deadline:
@@ -107,8 +109,8 @@ def freeze(pid_namespace: str) -> int:
         time.sleep(0.002)
 
 
-def thaw(pid_namespace: str) -> int:
-    pids = in_namespaces("pid", {pid_namespace})
+def thaw(pid_namespace: str, but: Collection[int] = ()) -> int:
+    pids = [pid for pid in in_namespaces("pid", {pid_namespace}) if pid not in but]
     for pid in pids:
         send(pid, signal.SIGCONT)
     return len(pids)

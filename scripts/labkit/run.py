@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -63,6 +64,8 @@ def spawn(argv: Sequence[str], log: str, *, cwd: str | None = None,
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                    start_new_session=True, env=CLEAN_ENV, cwd=cwd,
                                    preexec_fn=before)
+    # Where we live on, it must not stay a zombie when it ends.
+    threading.Thread(target=process.wait, daemon=True).start()
     return process.pid
 
 

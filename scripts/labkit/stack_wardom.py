@@ -9,15 +9,13 @@ from pathlib import Path
 
 from . import errors, host as hosts, run, services, up
 from .layout import VOLUME_PATH, Host, Lab
+from .storage import L_LATE_S
 
 PROGRAMS = ("wardomd", "wardom-keeper", "wardomctl", "wardom-qemu-hook")
 VOLUME_HOSTS = 8
 VOLUME_DOMAINS = 2
 ALIVE_LIMIT_S = 30.0
 CTL_LIMIT_S = 20.0
-# Seconds. A host's death ends all of its connections to the stores, and what one of them had taken
-# by then is on disk within milliseconds: here L_late need not cover a fabric's retries.
-L_LATE = "2"
 
 
 def check_programs(lab: Lab) -> None:
@@ -34,7 +32,7 @@ def start(lab: Lab, progress: Callable[[str], None]) -> None:
         "wardomctl", "volume", "format", VOLUME_PATH,
         "--hosts", str(max(VOLUME_HOSTS, len(lab.hosts))),
         "--domains", str(max(VOLUME_DOMAINS, len(lab.domains()))), "--profile", lab.profile,
-        "--l-late", L_LATE],
+        "--l-late", str(L_LATE_S)],
         limit_s=CTL_LIMIT_S)
     progress("wardom-keeper and wardomd")
     for name in services.OF_STACK["wardom"]:

@@ -16,6 +16,10 @@ from .layout import (GUEST_DISK_BYTES, GUEST_PORT, STORAGE_SERVER, VOLUME_BYTES,
 
 START_LIMIT_S = 10.0
 CONTROL_LIMIT_S = 5.0
+# The longest that a write of a dead host takes to land, for the state volume's L_late. Its death ends
+# its connections, and what the servers had received by then they work off at once: there are no
+# retries of a fabric to be covered (measured: libha/doc/lab.md).
+L_LATE_S = 2
 # Each client connection gets this many threads. A guest has one request in flight.
 # As nbdkit-log-filter(1) writes them; the answer's line has no count.
 REQUEST = re.compile(r" (Read|Write) id=\d+ offset=0x[0-9a-f]+ count=0x([0-9a-f]+)")

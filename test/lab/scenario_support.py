@@ -7,6 +7,7 @@ hosts must become alive and all guests must run at home again, else the next tes
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import shutil
@@ -33,6 +34,9 @@ POLL_S = 0.03
 # Deadlines of conditions. They are generous: several builds may share the machine.
 LIMIT_S = 30.0
 COMMAND_LIMIT_S = 120.0
+# What the reset between two tests should take at most, on a machine that does nothing else: a host
+# that was dead is L_late (2 s) away from its volume after it has booted.
+RESET_S = 5.0
 
 T = TypeVar("T")
 ROOT = os.geteuid() == 0
@@ -50,6 +54,12 @@ def eventually(what: str, probe: Callable[[], T], limit_s: float = LIMIT_S,
             told = f"\n{explain()}" if explain else ""
             raise AssertionError(f"not within {limit_s:g} s: {what}{told}")
         time.sleep(POLL_S)
+
+
+def each(action: Callable[[T], object], items: Iterable[T]) -> None:
+    """At once for all of them; the first error is the answer."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(action, items))
 
 
 class Cluster:
@@ -163,6 +173,11 @@ class Cluster:
         return [f"{p['where']}: {p['what']} ({p['do']})" for p in status["problems"]] \
             if status else ["wardomd does not answer"]
 
+    def decider(self) -> str | None:
+        """On whom all agree that answer. Which host it is says nothing: it stays where it is."""
+        named = {status["decider"] for status in map(self.status, self.answering()) if status}
+        return named.pop() if len(named) == 1 else None
+
     def timeline(self, asked: str) -> dict | None:
         done = self.run(asked, "wardomctl", "timeline", "--json")
         return json.loads(done.stdout) if done.returncode == 0 else None
@@ -203,8 +218,11 @@ class Cluster:
     def heal(self) -> None:
         """Ends every fault and waits until every host calls every host alive."""
         record = self.record
-        if storage.describe(record)["state"] == "paused":
+        stored = storage.describe(record)
+        if stored["state"] == "paused":
             self.lab("storage", "resume")
+        if stored["errors"]:
+            self.lab("storage", "error", "off")
         faults = fabric.load_faults(record)
         if any(faults["links"].values()) or faults["split"]:
             self.lab("heal")
@@ -225,9 +243,10 @@ class Cluster:
 
     def managers_answer(self) -> bool:
         """Powers hosts on again: a decider that holds a booting host for a hung one shoots it."""
-        for host in self.host_names:
-            if not self.is_powered(host):
-                self.lab("power", host, "on")
+        record = self.record
+        for host in record.hosts:
+            if not self.is_powered(host.name):
+                lab_hosts.power_on(record, host)
         try:
             return all(self.services(host) for host in self.host_names)
         except errors.LabError:
@@ -263,26 +282,25 @@ class Cluster:
     def bring_home(self) -> None:
         """Ends the guests that are elsewhere and starts them at home, protected."""
         truth = self.truth()
-        for guest in self.record.guests:
-            if self.at_home(guest, truth):
-                continue
-            home = self.record.home_of(guest).name
-            if truth[guest]["running_on"] not in ([], [home]):
-                eventually(f"{home} has cleaned its stale definition of {guest}",
-                           lambda: guest not in self.defined(home), explain=self.picture)
-            for host in self.host_names:
-                self.run(host, "wardomctl", "guest", "unprotect", guest)
-                self.run(host, "virsh", "destroy", guest)
-                self.run(host, "virsh", "undefine", guest)
-            eventually(f"everybody knows that {guest} is not protected", lambda: not any(
-                self.guest_view(host, guest) for host in self.host_names), explain=self.picture)
-            self.must(home, "virsh", "define", GUEST_XML.format(guest))
-            self.must(home, "virsh", "start", guest)
-            # A request that is sent while corosync's ring still takes the host in may be lost.
-            eventually(f"{guest} is protected", lambda: self.run(
-                home, "wardomctl", "guest", "protect", guest).returncode == 0,
-                       explain=self.picture)
+        each(lambda guest: self.bring_one_home(guest, truth[guest]["running_on"]),
+             [g for g in self.record.guests if not self.at_home(g, truth)])
         eventually("all guests count at home", self.all_at_home, explain=self.picture)
+
+    def bring_one_home(self, guest: str, running_on: list[str]) -> None:
+        home = self.record.home_of(guest).name
+        if running_on not in ([], [home]):
+            eventually(f"{home} has cleaned its stale definition of {guest}",
+                       lambda: guest not in self.defined(home), explain=self.picture)
+        each(lambda host: self.run(host, "sh", "-c", f"wardomctl guest unprotect {guest}; "
+                                   f"virsh destroy {guest}; virsh undefine {guest}"),
+             self.host_names)
+        eventually(f"everybody knows that {guest} is not protected", lambda: not any(
+            self.guest_view(host, guest) for host in self.host_names), explain=self.picture)
+        self.must(home, "virsh", "define", GUEST_XML.format(guest))
+        self.must(home, "virsh", "start", guest)
+        # A request that is sent while corosync's ring still takes the host in may be lost.
+        eventually(f"{guest} is protected", lambda: self.run(
+            home, "wardomctl", "guest", "protect", guest).returncode == 0, explain=self.picture)
 
     def defined(self, host: str) -> list[str]:
         return self.must(host, "virsh", "list", "--all", "--name").split()
@@ -306,14 +324,24 @@ class ScenarioCase(unittest.TestCase):
 
     up_words: tuple[str, ...] = ("--hosts", "3", "--guests", "4")
     cluster: Cluster
+    resets_s: list[float]
 
     @classmethod
     def setUpClass(cls) -> None:
         if not ROOT:
             raise unittest.SkipTest("needs root")
         cls.cluster = Cluster(f"s{os.getpid()}-{cls.__name__.lower()[:18]}")
+        cls.resets_s = []
         cls.addClassCleanup(cls.cluster.down)
         cls.cluster.up(*cls.up_words)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        if cls.resets_s:
+            longest = max(cls.resets_s)
+            over = f", MORE THAN {RESET_S:g} s" if longest > RESET_S else ""
+            print(f"{cls.__name__}: {len(cls.resets_s)} resets, the longest {longest:.1f} s{over}",
+                  file=sys.stderr, flush=True)
 
     def setUp(self) -> None:
         if not self.cluster.whole:
@@ -326,12 +354,18 @@ class ScenarioCase(unittest.TestCase):
 
     def tearDown(self) -> None:
         """Also a judgement: every fault's end must lead back to a whole cluster."""
+        began = time.monotonic()
         self.cluster.whole = False
         self.assert_no_two_writers()
-        self.cluster.heal()
-        self.cluster.bring_home()
+        self.reset()
         self.assert_no_two_writers()
         self.cluster.whole = True
+        self.resets_s.append(time.monotonic() - began)
+
+    def reset(self) -> None:
+        """The cluster as the next test expects it."""
+        self.cluster.heal()
+        self.cluster.bring_home()
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         if result is None:
@@ -404,6 +438,10 @@ class ScenarioCase(unittest.TestCase):
                        lambda: self.cluster.state(host, about) in wanted,
                        explain=self.cluster.picture)
 
+    def await_decider(self) -> str:
+        return eventually("all agree on who decides", self.cluster.decider,
+                          explain=self.cluster.picture)
+
     def await_problem(self, asked: str, *words: str) -> str:
         """Until `status` on the host names a problem that contains all the words."""
         return eventually(f"{asked} names a problem with {words}",
@@ -411,34 +449,58 @@ class ScenarioCase(unittest.TestCase):
                                         if all(word in p for word in words)), None),
                           explain=self.cluster.picture)
 
-    def await_recovery(self, victim: str, limit_s: float = LIMIT_S) -> dict[str, str]:
-        """Until every guest of the victim counts elsewhere and everybody agrees; where each is."""
-        guests = self.guests_of(victim)
-        survivors = self.cluster.others(victim)
+    def await_started_once(self, guests: Iterable[str], asked: Sequence[str],
+                           limit_s: float = LIMIT_S) -> dict[str, str]:
+        """Until each guest counts again on one host, by the only start since the test began, and
+        all of the asked hosts agree; where each is."""
+        guests = list(guests)
 
-        def recovered() -> bool:
+        def started() -> bool:
             truth = self.cluster.truth()
             return all(truth[g]["counting"] and truth[g]["boot"] != self.before[g]["boot"]
                        and len(truth[g]["running_on"]) == 1 for g in guests)
 
-        eventually(f"{guests} of {victim} count elsewhere", recovered, limit_s,
+        eventually(f"{guests} count again, each on one host", started, limit_s,
                    self.cluster.picture)
         truth = self.cluster.truth()
-        where = {}
+        where = {guest: truth[guest]["running_on"][0] for guest in guests}
         for guest in guests:
-            self.assertNotIn(victim, truth[guest]["running_on"])
-            where[guest] = truth[guest]["running_on"][0]
-            boots = [e for e in self.cluster.starts(self.began_ms) if e["guest"] == guest]
-            self.assertEqual(len(boots), 1, f"{guest} was started once: {boots}")
-        for asked in survivors:
+            self.starts_of(guest, 1)
+        for host in asked:
             for guest in guests:
-                eventually(f"{asked} says that {guest} runs on {where[guest]}", lambda: (
+                eventually(f"{host} says that {guest} runs on {where[guest]}", lambda: (
                     lambda view: view.get("owner") == where[guest]
                     and view.get("state") == "running"
                     and view.get("generation", 0) == self.generations[guest] + 1)(
-                        self.cluster.guest_view(asked, guest)), explain=self.cluster.picture)
+                        self.cluster.guest_view(host, guest)), explain=self.cluster.picture)
+        return where
+
+    def starts_of(self, guest: str, count: int) -> list[int]:
+        """When its disk saw it start since the test began; that many times, no more, no less."""
+        found = [e["t_ms"] for e in self.cluster.starts(self.began_ms) if e["guest"] == guest]
+        self.assertEqual(len(found), count, f"starts of {guest}: {found}")
+        return found
+
+    def await_recovery(self, victim: str, limit_s: float = LIMIT_S) -> dict[str, str]:
+        """Until every guest of the victim counts elsewhere and everybody agrees; where each is."""
+        guests = self.guests_of(victim)
+        where = self.await_started_once(guests, self.cluster.others(victim), limit_s)
+        self.assertNotIn(victim, where.values())
         self.assert_untouched(set(self.before) - set(guests))
         return where
+
+    def await_proof(self, victim: str, proof: str) -> None:
+        """The decider tells by what the victim was proved dead. (A timeline tells it too, of the
+        last recovery.)"""
+        def told() -> bool:
+            decider = self.cluster.decider()
+            return decider is not None and any(
+                f"dead, by {proof}:" in fact["what"]
+                for fact in self.cluster.ctl(decider, "why", victim)["chain"])
+
+        eventually(f"the decider says that {victim} was dead by {proof}", told,
+                   explain=lambda: [self.cluster.ctl(host, "why", victim)
+                                    for host in self.cluster.answering()])
 
     def assert_timeline(self, asked: str, victim: str, where: dict[str, str],
                         proof: str = "power-off") -> dict:

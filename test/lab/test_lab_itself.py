@@ -7,6 +7,7 @@ No HA software is involved (stack none), so every change of a guest is the lab's
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -20,11 +21,14 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from labkit import boot_sector, layout, procs, recorder, guest  # noqa: E402
+from labkit import (boot_sector, flight, guest, host as lab_hosts, layout,  # noqa: E402
+                    procs, recorder, run, storage, up)
 
 LAB = str(REPOSITORY / "scripts" / "lab")
 NAME = f"test{os.getpid()}"
 UP = ("up", "--stack", "none")
+# On a loaded machine a flood may pause for so long.
+BUSY_MS = 500
 
 # Listens to every frame in the fabric and prints one line per frame: time, port, source address,
 # and whether it ends a TCP connection. A frame is seen first on the port where it entered.
@@ -50,6 +54,20 @@ try:
     s.recvfrom(100); print("got it")
 except TimeoutError:
     print("nothing")
+"""
+
+
+# Keeps the store as busy as one host can: big writes to a disk of its own by the network, many at
+# once, and to the state volume by the path that heartbeats take.
+FLOOD = """
+head -c 16M /dev/urandom > /tmp/random
+while :; do
+  nbdcopy --requests=64 /tmp/random nbd://{server}:{port}/late-{host}
+done &
+while :; do
+  dd if=/tmp/random of={volume} bs=1M seek=4 oflag=direct conv=notrunc 2> /dev/null
+done &
+wait
 """
 
 
@@ -255,18 +273,19 @@ class Faults(unittest.TestCase):
     def tearDown(self) -> None:
         """Faults end, dead hosts boot, guests run at home again."""
         lab("heal")
+        record = layout.load(NAME)
         for host in lab_json("status")["hosts"]:
             if host["hung"]:
                 lab("resume", host["name"])
             if host["bmc"]["state"] != "up":
                 lab("bmc", host["name"], "up")
             if host["power"] == "off":
-                lab("power", host["name"], "on")
+                lab_hosts.power_on(record, record.host(host["name"]))
         eventually("all hosts ready", self.hosts_ready, 20)
-        for number in (1, 2, 3):
-            if f"g{number}" not in counting():
-                subprocess.run([LAB, "--name", NAME, "exec", f"n{number}", "virsh", "start",
-                                f"g{number}"], capture_output=True, timeout=60)
+        silent = {"g1", "g2", "g3"} - counting()
+        up.each([host for host in record.hosts if f"g{host.id}" in silent],
+                lambda host: lab_hosts.execute(record, host, ["virsh", "start", f"g{host.id}"],
+                                               check=False))
         eventually("all guests count", lambda: len(counting()) == 3, 20)
 
     @staticmethod
@@ -350,6 +369,17 @@ class Faults(unittest.TestCase):
         lab("resume", "n1")
         eventually("g1 counts", lambda: "g1" in counting())
 
+    def test_a_service_is_spared_of_a_hang(self) -> None:
+        pid = lab_json("service", "n1", "volume", "status")["pid"]
+        lab("hang", "n1", "--but", "volume")
+        self.assertNotEqual(procs.state_of(pid), "T")
+        counter = guests()["g1"]["counter"]
+        time.sleep(0.5)
+        self.assertEqual(guests()["g1"]["counter"], counter)
+        lab("resume", "n1")
+        eventually("g1 counts", lambda: "g1" in counting())
+        self.assertIn("no service", lab("hang", "n1", "--but", "keeper", code=2))
+
     # --- network -----------------------------------------------------------------------------
 
     def test_link_down_blocks_that_link_only(self) -> None:
@@ -428,6 +458,68 @@ class Faults(unittest.TestCase):
                 f"of={layout.VOLUME_PATH} oflag=direct conv=notrunc")
             self.assertTrue(lab("exec", reader, "dd", f"if={layout.VOLUME_PATH}", "bs=4k", "skip=3",
                                 "count=1", "iflag=direct").startswith(f"{writer} "))
+
+    # --- late writes -------------------------------------------------------------------------
+
+    def flood(self, host: layout.Host) -> None:
+        """Until the host dies; returns when its writes land."""
+        image = self.record.disks / "guests" / f"late-{host.name}"
+        image.write_bytes(bytes(16 << 20))
+        made = image.stat().st_mtime_ns
+        flood = subprocess.Popen(
+            lab_hosts.enter_command(self.record, host, ["sh", "-c", FLOOD.format(
+                server=layout.STORAGE_SERVER, port=layout.GUEST_PORT, host=host.name,
+                volume=layout.VOLUME_PATH)]), stderr=subprocess.DEVNULL)
+        self.addCleanup(flood.wait, 20)
+        self.addCleanup(image.unlink, missing_ok=True)
+        eventually(f"{host.name} writes", lambda: image.stat().st_mtime_ns > made)
+
+    def written_ms(self, *files: str) -> float:
+        """When the newest write to any of the store's files landed, by the kernel's clock tick."""
+        return max((self.record.disks / file).stat().st_mtime_ns for file in files) / 1e6
+
+    def when(self, event: str, host: str) -> int:
+        return next(e["t_ms"] for e in reversed(flight.read(self.record, self.began_ms))
+                    if e["event"] == event and e.get("host") == host)
+
+    def lateness_s(self, files: dict[str, list[str]], since_ms: int = 0) -> dict[str, float]:
+        """Of each host's writes: how long after its death (or after `since_ms`, if that is later)
+        the last one landed. Looks for as long as L_late allows, and a little longer."""
+        dead = {host: max(since_ms, self.when("host dead", host)) for host in files}
+        eventually("a write would be too late",
+                   lambda: run.now_ms() > max(dead.values()) + (storage.L_LATE_S + 0.2) * 1000)
+        return {host: (self.written_ms(*files[host]) - dead[host]) / 1000 for host in files}
+
+    def test_writes_of_the_dead_land_within_l_late(self) -> None:
+        """Hosts die in the middle of all the writing they can do: as it comes, with the storage
+        link cut a moment before and mended right after, and while the server holds all I/O."""
+        self.record = layout.load(NAME)
+        own = {f"n{i}": [f"guests/late-n{i}", f"guests/g{i}"] for i in (1, 2, 3)}
+        on_all = functools.partial(up.each, self.record.hosts)
+        on_all(self.flood)
+        lab("link", "n3", "storage", "down")
+        on_all(lambda host: lab_hosts.cut(self.record, host))
+        for host in ("n1", "n2"):
+            self.assertGreater(self.written_ms(*own[host]), self.when("power cut", host) - BUSY_MS,
+                               f"{host} wrote until it died")
+        lab("link", "n3", "storage", "up")
+        late = self.lateness_s(own)
+        self.assertLess(max(late.values()), storage.L_LATE_S, late)
+        self.assertLess(late["n3"], 0, "what its cable held back died with it")
+        died = max(self.when("host dead", host) for host in own)
+        self.assertLess(self.written_ms("volume/volume") - died, storage.L_LATE_S * 1000)
+
+        on_all(lambda host: lab_hosts.power_on(self.record, host))
+        eventually("all hosts ready", self.hosts_ready, 20)
+        on_all(self.flood)
+        storage.control(self.record, "pause")
+        on_all(lambda host: lab_hosts.cut(self.record, host))
+        everything = [*sum(own.values(), []), "volume/volume"]
+        held_ms, resumed_ms = self.written_ms(*everything), run.now_ms()
+        storage.control(self.record, "resume")
+        late = self.lateness_s({host: everything for host in own}, resumed_ms)
+        self.assertLess(max(late.values()), storage.L_LATE_S, late)
+        self.assertGreater(self.written_ms(*everything), held_ms, "it held writes of the dead")
 
     # --- guests and services -----------------------------------------------------------------
 

@@ -8,6 +8,7 @@ Run as root: /usr/bin/python3 test/lab/test_scenarios_pull.py
 from __future__ import annotations
 
 import unittest
+from collections.abc import Callable
 
 from scenario_support import ScenarioCase, eventually
 
@@ -20,10 +21,12 @@ class Pull(ScenarioCase):
     def profile(self) -> dict:
         return self.cluster.status("n1")["profile"]
 
-    def pull_and_recover(self, victim: str) -> None:
+    def pull_and_recover(self, victim: str, meanwhile: Callable[[], None] | None = None) -> None:
         profile = self.profile()
         bound = profile["d_s"] + profile["l_late_s"]
         self.cluster.lab("pull", victim)
+        if meanwhile:
+            meanwhile()
         where = self.await_recovery(victim, bound + 30.0)
         pulled = next(e["t_ms"] for e in self.cluster.events(self.began_ms, "power cut")
                       if e["host"] == victim)
@@ -37,23 +40,26 @@ class Pull(ScenarioCase):
         self.assert_timeline(asked, victim, where, proof="lease-expired")
 
     def test_pull_of_a_plain_host(self) -> None:
-        self.assertEqual(self.cluster.status("n1")["decider"], "n1")
-        self.pull_and_recover("n3")
+        """While the lease runs out, `why` and `status` tell what is waited for, and until when."""
+        decider = self.await_decider()
+        victim = self.cluster.others(decider)[-1]
+
+        def wait_is_announced() -> None:
+            self.await_problem(decider, victim, "lease expires in", "L_late")
+            eventually("`why` tells it too", lambda: any(
+                "lease expires in" in fact["what"]
+                for fact in self.cluster.ctl(decider, "why", victim)["chain"]), 5.0,
+                       self.cluster.picture)
+            for guest in self.guests_of(victim):
+                self.starts_of(guest, 0)
+
+        self.pull_and_recover(victim, wait_is_announced)
 
     def test_pull_of_the_next_in_line(self) -> None:
-        self.pull_and_recover("n2")
+        self.pull_and_recover(self.cluster.others(self.await_decider())[0])
 
     def test_pull_of_the_decider(self) -> None:
-        self.pull_and_recover("n1")
-
-    def test_the_wait_is_announced(self) -> None:
-        """While the lease runs out, `why` and `status` tell what is waited for, and until when."""
-        self.cluster.lab("pull", "n3")
-        self.await_problem("n1", "n3", "lease expires in", "L_late")
-        eventually("`why` tells it too", lambda: any(
-            "lease expires in" in fact["what"]
-            for fact in self.cluster.ctl("n1", "why", "n3")["chain"]), explain=self.cluster.picture)
-        self.await_recovery("n3", 60.0)
+        self.pull_and_recover(self.await_decider())
 
     def test_disarmed_nothing_is_started(self) -> None:
         """Armed again, what is due is done at once."""

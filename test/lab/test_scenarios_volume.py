@@ -7,13 +7,20 @@ Run as root: /usr/bin/python3 test/lab/test_scenarios_volume.py
 
 from __future__ import annotations
 
+import time
 import unittest
 
-from scenario_support import ScenarioCase, eventually
+from scenario_support import ScenarioCase, eventually, run, storage
 
 # Shorter than a quarter of the feed window T_F of every profile (fast: 6 s). Where more has to be done
 # meanwhile, the default profile leaves the time: its hosts kill their guests after 15 s.
 SHORT_PAUSE_S = 1.4
+# The lease counts from the last heartbeat that was acknowledged before the pause; and a loaded
+# machine takes its time.
+LAST_HEARTBEAT_S = 0.8
+STARTS_S = 0.2
+AWAY_WATCH_S = 3.0
+RETURN_LIMIT_S = 30.0
 
 
 class StoragePause(ScenarioCase):
@@ -56,6 +63,89 @@ class StoragePause(ScenarioCase):
         self.assert_all_untouched()
         self.cluster.lab("cut", "n3")
         self.await_recovery("n3")
+
+
+class StorageAway(ScenarioCase):
+    """The same under the fast profile, against each rung of the lease's ladder."""
+
+    up_words = (*ScenarioCase.up_words, "--profile", "fast")
+
+    def setUp(self) -> None:
+        super().setUp()
+        profile = self.cluster.status("n1")["profile"]
+        self.t_f_s, self.w_s = profile["t_f_s"], profile["w_s"]
+        self.wait_s = profile["d_s"] + profile["l_late_s"]
+
+    def pause(self) -> float:
+        """When it began; without the time that a command of the lab takes."""
+        storage.control(self.cluster.record, "pause")
+        return time.monotonic()
+
+    def resume(self) -> None:
+        storage.control(self.cluster.record, "resume")
+
+    def assert_harmless(self) -> None:
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_all_untouched()
+        self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+
+    def test_paused_for_less_than_half_of_t_f(self) -> None:
+        self.pause()
+        self.quiet_watch(self.t_f_s / 2 - LAST_HEARTBEAT_S, also=self.assert_nobody_dead)
+        self.resume()
+        self.assert_harmless()
+
+    def test_errors_for_less_than_half_of_t_f(self) -> None:
+        storage.set_errors(self.cluster.record, True)
+        self.quiet_watch(self.t_f_s / 2 - LAST_HEARTBEAT_S, also=self.assert_nobody_dead)
+        storage.set_errors(self.cluster.record, False)
+        self.assert_harmless()
+
+    def test_paused_for_more_than_half_of_t_f(self) -> None:
+        """Guests run on, but none is started; and then all is as before."""
+        self.cluster.must("n1", "virsh", "destroy", "g4")
+        eventually("g4 is wanted stopped",
+                   lambda: self.cluster.guest_view("n2", "g4").get("wanted") == "stopped")
+        began = self.pause()
+        eventually("half of T_F has passed",
+                   lambda: time.monotonic() - began > self.t_f_s / 2 + STARTS_S)
+        done = self.cluster.run("n1", "virsh", "start", "g4")
+        self.resume()
+        self.assertLess(time.monotonic() - began, 0.75 * self.t_f_s - LAST_HEARTBEAT_S)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("half of T_F", done.stderr)
+        self.assertEqual(self.cluster.truth()["g4"]["running_on"], [])
+        eventually("the start is allowed again",
+                   lambda: self.cluster.run("n1", "virsh", "start", "g4").returncode == 0)
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assert_untouched(["g1", "g2", "g3"])
+        self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+
+    def test_away_for_longer_than_every_lease(self) -> None:
+        """Every host kills its guests and is reset, and nobody takes anything over. When the
+        storage is there again, the guests come back by themselves, each once."""
+        began = self.pause()
+        eventually("all guests are killed", lambda: not any(
+            entry["running_on"] for entry in self.cluster.truth().values()),
+                   explain=self.cluster.picture)
+        self.assertGreater(time.monotonic() - began, 0.75 * self.t_f_s - LAST_HEARTBEAT_S)
+        self.assertLess(time.monotonic() - began, self.t_f_s)
+        eventually("all hosts are reset", lambda: {e["host"] for e in self.cluster.events(
+            self.began_ms, "watchdog resets")} == set(self.cluster.host_names))
+        self.assertLess(time.monotonic() - began, self.t_f_s + self.w_s + STARTS_S)
+        eventually("all hosts boot", self.cluster.managers_answer)
+        self.quiet_watch(AWAY_WATCH_S)
+        self.assertEqual(self.cluster.starts(self.began_ms), [])
+        self.resume()
+        back_ms = run.now_ms()
+        self.await_started_once(self.before, self.cluster.host_names,
+                                self.wait_s + RETURN_LIMIT_S)
+        for guest in self.before:
+            self.assertGreater(self.starts_of(guest, 1)[0] - back_ms, self.wait_s * 1000)
+        for victim in self.cluster.host_names:
+            self.await_proof(victim, "lease-expired")
 
 
 class Return(ScenarioCase):

@@ -213,6 +213,18 @@ std::vector<Fault> drawn(const Options& options, std::size_t round) {
     }
     faults.push_back(fault);
   }
+  // Drawn lengths are mostly too short for a host to stand apart for long.
+  Stream isolation(options.seed, 300 + 1000 * round);
+  if (isolation.chance(150)) {
+    Fault fault;
+    fault.round = round;
+    fault.kind = FaultKind::cut_all;
+    fault.host = burst ? victim : isolation.below(options.hosts);
+    fault.other = fault.host;
+    fault.at = whole_us(isolation.between(Time{0}, kFaultsLast / 2));
+    fault.lasts = whole_us(options.timing.isolation_delay + isolation.between(ms(0), ms(12000)));
+    faults.push_back(fault);
+  }
   // A lie that begins just as every path is lost cannot be told from a power cut: outside the
   // promise. So a lie comes alone on its host, and early enough to be seen beside life.
   for (auto& fault : faults) {

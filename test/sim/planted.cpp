@@ -19,6 +19,7 @@ const char* to_text(Planted planted) {
     case Planted::refusal_unsettled: return "refusal before the start is settled";
     case Planted::window_ignored: return "fed beyond the window's end";
     case Planted::watchdog_slower: return "a watchdog slower than published";
+    case Planted::yield_unsettled: return "a yield before the guest has ended";
     case Planted::late_writes_forgotten: return "late writes of a dead host's guests forgotten";
     case Planted::not_read_again: return "assignment without reading again after the verdict";
   }
@@ -49,6 +50,7 @@ port::PowerState Domain::bend(const Host& asker, Host& peer, port::PowerState st
     case Planted::refusal_unsettled:
     case Planted::window_ignored:
     case Planted::watchdog_slower:
+    case Planted::yield_unsettled:
     case Planted::late_writes_forgotten:
     case Planted::not_read_again: return state;
   }
@@ -127,6 +129,10 @@ Options planted_options(Planted planted, std::uint64_t seed) {
       options.focus = {{FaultKind::cut_all, ms(0), ms(25000), false},
                        {FaultKind::storage_stall, ms(0), ms(25000), false},
                        {FaultKind::bmc_unreachable, ms(0), ms(25000), false}};
+      break;
+    case Planted::yield_unsettled:
+      options.isolation = IsolationResponse::kill;
+      options.focus = {{FaultKind::cut_all, ms(0), ms(15000), false}};
       break;
     case Planted::not_read_again:
       options.focus = {{FaultKind::redefine, ms(0), ms(0), true},

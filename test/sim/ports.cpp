@@ -98,6 +98,12 @@ struct Answer {
   GuestId guest;
   bool same() const { return h.daemon_life == daemon && h.libvirt_life == libvirt; }
   void give(bool ok, bool settled, const std::string& error) const {
+    tell(ok, settled, error,
+         settled && h.libvirt_up ? d.state_of(h, guest).state : port::RunState::unknown);
+  }
+  // Planted::yield_unsettled
+  void give_off() const { tell(true, true, "", port::RunState::shut_off); }
+  void tell(bool ok, bool settled, const std::string& error, port::RunState state) const {
     if (h.daemon_life != daemon) return;
     port::ActDone done;
     done.ticket = ticket;
@@ -106,7 +112,7 @@ struct Answer {
     done.ok = ok;
     done.settled = settled;
     done.error = error;
-    done.state = settled && h.libvirt_up ? d.state_of(h, guest).state : port::RunState::unknown;
+    done.state = state;
     d.to_daemon(h, us(80), done);
   }
 };
@@ -197,9 +203,16 @@ void Hands::kill(Ticket ticket, GuestId guest) {
   if (!h.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
   if (d.options.planted == Planted::refusal_unsettled && !h.qemus.contains(guest))
     return answer.give(true, true, "");
-  d.on_host(h, turn_of(d, h, guest, d.virt.between(ms(5), ms(100))), [&d, &h, answer, guest] {
+  const auto ends = turn_of(d, h, guest, d.virt.between(ms(5), ms(100)));
+  const bool lasts = d.options.planted == Planted::yield_unsettled && d.bent();
+  d.on_host(h, ends, [&d, &h, answer, guest, lasts] {
     if (h.libvirt_life != answer.libvirt) return answer.give(false, false, "connection broke");
     ++d.marks["guest killed by order"];
+    if (lasts) {
+      answer.give_off();
+      return d.on_host(h, ms(10000),
+                       [&d, &h, guest] { d.stop_qemu(h, guest, port::StopCause::destroyed); });
+    }
     d.stop_qemu(h, guest, port::StopCause::destroyed);
     answer.give(true, true, "");
   });

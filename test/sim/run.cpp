@@ -76,6 +76,10 @@ Options options_of(std::uint64_t seed) {
   options.guests = 1 + draw.below(5);
   options.timing = timing_of(Profile::fast);
   options.lease = draw.chance(800);
+  // A schedule has little more time than the default delay.
+  Stream isolation(seed, 51);
+  options.timing.isolation_delay = isolation.chance(800) ? ms(3000) : ms(9000);
+  options.timing.shutdown_patience = isolation.between(ms(1000), ms(8000));
   if (draw.chance(300)) {
     options.timing.beat_interval = ms(250);
     options.timing.suspect_after = ms(800);

@@ -32,10 +32,16 @@ Domain::Domain(Options o)
     if (machine.chance(300)) host->clock_ppm = machine.chance(500) ? 10000 : -10000;
     hosts.push_back(std::move(host));
   }
+  Stream responses(options.seed, 6);
   for (std::size_t i = 0; i < options.guests; ++i) {
     GuestTruth guest;
     guest.id.bytes.fill(static_cast<std::uint8_t>(0xa0 + i));
     guest.name = "g" + std::to_string(i);
+    // Half of them have a response that ends them.
+    constexpr std::optional<IsolationResponse> kResponses[] = {
+        std::nullopt, IsolationResponse::leave, IsolationResponse::shutdown,
+        IsolationResponse::kill};
+    guest.isolation = options.isolation ? options.isolation : kResponses[responses.below(4)];
     guests.push_back(guest);
   }
   clock.in(ms(50), [this] { ring_tick(); });
@@ -454,6 +460,7 @@ void Domain::protect(Host& host, GuestTruth& guest) {
   protect.entry.name = guest.name;
   protect.entry.memory_kib = 1024 * 1024;
   protect.entry.vcpus = 1;
+  protect.entry.isolation = guest.isolation;
   protect.entry.wanted = host.qemus.contains(guest.id) ? Wanted::running : Wanted::stopped;
   protect.entry.xml = xml_of(guest.id, host.definitions.contains(guest.id)
                                            ? host.definitions.at(guest.id)

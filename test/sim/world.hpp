@@ -28,10 +28,11 @@ enum class Planted : std::uint8_t {
   refusal_unsettled,     // a kill is answered before the start under way has ended
   window_ignored,        // the feeding thread feeds beyond the window's end
   watchdog_slower,       // than the slot says
+  yield_unsettled,       // a kill is answered before the QEMU has ended
   late_writes_forgotten, // the volume says that nothing lands late
   not_read_again,        // tables are taken as they were read before the faults
 };
-inline constexpr int kPlanted = 12;
+inline constexpr int kPlanted = 13;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -64,6 +65,7 @@ struct GuestTruth {
   bool is_protected{false};
   bool wanted{true};          // not shut down by its administrator
   std::uint32_t version{1};   // of the definition
+  std::optional<IsolationResponse> isolation;
 };
 
 struct Domain;
@@ -225,6 +227,7 @@ struct Options {
   std::vector<Focus> focus;  // empty: faults are drawn
   std::uint64_t acks_lost{1};  // permille of writes that land unacknowledged while nothing is wrong
   std::optional<std::vector<Fault>> faults;  // instead of drawn ones
+  std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 

@@ -81,6 +81,7 @@ TEST_CASE("read_good_file") {
   CHECK(config.cluster.name == "lab");
   CHECK(config.cluster.key_file == "/etc/wardom/key");
   CHECK(config.timing == Timing{});
+  CHECK(config.isolation.response == IsolationResponse::leave);
   CHECK(config.beats.port == 5415);
   CHECK_FALSE(config.volume.uuid);
   REQUIRE(config.hosts.size() == 3);
@@ -138,6 +139,10 @@ memory_reserve = "2GiB"
 parallel_starts = 8
 [guests]
 shared_paths = ["/srv/images/", "/srv/iso"]
+[isolation]
+response = "shutdown"
+delay = "30s"
+patience = "5m"
 )" + kHosts.substr(0, kHosts.find("bmc")),
                                    "f")
                           .value();
@@ -153,6 +158,9 @@ shared_paths = ["/srv/images/", "/srv/iso"]
   CHECK(config.placement.memory_reserve_mib == 2048);
   CHECK(config.placement.parallel_starts == 8);
   CHECK(config.guests.shared_paths.size() == 2);
+  CHECK(config.isolation.response == IsolationResponse::shutdown);
+  CHECK(config.timing.isolation_delay == 30s);
+  CHECK(config.timing.shutdown_patience == 5min);
 }
 
 TEST_CASE("report_place_and_key") {
@@ -220,6 +228,14 @@ TEST_CASE("refuse_wrong_values") {
              "placement.parallel_starts is 65; give a whole number from 1 to 64");
   expect_one(with("[bmc]", "[guests]\nshared_paths = \"/srv\"\n[bmc]"),
              "guests.shared_paths is a string; give a list of strings");
+  expect_one(with("[bmc]", "[isolation]\nresponse = \"reboot\"\n[bmc]"),
+             "isolation.response is \"reboot\"; give one of leave, shutdown, kill");
+  expect_one(with("[bmc]", "[isolation]\ndelay = \"11m\"\n[bmc]"),
+             "isolation.delay is 11m; give a value from 2s to 10m");
+  expect_one(with("[bmc]", "[isolation]\npatience = \"31m\"\n[bmc]"),
+             "isolation.patience is 31m; give a value from 1s to 30m");
+  expect_one(with("[bmc]", "[timing]\nsuspect_after = \"3s\"\n[isolation]\ndelay = \"6s\"\n[bmc]"),
+             "isolation.delay is 6s; it must be above");
   expect_one(with("[bmc]", "[bmc]\nprivilege = \"root\""),
              "bmc.privilege is \"root\"; give one of operator, admin");
   expect_one(with("= 17", "= 18"), "host.n1.bmc.cipher_suite is 18; give a whole number from 0");

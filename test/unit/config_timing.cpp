@@ -83,6 +83,16 @@ TEST_CASE("check_three_bmc_answers_fit_into_lease_silence") {
   CHECK(faulty_keys(timing) == Keys{"bmc.session_timeout"});
 }
 
+TEST_CASE("check_isolation_delay_outlasts_what_slots_tell_of_links") {
+  auto timing = timing_of(Profile::tolerant);
+  timing.suspect_after = 2s;
+  timing.disk_interval = 1s;
+  timing.isolation_delay = 2 * timing.suspect_after + 3 * timing.disk_interval + 1ms;
+  CHECK(faulty_keys(timing).empty());
+  timing.isolation_delay -= 1ms;
+  CHECK(faulty_keys(timing) == Keys{"isolation.delay"});
+}
+
 TEST_CASE("check_ranges_at_their_edges") {
   struct Range {
     Duration Timing::*field;
@@ -96,6 +106,8 @@ TEST_CASE("check_ranges_at_their_edges") {
       {&Timing::disk_interval, "timing.disk_interval", 100ms, 5s},
       {&Timing::power_poll, "timing.power_poll", 250ms, 30s},
       {&Timing::bmc_timeout, "bmc.session_timeout", 200ms, 10s},
+      {&Timing::isolation_delay, "isolation.delay", 2s, 10min},
+      {&Timing::shutdown_patience, "isolation.patience", 1s, 30min},
   };
   for (const auto& range : ranges) {
     auto timing = timing_of(Profile::tolerant);

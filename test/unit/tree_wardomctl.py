@@ -37,8 +37,10 @@ VIEWS = {
     "guest_list_none": (["guest", "list"], {"do": "guest-list"}),
     "guest_show": (["guest", "show", "g1"], {"do": "guest-show", "guest": "g1"}),
     "guest_protect": (
-        ["guest", "protect", "g1", "--waive", "cdrom:/a.iso", "--waive", "nvram", "--priority", "5"],
-        {"do": "guest-protect", "guest": "g1", "waive": ["cdrom:/a.iso", "nvram"], "priority": 5}),
+        ["guest", "protect", "g1", "--waive", "cdrom:/a.iso", "--waive", "nvram", "--priority", "5",
+         "--isolation", "shutdown"],
+        {"do": "guest-protect", "guest": "g1", "waive": ["cdrom:/a.iso", "nvram"], "priority": 5,
+         "isolation": "shutdown"}),
     "guest_unprotect": (["guest", "unprotect", "g1"], {"do": "guest-unprotect", "guest": "g1"}),
 }
 

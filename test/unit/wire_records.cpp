@@ -192,6 +192,21 @@ TEST_CASE("table_round_trip_and_refusals") {
   REQUIRE(decode_table(encode_table(HostTable{}, kRoom).value()).has_value());
 }
 
+TEST_CASE("table_keeps_every_isolation_response") {
+  for (auto response : {std::optional<IsolationResponse>{}, std::optional{IsolationResponse::leave},
+                        std::optional{IsolationResponse::shutdown},
+                        std::optional{IsolationResponse::kill}})
+    for (bool parting : {false, true}) {
+      HostTable table;
+      table.guests = {samples::guest(1)};
+      table.guests[0].isolation = response;
+      table.guests[0].parting = parting;
+      const auto back = decode_table(encode_table(table, kRoom).value());
+      REQUIRE(back.has_value());
+      CHECK(back.value() == table);
+    }
+}
+
 TEST_CASE("table_above_a_limit_is_refused_with_the_guest_named") {
   HostTable table;
   table.guests = {samples::guest(1)};

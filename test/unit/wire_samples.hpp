@@ -106,6 +106,8 @@ inline GuestEntry guest(std::uint8_t seed) {
   g.holder = incarnation(8);
   g.epoch = DaemonEpoch{4};
   g.wanted = Wanted::stopped;
+  g.isolation = seed % 2 == 0 ? std::nullopt : std::optional{IsolationResponse::kill};
+  g.parting = seed % 2 != 0;
   g.priority = -5;
   g.memory_kib = 524'288;
   g.vcpus = 2;

@@ -85,7 +85,8 @@ std::string Script::feed(const std::string& line) {
   } else if (words[0] == "libvirt")
     step(core::GuestSeen{guest(words[2]), words[2],
                          words[1] == "runs" ? core::Running::yes : core::Running::no,
-                         core::Stopped::none, true});
+                         words[1] == "shuts-down" ? core::Stopped::by_guest : core::Stopped::none,
+                         true});
   else if (words[0] == "start-answer")
     step(core::ActDone{starts_[words[1]], core::Act::start, guest(words[1]), words[2] == "ok",
                        words[2] != "open",
@@ -100,7 +101,12 @@ std::string Script::feed(const std::string& line) {
 
 void Script::guests(HostId host, std::vector<std::string> names) {
   auto& peer = peers_.at(host);
-  for (const auto& one : names) peer.table.guests.push_back(entry(one, peer.incarnation));
+  for (const auto& one : names) {
+    const auto colon = one.find(':');
+    peer.table.guests.push_back(entry(one.substr(0, colon), peer.incarnation));
+    if (colon != std::string::npos)
+      peer.table.guests.back().isolation = core::isolation_response(one.substr(colon + 1));
+  }
   ++peer.table_sequence;
   if (host == kSelf)
     stored_[{Region::table, 1}] = {true, peer.incarnation, Sequence{1}, peer.table};
@@ -192,6 +198,7 @@ core::CellSeen Script::cell(const Cell& where) const {
     slot.boot_id.bytes[0] = static_cast<std::uint8_t>(peer.incarnation.number);
     slot.raw_ns = static_cast<std::uint64_t>((now_ - peer.booted).count());
     slot.daemon_progress = peer.progress;
+    slot.sees_mgmt = peer.sees;
     slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(settings_.timing.feed_window));
     slot.w_ms = peer.w_ms;
     slot.daemon_epoch = peer.epoch;
@@ -263,6 +270,10 @@ void Script::carry_out(core::Orders orders) {
     if (act.act == core::Act::start) {
       starts_[act.name] = act.ticket;
       say("-> libvirt starts " + act.name);
+    } else if (act.act == core::Act::shutdown) {
+      say("-> libvirt presses the power button of " + act.name);
+      answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
+                                       core::Running::yes, ""});
     } else if (act.act == core::Act::kill) {
       say("-> libvirt kills " + act.name);
       answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
@@ -325,7 +336,7 @@ void Script::tell_table(const HostTable& table) {
   std::string text = "-> table:";
   for (const auto& one : table.guests)
     text += " " + one.name + "/" + std::to_string(one.generation.value) + " " +
-            core::to_text(one.phase) + ";";
+            core::to_text(one.phase) + (one.parting ? ", parting;" : ";");
   say(text);
 }
 
@@ -375,6 +386,10 @@ void Script::set_host(const std::vector<std::string>& words) {
   } else if (what == "corosync") {
     peer.corosync = words[3] == "member";
     tell_quorum();
+  } else if (what == "sees") {
+    peer.sees.reset();
+    for (const char* at = words[3].c_str(); *at != '\0'; ++at)
+      if (*at >= '1' && *at <= '3') peer.sees.set(static_cast<std::size_t>(*at - '1'));
   } else if (what == "lease") {
     peer.w_ms = static_cast<std::uint32_t>(std::stoul(words[3]));
   } else if (what == "leaves") {

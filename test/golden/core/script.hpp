@@ -43,6 +43,7 @@ class Script {
     core::Power bmc{core::Power::on};
     bool bmc_answers{true}, leaves{false};
     std::uint32_t w_ms{0};
+    MemberSet sees;  // by its slot
     Incarnation incarnation;
     DaemonEpoch epoch;
     bool start_listed{false};

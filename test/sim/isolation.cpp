@@ -1,0 +1,148 @@
+// One host without links, and what becomes of its guests: the others are whole and decide.
+#include <catch2/catch.hpp>
+
+#include "test/sim/faults.hpp"
+#include "test/sim/run.hpp"
+
+namespace wardom::sim {
+namespace {
+
+constexpr Duration kDelay = ms(3000);
+constexpr Duration kPatience = ms(4000);
+// From a yield to the first instruction elsewhere: the decider looks at the table of a host that it
+// does not hear every 2 s; then two decisions, a claim, reads of all cells, and a start of 0.6 s.
+constexpr Duration kStarts = ms(5000);
+
+struct Isolation {
+  Domain d;
+
+  explicit Isolation(std::uint64_t seed) : d(options(seed)) {
+    for (std::size_t i = 0; i < d.guests.size(); ++i) {
+      constexpr IsolationResponse kAll[] = {IsolationResponse::leave, IsolationResponse::shutdown,
+                                            IsolationResponse::kill};
+      d.guests[i].isolation = kAll[i % 3];
+    }
+    for (auto& host : d.hosts) d.power_on(*host, ms(100));
+    run_for(ms(1500));
+    for (auto& guest : d.guests) {
+      auto& host = home(guest);
+      host.definitions[guest.id] = guest.version;
+      d.run_qemu(host, guest.id, guest.version, "its administrator");
+      d.to_daemon(host, us(100), port::GuestChanged{d.state_of(host, guest.id)});
+    }
+    run_for(ms(3000));
+    for (auto& guest : d.guests) d.protect(home(guest), guest);
+    run_for(ms(5500));
+    for (auto& guest : d.guests) REQUIRE(guest.is_protected);
+  }
+  static Options options(std::uint64_t seed) {
+    Options options;
+    options.seed = seed;
+    options.guests = 9;  // each host has one of each response
+    options.timing = timing_of(Profile::fast);
+    options.timing.isolation_delay = kDelay;
+    options.timing.shutdown_patience = kPatience;
+    options.acks_lost = 0;
+    options.lease = seed % 2 == 0;
+    return options;
+  }
+  Host& home(const GuestTruth& guest) {
+    return *d.hosts[static_cast<std::size_t>(&guest - d.guests.data()) / 3];
+  }
+  GuestTruth& guest(std::size_t host, IsolationResponse response) {
+    return d.guests[3 * host + static_cast<std::size_t>(response)];
+  }
+  void run_for(Duration time) {
+    d.clock.run(d.clock.now() + time, [this] { return d.violation.has_value(); });
+    INFO((d.violation ? d.violation->what : ""));
+    REQUIRE_FALSE(d.violation.has_value());
+  }
+  void cut(std::size_t host, Duration time) {
+    strike(d, {0, Time{0}, FaultKind::cut_all, host, host, time});
+  }
+  bool at_home(std::size_t host, IsolationResponse response) {
+    return d.runner(guest(host, response).id) == d.hosts[host].get();
+  }
+  bool elsewhere(std::size_t host, IsolationResponse response) {
+    const auto* runner = d.runner(guest(host, response).id);
+    return runner != nullptr && runner != d.hosts[host].get();
+  }
+  bool all_at_home(std::size_t host) {
+    return at_home(host, IsolationResponse::leave) && at_home(host, IsolationResponse::shutdown) &&
+           at_home(host, IsolationResponse::kill);
+  }
+};
+
+constexpr std::uint64_t kSeeds = 12;
+
+}  // namespace
+
+TEST_CASE("an_isolated_hosts_guests_run_elsewhere_if_they_are_to") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Isolation sim(seed);
+    const auto victim = seed % 3;
+    for (std::size_t i = 0; i < 3; ++i)
+      sim.d.hosts[i]->deaf_guests = seed % 4 == 0 ? 1000 : 300;
+    sim.cut(victim, ms(60000));
+    sim.run_for(kDelay - ms(200));
+    CHECK(sim.all_at_home(victim));
+    sim.run_for(ms(2500) + kStarts);
+    CHECK(sim.elsewhere(victim, IsolationResponse::kill));
+    sim.run_for(kPatience);
+    CHECK(sim.elsewhere(victim, IsolationResponse::shutdown));
+    CHECK(sim.at_home(victim, IsolationResponse::leave));
+    for (std::size_t other = 0; other < 3; ++other)
+      if (other != victim) CHECK(sim.all_at_home(other));
+    sim.run_for(ms(55000));  // the links are back
+    CHECK(sim.elsewhere(victim, IsolationResponse::kill));
+    CHECK(sim.elsewhere(victim, IsolationResponse::shutdown));
+    CHECK(sim.at_home(victim, IsolationResponse::leave));
+    CHECK(sim.d.unsettled_guests().empty());
+  }
+}
+
+TEST_CASE("links_that_return_in_time_leave_everything_as_it_was") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Isolation sim(seed);
+    sim.cut(seed % 3, kDelay);  // what counts begins only when the others' slots have been read
+    sim.run_for(ms(20000));
+    for (std::size_t host = 0; host < 3; ++host) CHECK(sim.all_at_home(host));
+  }
+}
+
+TEST_CASE("links_that_return_in_the_middle_of_a_shutdown_do_not_stop_it") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Isolation sim(seed);
+    const auto victim = seed % 3;
+    auto& host = *sim.d.hosts[victim];
+    host.deaf_guests = 1000;
+    sim.cut(victim, kDelay + ms(3000));
+    sim.run_for(kDelay + ms(3200));
+    CHECK(sim.at_home(victim, IsolationResponse::shutdown));
+    CHECK(sim.d.marks["guest asked to shut down"] == 1);
+    if (seed % 2 == 0) {  // nor does another daemon
+      sim.d.kill_daemon(host);
+      sim.d.start_daemon(host);
+    }
+    const auto killed = sim.d.marks["guest killed by order"];
+    sim.run_for(2 * kPatience + kStarts + ms(5000));
+    CHECK(sim.d.marks["guest killed by order"] == killed + 1);
+    CHECK(sim.d.runner(sim.guest(victim, IsolationResponse::shutdown).id) != nullptr);
+    CHECK(sim.at_home(victim, IsolationResponse::leave));
+    CHECK(sim.d.unsettled_guests().empty());
+  }
+}
+
+TEST_CASE("hosts_that_are_all_alone_end_no_guest") {
+  Isolation sim(5);
+  for (std::size_t host = 0; host < 3; ++host) sim.cut(host, ms(30000));
+  sim.run_for(ms(25000));
+  for (std::size_t host = 0; host < 3; ++host) CHECK(sim.all_at_home(host));
+  sim.run_for(ms(15000));
+  for (std::size_t host = 0; host < 3; ++host) CHECK(sim.all_at_home(host));
+}
+
+}  // namespace wardom::sim
