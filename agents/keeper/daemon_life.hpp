@@ -68,8 +68,9 @@ class DaemonLife {
   // heartbeat lets it act.
   Order tick(Instant now, Duration t_f, const Facts& facts) {
     if (connected_) {
-      // One that has never published anything may still be starting.
-      if (killed_ || (progress_ == 0 && !acted_) || now < since_ + patience(t_f)) return Order::none;
+      // One that has never published may still be starting.
+      const bool starting = progress_ == 0 && !acted_;
+      if (killed_ || starting || now < since_ + patience(t_f)) return Order::none;
       killed_ = true;
       return Order::kill;
     }

@@ -97,8 +97,8 @@ class Board {
   // Where the members' ballot cells of this domain lie (VolumeReady).
   void set_ballot_base(std::uint32_t base) { ballot_base_ = base; }
   Cell ballot_cell(HostId host) const { return {Region::ballot, ballot_base_ + host.value}; }
-  // Every host whose cells count: the members, and the newest directory, in which a host stands that
-  // wardom.toml names no more for as long as it may have a guest.
+  // Every host whose cells count: the members, and the newest directory, in which a host stands
+  // that wardom.toml names no more for as long as it may have a guest.
   const std::vector<HostId>& proposers() const { return proposers_; }
   const LockWord& lock() const { return lock_; }
   // An acknowledged write of the own ballot cell: it counts before it is read back, and reads that

@@ -151,7 +151,7 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
     board_.want_all();
   } else if (board_.words_read_since(catching->since)) {
     // Other members' silence is asked about at once; verdicts wait until what others have said is
-    // known. A table that is not known keeps guests from being assigned, not hosts from being judged.
+    // known. A table that is not known keeps guests from being assigned, not hosts from verdicts.
     if (board_.unknown_word().empty())
       start_deciding(lock.version, turn);
     else

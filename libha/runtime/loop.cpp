@@ -381,7 +381,7 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& publish : orders.publish)
     ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
                            publish.sees_disk, publish.load});
-  // A stall since this turn began may have outlasted the right to act, and the silence it was about.
+  // A stall since this turn began may have outlasted the right to act, and the silence as well.
   for (const auto& off : orders.switch_off) {
     if (!may_act())
       own_inputs_.push_back(core::PowerOffTaken{off.ticket, off.host, false,

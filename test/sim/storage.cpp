@@ -1,6 +1,7 @@
 // The keeper and the storage path of each simulated host.
 #include <set>
 
+#include "libha/wire/layout.hpp"
 #include "libha/wire/slot.hpp"
 #include "test/sim/world.hpp"
 
@@ -40,6 +41,7 @@ void Domain::start_keeper(Host& host) {
   if (!host.storage_ok) return on_host(host, ms(250), [this, &host] { start_keeper(host); });
   ++host.keeper_life;
   host.keeper_up = true;
+  host.late_until = std::min(host.late_until, clock.now());  // it has waited for them
   host.cares.clear();
   for (Region region : {Region::slot, Region::ballot, Region::decision, Region::table}) {
     auto& care = host.cares[region];
@@ -232,7 +234,10 @@ void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnatio
   const auto* after = state.newest();
   if (cell != own_cell(host, cell.region))
     fail(129, "SingleWriter: another host's cell was written");
-  if (after->sequence < highest) fail(129, "a cell's sequence fell");
+  if (after->sequence < highest)
+    fail(129, wire::to_text(cell) + ", extent " + std::to_string(twin) + ": sequence " +
+                  std::to_string(sequence.value) + " replaced the newest, " +
+                  std::to_string(highest.value));
   if (cell.region != Region::slot && after == &state.twins[twin])
     check_landed(host, cell, payload, blind);
 }

@@ -366,6 +366,21 @@ void Script::set_entry(Peer& peer, HostId host, const std::string& name, GuestPh
   ++peer.table_sequence;
 }
 
+// By a ballot that nobody here has seen anything of.
+void Script::take_lock(HostId host) {
+  LockVersion highest;
+  for (HostId one : settings_.members)
+    if (const auto kept = stored_.find({Region::ballot, one.value}); kept != stored_.end())
+      highest = std::max(highest, std::get<Ballot>(kept->second.content).decided);
+  const auto& peer = peers_.at(host);
+  Ballot ballot;
+  ballot.decided = highest.next();
+  ballot.value.owner = {host, peer.incarnation, peer.epoch};
+  for (HostId one : settings_.members) ballot.value.directory.push_back({one, false, 1});
+  auto& kept = stored_[{Region::ballot, host.value}];
+  kept = {true, peer.incarnation, kept.sequence.next(), ballot};
+}
+
 void Script::set_host(const std::vector<std::string>& words) {
   const HostId host{static_cast<std::uint16_t>(std::stoi(words[1]))};
   auto& peer = peers_.at(host);
@@ -390,6 +405,8 @@ void Script::set_host(const std::vector<std::string>& words) {
     peer.sees.reset();
     for (const char* at = words[3].c_str(); *at != '\0'; ++at)
       if (*at >= '1' && *at <= '3') peer.sees.set(static_cast<std::size_t>(*at - '1'));
+  } else if (what == "takes-lock") {
+    take_lock(host);
   } else if (what == "lease") {
     peer.w_ms = static_cast<std::uint32_t>(std::stoul(words[3]));
   } else if (what == "leaves") {

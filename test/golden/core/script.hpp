@@ -73,6 +73,7 @@ class Script {
   void tell_decision(const Decision& decision);
   void tell_table(const HostTable& table);
   void set_host(const std::vector<std::string>& words);
+  void take_lock(HostId host);
   void set_entry(Peer& peer, HostId host, const std::string& name, GuestPhase phase);
   core::CellSeen cell(const Cell& cell) const;
   GuestEntry entry(const std::string& name, Incarnation holder) const;
