@@ -316,6 +316,9 @@ void Keeper::judge_read_back(const ReadBack& back) {
   const bool good = choice.twin && !r.contested_until &&
                     back.slot.twins[choice.twin->value].head.incarnation == r.incarnation &&
                     back.slot.twins[choice.twin->value].head.sequence >= back.acknowledged;
+  const auto due = read_back_due(4 * r.patience, back.issued, raw_now(), choice.twin.has_value(),
+                                 options_.disk_interval);
+  r.next_read_back = std::min(r.next_read_back, due);
   // A read that fails is none: the next one is still owed. One that shows another word than ours
   // says that our acknowledged writes are not what others read.
   if (good || choice.twin) lease_.read_back(good, back.issued);

@@ -121,4 +121,14 @@ class Ladder {
   bool ended_{false};
 };
 
+// A read back of the own slot that was issued at `issued` has ended: when the next one is due.
+// Every T_F/4; but heartbeats count only beside a look that is younger than T_F/2, and a storage
+// that has come back in time is not to be waited for in vain. So one that was held up for T_F/4 is
+// repeated when it ends, and one that failed, after `interval`.
+inline Instant read_back_due(Duration t_f, Instant issued, Instant ended, bool answered,
+                             Duration interval) {
+  if (!answered) return ended + interval;
+  return ended - issued < t_f / 4 ? issued + t_f / 4 : ended;
+}
+
 }  // namespace wardom::keeper

@@ -21,6 +21,37 @@ Ladder begun(bool lease = true) {
   return ladder;
 }
 
+// A storage that answers nothing, or only errors, from `start` for `length`, and whether the guests
+// of a host whose keeper beats and reads back all the while live on.
+bool guests_live_on(Duration start, Duration length, bool errors) {
+  constexpr Duration kStep = 50ms, kInterval = 250ms;
+  auto ladder = begun();
+  Instant next_beat = at(kInterval), next_read = at(kWindow / 4);
+  std::optional<Instant> beat, read;
+  for (Instant now = at(0s); now < at(start + length + kWindow); now = now + kStep) {
+    const bool away = now >= at(start) && now < at(start + length);
+    if (beat && (!away || errors)) {
+      if (!away) ladder.extend(*beat, now);
+      beat.reset();
+    }
+    if (read && (!away || errors)) {
+      if (!away) ladder.read_back(true, *read);
+      next_read = std::min(next_read, read_back_due(kWindow, *read, now, !away, kInterval));
+      read.reset();
+    }
+    if (now >= next_read) {
+      next_read = now + kWindow / 4;
+      if (!read) read = now;
+    }
+    if (now >= next_beat) {
+      next_beat = now + kInterval;
+      if (!beat) beat = now;
+    }
+    if (ladder.rung(now) == Rung::killing) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 TEST_CASE("ladder_without_a_heartbeat_allows_nothing") {
@@ -140,6 +171,28 @@ TEST_CASE("ladder_extends_only_while_the_slot_is_read_back") {
     CHECK(ladder.extend(at(4s), at(4s)));
     CHECK(ladder.feed_until() == at(24s));
   }
+}
+
+TEST_CASE("reading_back_is_due_again_at_once_when_it_was_held_up") {
+  for (const auto took : {0s, 1s, 4s})
+    CHECK(read_back_due(kWindow, at(0s), at(took), true, 1s) == at(5s));
+  CHECK(read_back_due(kWindow, at(0s), at(5s - kTick), true, 1s) == at(5s));
+  for (const auto took : {5s, 8s, 19s})
+    CHECK(read_back_due(kWindow, at(0s), at(took), true, 1s) == at(took));
+  for (const auto took : {0s, 5s, 8s})
+    CHECK(read_back_due(kWindow, at(0s), at(took), false, 1s) == at(took + 1s));
+}
+
+TEST_CASE("a_storage_that_comes_back_in_time_saves_the_guests") {
+  // An interval for the last heartbeat before it went, one for a read and one for a heartbeat
+  // after it has come back, and the steps of this test.
+  constexpr Duration in_time = kWindow * 3 / 4 - 3 * 250ms - 5 * 50ms;
+  for (Duration start = 5s; start < 10s; start += 50ms)
+    for (const bool errors : {false, true}) {
+      CAPTURE(start.count(), errors);
+      CHECK(guests_live_on(start, in_time, errors));
+      CHECK_FALSE(guests_live_on(start, kWindow * 3 / 4 + 50ms, errors));
+    }
 }
 
 TEST_CASE("ladder_names_the_next_rung") {
