@@ -141,7 +141,15 @@ json::object decision_json(const Decision& d) {
     disarmed = json::object{{"by", d.disarmed->by},
                             {"since_ms", d.disarmed->since.ms},
                             {"left_ms", d.disarmed->left.count()}};
+  json::array groups;
+  for (const auto& group : d.groups) {
+    json::array hosts;
+    for (HostId host : group) hosts.push_back(host.value);
+    groups.push_back(std::move(hosts));
+  }
   return {{"lock_version", d.version.value},
+          {"domain", d.domain.value},
+          {"split_groups", std::move(groups)},
           {"disarmed", std::move(disarmed)},
           {"verdicts", std::move(verdicts)},
           {"assignments", std::move(assignments)}};

@@ -113,6 +113,17 @@ json::array hosts_of(const Sight& sight, const Names& names, Instant now) {
   return hosts;
 }
 
+// Host names, the deciding group first; none: the domain is whole.
+json::array split_groups(const Names& names, const core::Member& member) {
+  json::array groups;
+  for (const auto& group : member.split_groups()) {
+    json::array hosts;
+    for (HostId host : group) hosts.push_back(names.host(host));
+    groups.push_back(std::move(hosts));
+  }
+  return groups;
+}
+
 // null: armed. What is left is as the decider last recorded it, at most a minute ago.
 json::value disarmed_object(const core::Member& member) {
   const auto off = member.disarmed();
@@ -262,6 +273,7 @@ json::value status(const Sight& sight) {
       {"now_ms", now.wall.ms},
       {"decider", names.host(lock.decider)},
       {"lock_version", member.version().value},
+      {"split_groups", split_groups(names, member)},
       {"armed", !member.disarmed().has_value()},
       {"disarmed", disarmed_object(member)},
       {"profile",

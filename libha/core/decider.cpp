@@ -115,7 +115,7 @@ void Decider::keep_groups(const LockView& lock, Turn& turn) {
   for (const auto& group : *lock.groups) {
     text += text.empty() ? "" : " | ";
     for (HostId host : group)
-      text += (host == group.front() ? "" : ", ") + std::to_string(host.value);
+      text += (host == group.front() ? "host " : ", host ") + std::to_string(host.value);
   }
   turn.note({lock.groups->empty() ? Severity::notice : Severity::error, "decider", {}, {}, {}, "",
              text.empty() ? "the domain is whole again"

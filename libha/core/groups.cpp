@@ -90,7 +90,7 @@ std::string to_text(const std::vector<MemberSet>& division, const std::vector<Ho
     bool first = true;
     for (std::size_t i = 0; i < members.size(); ++i) {
       if (!hosts.test(i)) continue;
-      text += (first ? "" : ", ") + std::to_string(members[i].value);
+      text += (first ? "host " : ", host ") + std::to_string(members[i].value);
       first = false;
     }
   }

@@ -45,7 +45,7 @@ struct Groups {
 Groups find_groups(const std::vector<Reach>& reaches, std::size_t self,
                    const std::vector<HostId>& members, const Board& board);
 
-// "1, 2 | 3": for people.
+// "host 1, host 2 | host 3": for people.
 std::string to_text(const std::vector<MemberSet>& division, const std::vector<HostId>& members);
 
 }  // namespace wardom::core

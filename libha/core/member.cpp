@@ -415,8 +415,8 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
   if (cannot_decide(now)) standing.give_up = "its decisions do not reach the state volume";
   // Once for each division: should the heavier group leave the lock, this one keeps it.
   if (division_settled(now) && others.groups.outweighed() && yielded_to_ != division_)
-    standing.give_up = "the domain is split, " + core::to_text(division_, settings_.members) +
-                       ", and another group outweighs this host's";
+    standing.give_up = "the domain is split (" + core::to_text(division_, settings_.members) +
+                       "), and another group outweighs this host's";
   standing.directory = wanted_directory(now);
   return standing;
 }
@@ -747,6 +747,11 @@ std::vector<GuestView> Member::guests() const {
   return views;
 }
 
+std::vector<std::vector<HostId>> Member::split_groups() const {
+  const auto* leading = board_.leading_decision();
+  return leading == nullptr ? std::vector<std::vector<HostId>>{} : leading->groups;
+}
+
 std::optional<Disarmed> Member::disarmed() const {
   const auto lead = board_.newest_decision();
   if (lead.host == kNoHost) return std::nullopt;
@@ -796,6 +801,15 @@ std::vector<Problem> Member::problems(Instant now) const {
   if (const auto off = disarmed())
     list.push_back({"disarmed by " + off->by + ": what happens is reported, nothing is acted on",
                     "the whole domain", "run `wardomctl arm` when the work is done"});
+  if (const auto groups = split_groups(); !groups.empty()) {
+    std::string deciding;
+    for (HostId host : groups.front()) deciding += (deciding.empty() ? "" : ", ") + host_text(host);
+    list.push_back({"the domain is split into " + std::to_string(groups.size()) +
+                        " groups; " + deciding +
+                        (groups.front().size() == 1 ? " decides" : " decide") +
+                        ", the others keep their guests and start nothing",
+                    "the whole domain", "look at both networks between the groups"});
+  }
   const auto others = contention(now);
   const auto lock = lock_among(others, now);
   if (ready_ && lock.decider == kNoHost)

@@ -73,6 +73,9 @@ class Member {
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
   std::vector<Problem> problems(Instant now) const;
+  // The split groups as the leading decider has recorded them, its own first; empty: the domain is
+  // whole, or nobody decides.
+  std::vector<std::vector<HostId>> split_groups() const;
   // none: armed. As the leading decider has recorded it.
   std::optional<Disarmed> disarmed() const;
   // What a person may confirm dead, newest first.

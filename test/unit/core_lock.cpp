@@ -186,7 +186,7 @@ struct Two {
 TEST_CASE("equal_groups_contend_by_the_lowest_id_and_none_outweighs", "[lock]") {
   Two two;
   const auto line = two.line();
-  CHECK(to_text(line.groups.division(), two.members) == "1, 2 | 3, 4");
+  CHECK(to_text(line.groups.division(), two.members) == "host 1, host 2 | host 3, host 4");
   CHECK(line.groups.own == 1);
   CHECK_FALSE(line.groups.outweighed());
   CHECK(line.place(HostId{3}) == kPlacesPerGroup);
@@ -211,7 +211,7 @@ TEST_CASE("more_guests_outweigh_as_many_hosts", "[lock]") {
 TEST_CASE("hosts_whose_end_is_known_weigh_nothing", "[lock]") {
   Two two;
   two.inputs.gone.set(0);
-  CHECK(to_text(two.line().groups.division(), two.members) == "3, 4 | 2");
+  CHECK(to_text(two.line().groups.division(), two.members) == "host 3, host 4 | host 2");
   two.inputs.gone.set(1);
   CHECK_FALSE(two.line().groups.split());
   CHECK(two.line().place(HostId{3}) == std::size_t{0});
@@ -225,7 +225,7 @@ TEST_CASE("a_host_without_daemon_weighs_nothing", "[lock]") {
     two.evidence.on_slot(cell, at(0) + later, at(0) + later);
   }
   const auto line = contention(two.evidence, two.board, two.inputs, at(1) + later);
-  CHECK(to_text(line.groups.division(), two.members) == "3");
+  CHECK(to_text(line.groups.division(), two.members) == "host 3");
 }
 
 TEST_CASE("who_cannot_be_asked_whom_it_hears_is_no_group_of_its_own", "[lock]") {
@@ -233,9 +233,9 @@ TEST_CASE("who_cannot_be_asked_whom_it_hears_is_no_group_of_its_own", "[lock]") 
   auto one = beat(HostId{4}, Link::mgmt, 1001);
   one.volume_ok = true;  // its bits were dropped: its wardom.toml differs
   two.evidence.on_beat(one, at(0));
-  CHECK(to_text(two.line().groups.division(), two.members) == "1, 2 | 3 | 4");
+  CHECK(to_text(two.line().groups.division(), two.members) == "host 1, host 2 | host 3 | host 4");
   two.inputs.strangers.set(3);
-  CHECK(to_text(two.line().groups.division(), two.members) == "1, 2 | 3, 4");
+  CHECK(to_text(two.line().groups.division(), two.members) == "host 1, host 2 | host 3, host 4");
 }
 
 TEST_CASE("only_proposers_stand_in_the_line", "[lock]") {
