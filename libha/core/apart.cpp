@@ -25,10 +25,11 @@ std::vector<std::optional<MemberSet>> views_by_slot(const Evidence& evidence, co
   return views;
 }
 
-bool majority_among(const std::vector<std::optional<MemberSet>>& views) {
+// And `owner` is among them, or exchanges beats with one of them.
+bool majority_among(const std::vector<std::optional<MemberSet>>& views, std::size_t owner) {
   const std::size_t majority = views.size() / 2 + 1;
   for (std::size_t i = 0; i < views.size(); ++i) {
-    if (!views[i]) continue;
+    if (!views[i] || (i != owner && !(views[i]->test(owner) && views[owner]->test(i)))) continue;
     std::size_t count = 1;
     for (std::size_t other = 0; other < views.size(); ++other)
       if (other != i && views[other] && views[i]->test(other) && views[other]->test(i)) ++count;
@@ -48,7 +49,12 @@ bool stands_apart(const Evidence& evidence, const Board& board, const OwnStandin
   const auto self = evidence.index_of(evidence.self());
   for (const auto& view : views)
     if (view && view->test(self)) return false;
-  return majority_among(views);
+  const auto& lock = board.lock();
+  const HostId owner = lock.value.owner.host;
+  if (lock.released || lock.conflict) return false;
+  if (owner == evidence.self() || !evidence.has(owner)) return false;
+  const auto at = evidence.index_of(owner);
+  return views[at] && majority_among(views, at);
 }
 
 }  // namespace wardom::core

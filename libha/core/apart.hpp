@@ -18,8 +18,8 @@ struct OwnStanding {
 };
 
 // The others go on without this host where a majority of the domain exchanges beats among itself,
-// by its slots: so its guests can be started elsewhere. A switch that fails for everybody leaves
-// every host alone and ends no guest.
+// by its slots, and the lock's owner is with them: so its guests can be started elsewhere. A switch
+// that fails for everybody leaves every host alone and ends no guest.
 bool stands_apart(const Evidence& evidence, const Board& board, const OwnStanding& own,
                   Instant now);
 

@@ -37,12 +37,27 @@ Board::Board(std::vector<HostId> members) : members_(std::move(members)) {
   wanted_.clear();  // not before the volume can be read
 }
 
-void Board::want_all() {
-  for (HostId host : proposers()) {
-    want_decision(host);
-    want_table(host);
-  }
+void Board::want_words() {
+  for (HostId host : proposers()) want_decision(host);
   want_ballots();
+}
+
+void Board::want_all() {
+  for (HostId host : proposers()) want_table(host);
+  want_words();
+}
+
+bool Board::has_last_word(HostId host) const {
+  const auto& kept = table(host);
+  if (!kept.known() || kept.behind()) return true;
+  const auto& all = guests();
+  return std::any_of(all.begin(), all.end(), [&](const auto& one) {
+    const auto& claims = one.second.claims;
+    return std::any_of(claims.begin(), claims.end(), [&](const Claim& claim) {
+      return claim.host == host && (claim.entry->generation == one.second.top ||
+                                    one.second.newest()->host == host);
+    });
+  });
 }
 
 bool Board::has(HostId host) const {
@@ -95,6 +110,7 @@ void Board::find_proposers() {
     tables_[host];
     want_decision(host);
     want_table(host);
+    wanted_.insert(ballot_cell(host));
   }
 }
 
@@ -142,6 +158,7 @@ bool keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
 bool Board::keep_ballot(HostId host, const CellSeen& cell, Instant issued) {
   auto& kept = ballots_[host];
   if (host == own_ && own_written_ && issued < *own_written_) return false;
+  if (kept.read_issued && issued < *kept.read_issued) return false;  // a newer read has come before
   const auto half = half_read_.find(host);
   if (!cell.twin_damaged || cell.health != CellHealth::valid) {
     if (half != half_read_.end()) half_read_.erase(half);
@@ -212,9 +229,8 @@ void Board::on_read(const CellSeen& cell, Instant issued) {
 void Board::on_given_up(const Owner& life, LockVersion version) {
   if (version == LockVersion{}) return;
   auto& known = given_up_[life.host];
-  const std::pair word{life, version};
-  if (known == word) return;
-  known = word;
+  if (known.first == life && known.second >= version) return;
+  known = {life, version};
   if (!lock_.released && life == lock_.value.owner && version >= lock_.version) lock_changed();
 }
 

@@ -76,6 +76,7 @@ class Board {
   void set_domain(DomainId domain) { domain_ = domain; }
   void want_table(HostId host) { wanted_.insert({Region::table, host.value}); }
   void want_ballots();
+  void want_words();  // decisions and ballots
   void want_all();
   bool wants() const { return !wanted_.empty(); }
   // In this order: decisions, ballots, tables. Who reads so learns of no decision that has been
@@ -130,6 +131,8 @@ class Board {
   const Verdict* verdict_on(HostId host, const Incarnation& incarnation) const;
   // The newest verdict on each host, for the next decider to hand on.
   const std::map<HostId, Verdict>& verdicts() const { return verdicts_; }
+  // The newest that is known of some guest stands in this host's table, or may stand there.
+  bool has_last_word(HostId host) const;
   // Valid until the next on_read().
   const std::map<GuestId, GuestFacts>& guests() const;
 

@@ -62,6 +62,7 @@ void Decider::on_power_off(const PowerOffTaken& taken, Turn& turn) {
   auto& inquiry = found->second;
   inquiry.off_asked.reset();
   inquiry.next_ask = turn.now.at;
+  if (!taken.sent) --inquiry.off_tries;
   turn.note({taken.accepted ? Severity::notice : Severity::error, "power", taken.host, {},
              inquiry.recovery, "power-off",
              taken.accepted ? "BMC took the power-off; reading until it is off"
@@ -85,6 +86,12 @@ bool Decider::condemned(HostId host) const {
          });
 }
 
+bool Decider::knows_all(LockVersion version) const {
+  const auto* deciding = std::get_if<Deciding>(&state_);
+  return deciding != nullptr && cell_.wanted().version == version && cell_.settled() &&
+         board_.read_since(deciding->since) && board_.unknown_cell().empty();
+}
+
 bool Decider::urgent(Instant now) const {
   return std::any_of(inquiries_.begin(), inquiries_.end(), [&](const auto& inquiry) {
     return now - inquiry.second.since < kUrgentInquiry;
@@ -96,6 +103,7 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   hypervisor_ok_ = hypervisor_ok;
   owner_awaited_ = lock.owner_awaited ? lock.owner : kNoHost;
   if (!take_over(lock, turn)) return ask_about_owner(lock, turn);
+  asks_ = true;
   ask_about_silent(turn);
   if (deciding()) {
     count_disarmed(turn);
@@ -144,8 +152,10 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
   const bool begun = cell_.wanted().version == lock.version;
   const auto* catching = std::get_if<CatchingUp>(&state_);
   if (begun) {
-    if (!deciding()) work_ = true;
-    state_ = Deciding{};
+    if (!deciding()) {
+      work_ = true;
+      state_ = Deciding{turn.now.at};
+    }
   } else if (catching == nullptr || catching->version != lock.version) {
     state_ = CatchingUp{turn.now.at, lock.version};
     board_.want_all();
@@ -155,7 +165,7 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
     if (board_.unknown_word().empty())
       start_deciding(lock.version, turn);
     else
-      board_.want_all();
+      board_.want_words();
   }
   return true;
 }
@@ -163,18 +173,21 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
 // The owner of the lock is silent, and nobody may pronounce its death before the lock is taken. So
 // those in line look for the proof; the ballot goes on with it, and the verdict follows.
 void Decider::ask_about_owner(const LockView& lock, Turn& turn) {
-  const bool asks = lock.asks && volume_ok_ && evidence_.has(lock.owner) &&
-                    to_be_asked_about(lock.owner,
-                                      judge(evidence_, lock.owner, condemned(lock.owner),
-                                            volume_ok_, turn.now.at)
-                                          .state);
+  const HostId owner = lock.owner;
+  const auto state = [&] {
+    return judge(evidence_, owner, condemned(owner), volume_ok_, turn.now.at).state;
+  };
+  const bool silent = volume_ok_ && evidence_.has(owner) && owner != evidence_.self() &&
+                      to_be_asked_about(owner, state());
+  // With proof nothing more is asked; the inquiry goes on as a recovery under the new lock.
   std::erase_if(inquiries_, [&](const auto& inquiry) {
-    return !asks || inquiry.first != lock.owner;
+    return !silent || inquiry.first != owner;
   });
-  if (!asks) return;
-  const bool fresh = !inquiries_.contains(lock.owner);
-  inquire(lock.owner, turn);
-  if (const auto found = inquiries_.find(lock.owner); fresh && found != inquiries_.end())
+  asks_ = silent && lock.asks;
+  if (!asks_) return;
+  const bool fresh = !inquiries_.contains(owner);
+  inquire(owner, turn);
+  if (const auto found = inquiries_.find(owner); fresh && found != inquiries_.end())
     found->second.next_off = turn.now.at + static_cast<std::int64_t>(lock.place) * kPowerOffPause;
 }
 
@@ -227,7 +240,7 @@ void Decider::start_deciding(LockVersion version, Turn& turn) {
     if (!assignment.recovery.is_zero()) open_recoveries_[assignment.recovery] = assignment.from;
   cell_.change() = std::move(mine);
   cell_.saw(board_.decision(evidence_.self()).sequence);
-  state_ = Deciding{};
+  state_ = Deciding{turn.now.at};
   open_since_.clear();
   work_ = true;
   turn.note({Severity::notice, "decider", {}, {}, {}, "",
@@ -284,6 +297,9 @@ bool Decider::silent_together(HostId host, Instant now) const {
     if (other == host || other == evidence_.self()) return false;
     const auto its = evidence_.of(other).last_life();
     if (!its || std::max(*its - *life, *life - *its) >= kUrgentInquiry) return false;
+    // What is proved dead tells of no common cause, though nobody may have pronounced it yet.
+    const auto boot = evidence_.of(other).incarnation();
+    if (proof_about(evidence_, other, boot, now).stands()) return false;
     return judge(evidence_, other, condemned(other), volume_ok_, now).state == HostState::suspect;
   });
 }
@@ -467,6 +483,7 @@ Instant Decider::next_deadline() const {
   auto next = Instant::never();
   const auto patience = 2 * evidence_.timing().bmc_timeout;
   for (const auto& [host, inquiry] : inquiries_) {
+    if (!asks_) break;
     if (inquiry.asked)
       next = std::min(next, inquiry.asked_at + patience);
     else if (inquiry.off_asked)

@@ -89,6 +89,9 @@ class Decider {
   Instant next_deadline() const;
 
   bool deciding() const { return std::holds_alternative<Deciding>(state_); }
+  // This host decides under `version`, all of that stands on the volume, and every cell has been
+  // read since it began and can be relied upon.
+  bool knows_all(LockVersion version) const;
   LockVersion version() const { return cell_.wanted().version; }
   Sequence sequence() const { return cell_.sequence(); }
   // Since when no decision has reached the volume, and when the last one failed to.
@@ -97,9 +100,6 @@ class Decider {
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
-  // It owns the lock, or a guest that is wanted running is its own or was given to it; or that is
-  // not known.
-  bool death_awaited(HostId host) const;
   // Boots of hosts that hold guests by the tables, and that no verdict names.
   std::set<std::pair<HostId, Incarnation>> boots_that_hold_guests() const;
   std::vector<Problem> problems(Instant now) const;
@@ -110,7 +110,9 @@ class Decider {
     Instant since;
     LockVersion version;
   };
-  struct Deciding {};
+  struct Deciding {
+    Instant since;
+  };
   // A guest without a place, and when to look for one again.
   struct Attempt {
     int rounds{0};
@@ -136,6 +138,7 @@ class Decider {
   bool to_be_asked_about(HostId host, HostState state) const;
   bool silent_together(HostId host, Instant now) const;
   bool heard_by_a_peer(HostId host, Instant now) const;
+  bool death_awaited(HostId host) const;
   void look_for_ended_boots(Turn& turn);
   bool said_dead(HostId host, const Incarnation& incarnation) const;
   bool armed() const;
@@ -199,6 +202,7 @@ class Decider {
   MemberSet fit_;
   bool newer_decisions_{false};  // than the lock's version: not this lock's volume
   HostId owner_awaited_;                    // the lock's owner, until its life is over
+  bool asks_{false};                        // goes on asking about the silent
   bool volume_ok_{false};
   bool hypervisor_ok_{false};
 };

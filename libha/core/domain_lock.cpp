@@ -271,6 +271,7 @@ void DomainLock::on_written(const CellWritten& written, Turn& turn) {
     state_ = Idle{};
     if (own_->value.owner == self() && !own_->released && given_up_ < version)
       state_ = Holding{version};
+    directory_pause_ = kDirectoryPause;
   } else if (const auto* releasing = std::get_if<Releasing>(&state_)) {
     if (!ok) return void(not_before_ = turn.now.at + inquiry_interval(timing_));
     turn.note(note_of(Severity::notice, self_, version_text(releasing->version) + " is released"));

@@ -97,6 +97,7 @@ struct PowerOffTaken {
   HostId host;
   bool accepted{false};
   std::string error;
+  bool sent{true};  // to the BMC
 };
 
 struct RingMembers {

@@ -318,6 +318,11 @@ void Member::look_for_lost_nudges(Instant now) {
         evidence_.of(host).slot_fresh(now, settings_.timing, evidence_.read_horizon()))
       board_.want_table(host);
   }
+  for (HostId host : board_.proposers())
+    if (!evidence_.has(host)) {  // no beat of it is taken
+      board_.want_decision(host);
+      board_.want_table(host);
+    }
   if (now < next_scrub_ || !(last_lock_.mine || last_lock_.backup)) return;
   next_scrub_ = now + kScrubInterval;
   board_.want_decision(settings_.members[scrubbed_++ % settings_.members.size()]);
@@ -424,6 +429,8 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
 // The members as configured, once all that are heard agree on them and all new ones are heard.
 std::vector<Proposer> Member::wanted_directory(Instant now) const {
   if (!domain_lock_.holds() || silent_member(now)) return {};
+  // What a host that is left out has said and has must have been read first: nobody reads it later.
+  if (!decider_.knows_all(board_.lock().version)) return {};
   const auto& present = board_.lock().value.directory;
   std::vector<Proposer> wanted;
   for (HostId host : settings_.members) {
@@ -436,10 +443,10 @@ std::vector<Proposer> Member::wanted_directory(Instant now) const {
     if (found == present.end() && !heard) return {};
     wanted.push_back(found == present.end() ? Proposer{host, false, 1} : *found);
   }
-  // Whoever is named no more stays for as long as it may have a guest: who reads the directory's
-  // tables must not take that guest for lost.
+  // Whoever is named no more stays for as long as its table has the last word on some guest: that
+  // it runs there, that it is protected no more, or the only copy of its definition.
   for (const auto& one : present)
-    if (!evidence_.has(one.host) && decider_.death_awaited(one.host)) wanted.push_back(one);
+    if (!evidence_.has(one.host) && board_.has_last_word(one.host)) wanted.push_back(one);
   std::sort(wanted.begin(), wanted.end(),
             [](const Proposer& a, const Proposer& b) { return a.host < b.host; });
   return wanted;

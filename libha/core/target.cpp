@@ -65,7 +65,7 @@ void Target::load_own_table(Turn& turn) {
   // What was read before the keeper said who this daemon is now may lack its last writes.
   const auto& own = board_.table(evidence_.self());
   if (!own.read_issued || *own.read_issued < table_read_from_) {
-    board_.want_all();
+    board_.want_table(evidence_.self());
     return;
   }
   if (!own.known()) {

@@ -385,7 +385,8 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& off : orders.switch_off) {
     if (!may_act())
       own_inputs_.push_back(core::PowerOffTaken{off.ticket, off.host, false,
-                                                "this host may not act now; nothing was sent"});
+                                                "this host may not act now; nothing was sent",
+                                                false});
     else
       ports_.power.power_off(off.ticket, off.host);
   }

@@ -21,6 +21,8 @@ struct Domain {
   bool dead[kMost]{};  // a verdict names it
   bool able{true};
   bool decides{false};
+  std::size_t owner{1};  // of the lock
+  bool released{false};
 
   MemberSet sees(std::size_t host) const {
     MemberSet set;
@@ -50,6 +52,14 @@ bool apart(const Domain& domain) {
   cell.sequence = Sequence{1};
   cell.content = decision;
   board.on_read(cell, at(0));
+  Ballot ballot;
+  ballot.decided = LockVersion{3};
+  ballot.value.owner = {id(domain.owner), boot(5), DaemonEpoch{1}};
+  for (HostId host : members) ballot.value.directory.push_back({host, false, 1});
+  ballot.released = domain.released;
+  cell.cell = board.ballot_cell(id(0));
+  cell.content = ballot;
+  board.on_read(cell, at(0));
   for (int ms = 0; ms <= 5000; ms += 250)
     for (std::size_t i = 0; i < domain.hosts; ++i) {
       const auto count = static_cast<std::uint64_t>(ms / 250 + 1);
@@ -63,7 +73,7 @@ bool apart(const Domain& domain) {
 
 // The rule, written down once more without a look at apart.cpp.
 bool oracle(const Domain& domain) {
-  if (!domain.able || domain.decides) return false;
+  if (!domain.able || domain.decides || domain.owner == 0 || domain.released) return false;
   const auto goes_on = [&](std::size_t host) {
     return host != 0 && domain.slot[host] && domain.daemon[host] && !domain.dead[host];
   };
@@ -77,7 +87,10 @@ bool oracle(const Domain& domain) {
       if (other != host && goes_on(host) && goes_on(other) && domain.hears[host][other] &&
           domain.hears[other][host])
         ++together;
-    if (2 * together > domain.hosts) return true;
+    const bool with_owner = host == domain.owner || (goes_on(domain.owner) &&
+                                                     domain.hears[host][domain.owner] &&
+                                                     domain.hears[domain.owner][host]);
+    if (2 * together > domain.hosts && with_owner) return true;
   }
   return false;
 }
@@ -117,6 +130,8 @@ TEST_CASE("stands_apart_in_domains_of_two_to_five", "[apart]") {
   for (int round = 0; round < 3000; ++round) {
     Domain domain;
     domain.hosts = 2 + random.next() % 4;
+    domain.owner = random.next() % domain.hosts;
+    domain.released = chance(10);
     for (std::size_t a = 0; a < domain.hosts; ++a) {
       for (std::size_t b = 0; b < domain.hosts; ++b)
         domain.hears[a][b] = a != b && chance(a == 0 || b == 0 ? 4 : 85);
