@@ -115,6 +115,23 @@ bool Domain::leased(HostId host, const Incarnation& incarnation) {
   return wire::decode_slot(newest->payload).value().w_ms != 0;
 }
 
+// The domain lock is of a host that is gone for good, and nothing but a person's word proves that:
+// nobody may decide.
+bool Domain::lock_unproved() {
+  if (owners.empty()) return false;
+  const auto& [version, value] = *owners.rbegin();
+  const auto& owner = value.owner;
+  const auto& host = *hosts[owner.host.value - 1u];
+  if (host.powered || verdict_seen(owner.host, owner.incarnation)) return false;
+  for (const auto& one : hosts) {
+    const auto* newest = store.cell({Region::ballot, kBallotBase + one->id.value}).newest();
+    if (newest == nullptr) continue;
+    const auto ballot = wire::decode_ballot(newest->payload).value();
+    if (ballot.decided == version && ballot.released) return false;
+  }
+  return !leased(owner.host, owner.incarnation);
+}
+
 // After the faults have ended. Empty: every protected guest is where it should be.
 std::string Domain::unsettled_guests() {
   std::map<GuestId, std::pair<Generation, std::string>> owner;
@@ -143,7 +160,7 @@ std::string Domain::unsettled_guests() {
     const auto found = owner.find(guest.id);
     if (!guest.is_protected || !guest.wanted || found == owner.end()) continue;
     if (found->second.second == "off") continue;
-    if (found->second.second == "unproved") {
+    if (found->second.second == "unproved" || lock_unproved()) {
       if (runner(guest.id) == nullptr) unproved.insert(guest.id);
       continue;
     }

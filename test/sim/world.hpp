@@ -318,6 +318,7 @@ struct Domain {
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
   bool leased(HostId host, const Incarnation& incarnation);
   const HostTable* table_of(const Host& host);
+  bool lock_unproved();
   std::string unsettled_guests();  // empty: liveness holds
 
   bool link(std::size_t from, std::size_t to, Link l) const {
