@@ -142,7 +142,8 @@ class Joiner {
     const bool fresh = !load_incarnation(options_.run_dir, identity_.boot_id);
     const auto empty = [](const wire::Extent& e) { return e.state == ExtentState::empty; };
     if (fresh && empty(slot.twins[0]) && empty(slot.twins[1])) return std::nullopt;  // never used
-    const auto late = std::chrono::milliseconds{volume_->geometry().l_late_ms};
+    const auto late =
+        counted_by_clock(std::chrono::milliseconds{volume_->geometry().l_late_ms});
     const auto until = fresh ? Instant{late} : disk::raw_now() + late;
     if (disk::raw_now() >= until) return std::nullopt;
     log(Severity::notice, "waits for " + std::to_string(whole_ms(until - disk::raw_now())) +

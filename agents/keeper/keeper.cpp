@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "libha/core/check.hpp"
+#include "libha/core/timing.hpp"
 #include "libha/wire/guest_list.hpp"
 #include "libha/wire/slot.hpp"
 
@@ -17,18 +18,26 @@ namespace wardom::keeper {
 using disk::raw_now;
 
 Keeper::Running::Running(const Joined& joined, const Options& options, const Identity& identity,
-                         disk::Completions& completions)
+                         disk::Completions& completions, Instant before,
+                         const std::map<Cell, Sequence>& used)
     : in_flight(options.run_dir + "/" + disk::kInFlightName, identity.boot_id,
-                joined.volume->geometry().volume_uuid, joined.in_flight),
+                joined.volume->geometry().volume_uuid, joined.in_flight,
+                before + counted_by_clock(
+                             std::chrono::milliseconds{joined.volume->geometry().l_late_ms})),
       store(*joined.volume, options.self, joined.incarnation, completions,
             std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4, &in_flight),
       incarnation(joined.incarnation),
-      patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4) {
-  store.recover(wire::slot_cell(options.self), joined.slot);
-  store.recover(wire::ballot_cell(joined.volume->geometry(), options.domain, options.self),
-                joined.ballot);
-  store.recover(wire::decision_cell(options.self), joined.decision);
-  store.recover(wire::table_cell(options.self), joined.table);
+      patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4),
+      pulse(2 * patience) {
+  const auto recover = [&](const Cell& cell, const disk::CellExtents& extents) {
+    const auto highest = used.find(cell);
+    store.recover(cell, extents, highest == used.end() ? Sequence{} : highest->second);
+  };
+  recover(wire::slot_cell(options.self), joined.slot);
+  recover(wire::ballot_cell(joined.volume->geometry(), options.domain, options.self),
+          joined.ballot);
+  recover(wire::decision_cell(options.self), joined.decision);
+  recover(wire::table_cell(options.self), joined.table);
   for (const auto& extent : joined.slot.twins) found = std::max(found, extent.head.sequence);
   next_beat = raw_now();
   next_read_back = next_beat + patience;
@@ -134,11 +143,12 @@ Instant Keeper::next_deadline() const {
   consider(leaving_until_);
   if (running_) {
     consider(running_->next_beat);
+    consider(running_->ask_at);
     consider(running_->next_read_back);
     consider(running_->contested_until);
     consider(running_->store.next_deadline());
-    if (!running_->settling && !running_->store.inherited().empty())
-      consider(running_->next_settle);
+    if (const auto due = running_->store.next_due(); due && !running_->settling)
+      consider(std::max(*due, running_->next_settle));
     consider(daemon_.next_deadline(4 * running_->patience, raw_now()));
   } else if (!joining_) {
     consider(next_join_);
@@ -159,10 +169,11 @@ void Keeper::tick(Instant now) {
   }
   running_->store.tick(now);
   if (running_->contested_until && now >= *running_->contested_until) exit_code_ = 1;
-  settle_inherited(now);
+  settle_doubts(now);
   watch_daemon(now);
   if (reopen_if_dead(now)) return;
   if (now >= running_->next_read_back) read_back(now);
+  ask_if_open(now);
   if (now >= running_->next_beat) beat(now);
 }
 
@@ -192,11 +203,10 @@ void Keeper::take(JoinResult result) {
   if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms}))
     return fatal(options_.volume_path + ": its T_F is another one than that of the lease that this "
                  "host holds; it was formatted or replaced under a living cluster");
-  running_ = std::make_unique<Running>(joined, options_, identity_, completions_);
-  running_->next_settle = started_ + std::chrono::milliseconds{g.l_late_ms};
-  if (!running_->store.inherited().empty())
-    log(Severity::notice, "writes of an earlier keeper may land until L_late after this start: "
-                          "wardomd is served from then on");
+  running_ = std::make_unique<Running>(joined, options_, identity_, completions_, opened_, used_);
+  if (!own_writes_settled())
+    log(Severity::notice, "earlier writes of this host may still land: wardomd is served when "
+                          "L_late has passed since they ended, or since this start");
   join_backoff_ = kJoinBackoffMin;
   join_trouble_.gone("the volume can be used again");
   if (told_ && *told_ != ready()) server_.drop_daemon("the volume is another one now");
@@ -226,7 +236,14 @@ void Keeper::beat(Instant now) {
     r.next_read_back = std::min(r.next_read_back, r.next_beat - options_.disk_interval / 8);
   const auto cell = wire::slot_cell(options_.self);
   // A host whose lease has ended is silent, whether or not its watchdog does what it should.
-  if (r.store.busy(cell) || lease_.ended()) return;
+  if (lease_.ended()) return;
+  if (!leaving_until_ && r.pulse.due(r.store.busy(cell), now) == Pulse::Step::ask) {
+    r.overdue = true;
+    return look_at_slot();
+  }
+  r.overdue = false;
+  r.pulse.submitted();
+  r.ask_at = now + options_.disk_interval / 2;
   Slot slot;
   slot.state = r.acknowledged == Sequence{} ? SlotState::joining : SlotState::up;
   slot.boot_id = identity_.boot_id;
@@ -261,21 +278,48 @@ void Keeper::beat(Instant now) {
 void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted) {
   if (!running_) return;
   Running& r = *running_;
+  const auto now = raw_now();
+  const bool refused = outcome.sequence == Sequence{};  // was not submitted
+  if (!refused) r.pulse.ended(outcome.acknowledged, now);
   if (!outcome.acknowledged) {
+    beat_trouble_.present("heartbeat not written: " + outcome.error, now);
+    if (refused) return;
     if (!r.failing_since) r.failing_since = submitted;
-    beat_trouble_.present("heartbeat not written: " + outcome.error, raw_now());
-    return;
+    r.overdue = true;
+    return look_at_slot();
   }
-  r.failing_since.reset();
-  r.acknowledged = outcome.sequence;
-  beat_trouble_.gone("heartbeats are written again");
+  // Unless a later one has ended first: then this one adds nothing.
+  if (outcome.sequence > r.acknowledged) {
+    r.failing_since.reset();
+    r.acknowledged = outcome.sequence;
+    beat_trouble_.gone("heartbeats are written again");
+    tell_heartbeat(submitted);
+  }
+  beat_if_overdue();
+}
+
+void Keeper::tell_heartbeat(Instant submitted) {
   lease_.acknowledged(submitted, raw_now());
   const auto session = server_.session();
   if (!session) return;
   server_.send(*session,
-               wire::HeartbeatMessage{outcome.sequence,
+               wire::HeartbeatMessage{running_->acknowledged,
                                       static_cast<std::uint64_t>(submitted.since_boot.count())});
   tell_rights(*session);
+}
+
+void Keeper::ask_if_open(Instant now) {
+  Running& r = *running_;
+  if (!r.ask_at || now < *r.ask_at) return;
+  r.ask_at.reset();
+  if (leaving_until_ || !r.store.busy(wire::slot_cell(options_.self))) return;
+  r.pulse.open(now);
+  look_at_slot();
+}
+
+// It has waited for this answer.
+void Keeper::beat_if_overdue() {
+  if (running_->overdue && !running_->pulse.asks()) beat(raw_now());
 }
 
 void Keeper::left(const disk::CellStore::Outcome& outcome) {
@@ -289,28 +333,45 @@ void Keeper::left(const disk::CellStore::Outcome& outcome) {
 void Keeper::read_back(Instant now) {
   Running& r = *running_;
   r.next_read_back = now + r.patience;
-  if (r.read_back_in_flight || r.acknowledged == Sequence{}) return;
+  if (r.read_backs == 0 && r.acknowledged != Sequence{}) look_at_slot();
+}
+
+void Keeper::look_at_slot() {
+  Running& r = *running_;
+  if (r.read_backs >= kMaxReadBacks) return;
   const auto issued = raw_now();
   auto work = [this, io = r.store.volume().io(), uuid = r.store.volume().geometry().volume_uuid,
                layout = r.store.volume().layout(), cell = wire::slot_cell(options_.self),
                acknowledged = r.acknowledged, issued] {
     const ReadBack back{disk::read_extents(*io, uuid, layout, cell), disk::read_volume_uuid(*io),
                         acknowledged, issued};
-    completions_.post([this, back] { judge_read_back(back); });
+    completions_.post([this, back] { take(back); });
   };
-  r.read_back_in_flight = read_backs_.submit(std::move(work));
+  if (read_backs_.submit(std::move(work))) ++r.read_backs;
+}
+
+void Keeper::take(const ReadBack& back) {
+  if (!running_) return;
+  Running& r = *running_;
+  --r.read_backs;
+  const auto& twins = back.slot.twins;
+  const bool answered = back.volume || std::any_of(twins, twins + 2, [](const auto& extent) {
+    return extent.state != wire::ExtentState::unreadable;
+  });
+  r.pulse.read(answered, back.issued, raw_now());
+  judge_read_back(back);
+  beat_if_overdue();
 }
 
 void Keeper::judge_read_back(const ReadBack& back) {
-  if (!running_) return;
   Running& r = *running_;
-  r.read_back_in_flight = false;
   const auto slot = "slot " + std::to_string(options_.self.value);
   const auto& own = r.store.volume().geometry().volume_uuid;
   if (back.volume && *back.volume != own)
     return fatal(options_.volume_path + ": is volume " + to_uuid(*back.volume) + " now and was " +
                  to_uuid(own) + ": it was formatted or replaced under a living cluster; stops "
                  "writing");
+  if (back.acknowledged == Sequence{}) return;  // it was only to be seen whether it is answered
   for (const auto& extent : back.slot.twins) judge_foreign(extent);
   const auto choice = wire::choose(back.slot.twins[0], back.slot.twins[1]);
   const bool good = choice.twin && !r.contested_until &&
@@ -365,43 +426,50 @@ void Keeper::judge_foreign(const wire::Extent& extent) {
 bool Keeper::reopen_if_dead(Instant now) {
   Running& r = *running_;
   const bool dead = r.failing_since && now - *r.failing_since >= kReopenAfter;
-  if (!dead || r.store.in_flight() || r.read_back_in_flight || r.settling || !open_reads_.empty())
+  if (!dead || r.store.in_flight() || r.read_backs != 0 || r.settling || !open_reads_.empty())
     return false;
   log(Severity::notice, "opens the volume anew");
+  used_ = r.store.used();
+  opened_ = now;
   running_.reset();
   not_running_why_ = "the volume is being opened anew";
   next_join_ = now;
   return true;
 }
 
-// L_late after this keeper's start nothing of an earlier one can land any more. What stands then is
-// read anew: it says which extent holds the newest write.
-void Keeper::settle_inherited(Instant now) {
+// L_late after a write has failed, or after this keeper's start for one of an earlier keeper's, it
+// has landed or never will. What stands then is read anew: it says which extent holds the newest
+// write.
+void Keeper::settle_doubts(Instant now) {
   Running& r = *running_;
   if (r.settling || now < r.next_settle) return;
-  const auto cells = r.store.inherited();
+  const auto cells = r.store.due(now);
   if (cells.empty()) return;
-  r.next_settle = now + r.patience;
-  auto work = [this, cells, io = r.store.volume().io(),
+  r.next_settle = now + options_.disk_interval;
+  const auto issued = raw_now();
+  auto work = [this, cells, issued, io = r.store.volume().io(),
                uuid = r.store.volume().geometry().volume_uuid,
                layout = r.store.volume().layout()] {
     std::vector<std::pair<Cell, disk::CellExtents>> read;
     for (const auto& cell : cells)
       read.emplace_back(cell, disk::read_extents(*io, uuid, layout, cell));
-    completions_.post([this, read = std::move(read)] { take_settled(read); });
+    completions_.post([this, issued, read = std::move(read)] { take_settled(read, issued); });
   };
   r.settling = reads_.submit(std::move(work));
 }
 
-void Keeper::take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read) {
+void Keeper::take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read,
+                          Instant issued) {
   if (!running_) return;
   running_->settling = false;
   for (const auto& [cell, extents] : read)
-    if (!running_->store.settle(cell, extents))
-      settle_trouble_.present(wire::to_text(cell) + ": neither extent can be read: wardomd is not "
-                              "served; see `wardomctl volume check`", raw_now());
-  if (running_->store.inherited().empty())
-    log(Severity::notice, "no write of an earlier keeper is in flight any more");
+    if (!running_->store.settle(cell, extents, issued))
+      settle_trouble_.present(wire::to_text(cell) + ": neither extent can be read, so nothing is "
+                              "written to it and no new wardomd is served; see `wardomctl volume "
+                              "check`", raw_now());
+  if (running_->store.next_due()) return;
+  settle_trouble_.gone("every cell of this host can be read again");
+  log(Severity::notice, "no earlier write of this host can land any more");
 }
 
 // --- the daemon
@@ -443,7 +511,7 @@ bool Keeper::own_writes_settled() const {
   const auto& geometry = running_->store.volume().geometry();
   for (const auto& cell : {wire::ballot_cell(geometry, options_.domain, options_.self),
                            wire::decision_cell(options_.self), wire::table_cell(options_.self)})
-    if (running_->store.busy(cell) || running_->store.quarantined(cell) != 0) return false;
+    if (!running_->store.settled(cell)) return false;
   return true;
 }
 

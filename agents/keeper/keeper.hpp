@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -13,6 +14,7 @@
 #include "agents/keeper/lease.hpp"
 #include "agents/keeper/log.hpp"
 #include "agents/keeper/peer_process.hpp"
+#include "agents/keeper/pulse.hpp"
 #include "libha/disk/cell_store.hpp"
 #include "libha/disk/lane.hpp"
 
@@ -24,6 +26,7 @@ inline constexpr Duration kJoinBackoffMax = std::chrono::seconds{10};
 // mount that went away and came back leaves dead descriptors behind).
 inline constexpr Duration kReopenAfter = std::chrono::seconds{5};
 inline constexpr std::size_t kMaxReads = 64;  // of the daemon, at a time
+inline constexpr std::size_t kMaxReadBacks = 2;
 
 class Keeper {
  public:
@@ -34,16 +37,21 @@ class Keeper {
  private:
   // Everything that exists only while the slot is ours.
   struct Running {
+    // before: nothing that an earlier keeper had in flight then can land L_late later.
+    // used: the sequences that this process has used before it opened the volume anew.
     Running(const Joined& joined, const Options& options, const Identity& identity,
-            disk::Completions& completions);
+            disk::Completions& completions, Instant before, const std::map<Cell, Sequence>& used);
     disk::InFlightList in_flight;
     disk::CellStore store;
     Incarnation incarnation;
     Duration patience;          // T_F/4: for one I/O, and between two read-backs
     Instant next_beat;
     Instant next_read_back;
-    bool read_back_in_flight{false};
-    bool settling{false};       // what an earlier keeper had in flight is being read again
+    std::size_t read_backs{0};  // in flight
+    Pulse pulse;
+    std::optional<Instant> ask_at;  // unless the heartbeat has ended by then
+    bool overdue{false};        // a heartbeat's time has come, and it waits for an answer
+    bool settling{false};       // cells that were in doubt are being read again
     Instant next_settle;        // not before
     Sequence found;             // newest in the slot at the join; ours are all above it
     Sequence acknowledged;      // newest heartbeat
@@ -81,12 +89,17 @@ class Keeper {
   void beat(Instant now);
   void beaten(const disk::CellStore::Outcome& outcome, Instant submitted);
   void left(const disk::CellStore::Outcome& outcome);
+  void beat_if_overdue();
+  void ask_if_open(Instant now);
+  void tell_heartbeat(Instant submitted);
   void read_back(Instant now);
+  void look_at_slot();
+  void take(const ReadBack& back);
   void judge_read_back(const ReadBack& back);
   void judge_foreign(const wire::Extent& extent);
   bool reopen_if_dead(Instant now);
-  void settle_inherited(Instant now);
-  void take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read);
+  void settle_doubts(Instant now);
+  void take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read, Instant issued);
 
   wire::ReadyMessage ready() const;
   wire::KeeperMessage hello(const wire::Hello& hello, std::int32_t pid);
@@ -104,12 +117,14 @@ class Keeper {
 
   Options options_;
   Identity identity_;
-  Instant started_{disk::raw_now()};
+  Instant opened_{disk::raw_now()};  // began to open the volume, this time
+  std::map<Cell, Sequence> used_;    // sequences, until it was opened anew
   disk::Completions completions_;
   // Two heartbeat threads, one per twin, so that a stuck write leaves the other. The daemon's three
   // cells have six extents, and so six threads.
   disk::Lane beats_{"heartbeat", 2, 4};
-  disk::Lane read_backs_{"read-back", 1, 2};
+  // One read-back may be stuck while another asks whether the storage answers.
+  disk::Lane read_backs_{"read-back", kMaxReadBacks, kMaxReadBacks};
   disk::Lane writes_{"write", 6, 64};
   disk::Lane reads_{"read", 3, kMaxReads};
   disk::Lane joins_{"join", 1, 2};

@@ -62,6 +62,11 @@ inline Duration lease_silence(const Timing& timing) {
   return lease_silence(timing.feed_window, timing.watchdog);
 }
 
+// How long a real time may take by this host's clock, should that run fast.
+constexpr Duration counted_by_clock(Duration real) {
+  return real + real * kClockErrorPercent / 100 + Duration{1};
+}
+
 // One inequality that does not hold. `key` is the key of wardom.toml that should change, such as
 // "timing.suspect_after".
 struct TimingFault {

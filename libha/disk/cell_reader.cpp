@@ -151,10 +151,13 @@ CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout&
   std::string error;
   if (layout.blocks(cell.region) == 1) {
     Buffer pair(2 * kBlockBytes);
-    if (!io.read(*layout.offset(cell, wire::kTwinA), pair.bytes())) return out;
-    for (Twin twin : {wire::kTwinA, wire::kTwinB})
-      out.twins[twin.value] = wire::decode_extent(
-          pair.bytes().subspan(twin.value * kBlockBytes, kBlockBytes), place.expected(cell, twin));
+    const bool both = io.read(*layout.offset(cell, wire::kTwinA), pair.bytes()).has_value();
+    for (Twin twin : {wire::kTwinA, wire::kTwinB}) {
+      const auto block = pair.bytes().subspan(twin.value * kBlockBytes, kBlockBytes);
+      // One bad sector must not hide the other extent.
+      if (both || io.read(*layout.offset(cell, twin), block))
+        out.twins[twin.value] = wire::decode_extent(block, place.expected(cell, twin));
+    }
     return out;
   }
   for (Twin twin : {wire::kTwinA, wire::kTwinB}) {

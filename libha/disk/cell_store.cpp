@@ -4,11 +4,17 @@
 #include <utility>
 
 #include "libha/core/check.hpp"
+#include "libha/core/timing.hpp"
 
 namespace wardom::disk {
 namespace {
 
 CellStore::Outcome refused(std::string why) { return {false, {}, std::move(why)}; }
+
+// A heartbeat fits its head. Nothing else is written over the only good copy.
+Tearing tearing_of(Region region) {
+  return region == Region::slot ? Tearing::impossible : Tearing::possible;
+}
 
 }  // namespace
 
@@ -19,38 +25,43 @@ CellStore::CellStore(VolumeFile volume, HostId self, Incarnation incarnation,
       incarnation_(incarnation),
       completions_(completions),
       patience_(patience),
+      late_(counted_by_clock(std::chrono::milliseconds{volume_.geometry().l_late_ms})),
       list_(list) {}
 
-void CellStore::recover(const Cell& cell, const CellExtents& found) {
+void CellStore::recover(const Cell& cell, const CellExtents& found, Sequence used) {
   WARDOM_CHECK(volume_.layout().offset(cell, wire::kTwinA).has_value());
-  const auto inherited = list_ == nullptr ? Inherited{} : list_->inherited(cell);
-  // A heartbeat fits its head. Nothing else is written over the only good copy.
-  const auto tearing =
-      cell.region == Region::slot ? Tearing::impossible : Tearing::possible;
-  Care& care = cells_[cell] = Care{TwinWriter(tearing), {}, {}, {}, 0, false};
-  care.writer.recover(found.twins[0], found.twins[1], inherited);
-  care.inherited = inherited[0] || inherited[1];
+  TwinWriter writer(late_, tearing_of(cell.region));
+  writer.recover(found.twins[0], found.twins[1],
+                 list_ == nullptr ? Doubts{} : list_->doubts(cell), used);
+  cells_.insert_or_assign(cell, Care{writer, {}, {}, {}, {}, 0});
 }
 
-bool CellStore::settle(const Cell& cell, const CellExtents& found) {
-  using wire::ExtentState;
-  const auto readable = [](const wire::Extent& extent) {
-    return extent.state == ExtentState::valid || extent.state == ExtentState::empty;
-  };
-  if (!readable(found.twins[0]) && !readable(found.twins[1])) return false;
+bool CellStore::settle(const Cell& cell, const CellExtents& found, Instant issued) {
   Care& care = cells_.at(cell);
-  if (!std::exchange(care.inherited, false)) return true;
-  care.writer.settle(found.twins[0], found.twins[1]);
-  list_->settle(cell);
+  if (!care.writer.settle(found.twins[0], found.twins[1], issued)) return false;
+  if (list_ != nullptr) list_->settle(cell, issued);
   start_next(cell, care);
   return true;
 }
 
-std::vector<Cell> CellStore::inherited() const {
+std::vector<Cell> CellStore::due(Instant now) const {
   std::vector<Cell> cells;
   for (const auto& [cell, care] : cells_)
-    if (care.inherited) cells.push_back(cell);
+    if (const auto at = care.writer.settles_at(); at && *at <= now) cells.push_back(cell);
   return cells;
+}
+
+std::optional<Instant> CellStore::next_due() const {
+  std::optional<Instant> next;
+  for (const auto& [cell, care] : cells_)
+    if (const auto at = care.writer.settles_at(); at && (!next || *at < *next)) next = at;
+  return next;
+}
+
+std::map<Cell, Sequence> CellStore::used() const {
+  std::map<Cell, Sequence> used;
+  for (const auto& [cell, care] : cells_) used[cell] = care.writer.last_used();
+  return used;
 }
 
 void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done) {
@@ -66,6 +77,10 @@ void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done do
   if (care.waiting.size() >= kMaxWaitingWrites)
     return done(refused(wire::to_text(cell) + ": too many writes are waiting"));
   Waiting job{&lane, std::move(payload), std::move(done)};
+  if (care.writer.awaited() && tearing_of(cell.region) == Tearing::impossible) {
+    care.overtaken[care.writer.last_used()] = std::exchange(care.done, nullptr);
+    care.writer.expire(raw_now(), Duration::zero());
+  }
   if (care.writer.awaited())
     care.waiting.push_back(std::move(job));
   else
@@ -77,11 +92,13 @@ void CellStore::start(const Cell& cell, Care& care, Waiting job) {
   const auto write = care.writer.begin(now);
   if (!write)
     return job.done(refused(wire::to_text(cell) +
-                            ": an earlier write to it does not end, and its twin holds the last "
-                            "good one"));
+                            ": an earlier write to it may still land, and " +
+                            (tearing_of(cell.region) == Tearing::impossible
+                                 ? "so may one to its other extent"
+                                 : "its twin holds the last good one")));
   if (list_ != nullptr) {
-    if (auto listed = list_->add({cell, write->twin, write->sequence}); !listed) {
-      care.writer.finished(*write, false);
+    if (auto listed = list_->add({cell, write->twin, write->sequence, {}}); !listed) {
+      care.writer.cancel(*write);
       return job.done(refused(listed.error().message));
     }
   }
@@ -106,24 +123,32 @@ void CellStore::start(const Cell& cell, Care& care, Waiting job) {
       finish(cell, write, result);
     });
   };
-  if (!job.lane->submit(std::move(work)))
-    finish(cell, *write, failure(wire::to_text(cell) + ": all I/O threads are stuck or busy"));
+  if (job.lane->submit(std::move(work))) return;
+  --care.in_flight;
+  care.writer.cancel(*write);
+  if (list_ != nullptr) list_->ended(cell, write->twin, std::nullopt);
+  std::exchange(care.done, nullptr)(
+      refused(wire::to_text(cell) + ": all I/O threads are stuck or busy"));
 }
 
 void CellStore::finish(const Cell& cell, const TwinWriter::Started& write,
                        const Result<void>& result) {
+  const auto now = raw_now();
+  const bool ok = result.has_value();
   Care& care = cells_.at(cell);
   --care.in_flight;
-  if (list_ != nullptr) list_->remove(cell, write.twin);
-  switch (care.writer.finished(write, result.has_value())) {
-    case TwinWriter::Ended::late: break;  // answered when it was given up
-    case TwinWriter::Ended::acknowledged:
-      std::exchange(care.done, nullptr)({true, write.sequence, {}});
-      break;
-    case TwinWriter::Ended::failed:
-      std::exchange(care.done, nullptr)({false, write.sequence, result.error().message});
-      break;
+  const auto ended = care.writer.finished(write, ok, now);
+  if (list_ != nullptr)
+    list_->ended(cell, write.twin, ok ? std::nullopt : std::optional(now + late_));
+  Done done;
+  if (ended != TwinWriter::Ended::late) {
+    done = std::exchange(care.done, nullptr);
+  } else if (const auto late = care.overtaken.find(write.sequence); late != care.overtaken.end()) {
+    done = std::move(late->second);
+    care.overtaken.erase(late);
   }
+  // What was given up by the clock has been answered.
+  if (done) done({ok, write.sequence, ok ? std::string() : result.error().message});
   start_next(cell, care);
 }
 
@@ -153,6 +178,7 @@ bool CellStore::in_flight() const {
 
 void CellStore::tick(Instant now) {
   for (auto& [cell, care] : cells_) {
+    if (tearing_of(cell.region) == Tearing::impossible) continue;
     if (!care.writer.expire(now, patience_)) continue;
     std::exchange(care.done, nullptr)(
         refused(wire::to_text(cell) + ": the write does not end; its extent is quarantined"));
@@ -163,7 +189,7 @@ void CellStore::tick(Instant now) {
 std::optional<Instant> CellStore::next_deadline() const {
   std::optional<Instant> next;
   for (const auto& [cell, care] : cells_) {
-    if (!care.writer.awaited()) continue;
+    if (!care.writer.awaited() || tearing_of(cell.region) == Tearing::impossible) continue;
     const auto due = care.since + patience_;
     if (!next || due < *next) next = due;
   }

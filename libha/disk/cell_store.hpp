@@ -28,26 +28,37 @@ class CellStore {
   };
   using Done = std::function<void(const Outcome&)>;
 
-  // `patience`: how long a write may take before it is given up and its extent quarantined. The
-  // store, `completions` and `list` live equally long. nullptr: nobody needs to know, after this
-  // process, what it had in flight.
+  // `patience`: how long a write may take before it is given up and its extent quarantined; none
+  // is put on heartbeats, see write(). The store, `completions` and `list` live equally long.
+  // nullptr: nobody needs to know, after this process, what it had in flight.
   CellStore(VolumeFile volume, HostId self, Incarnation incarnation, Completions& completions,
             Duration patience, InFlightList* list = nullptr);
 
   // Takes a cell into care, with what stands on the volume. Before any write of that cell. What the
-  // list has of an earlier process stays quarantined until settle().
-  void recover(const Cell& cell, const CellExtents& found);
-  // No write of an earlier process to this cell can land any more; `found` was read since. Ends the
-  // quarantine, unless the cell cannot be read: false.
-  bool settle(const Cell& cell, const CellExtents& found);
-  // Cells whose quarantine is an earlier process's.
-  std::vector<Cell> inherited() const;
+  // list has of it stays in doubt until settle(). `used`: the highest sequence that this process
+  // has used for the cell before it opened the volume anew.
+  void recover(const Cell& cell, const CellExtents& found, Sequence used = {});
+  // Of the cells that `due` names: what was in doubt until `issued` has landed or never will;
+  // `found` was read by a request issued then. Ends the doubt, unless the cell cannot be read:
+  // false.
+  bool settle(const Cell& cell, const CellExtents& found, Instant issued);
+  // Cells with a doubt that can be settled by now.
+  std::vector<Cell> due(Instant now) const;
+  // When the next one can be; nullopt: nothing is in doubt.
+  std::optional<Instant> next_due() const;
   // Writes or queues. `done` is called exactly once, from run() of the completions, from tick(), or
   // at once when the write is refused: a cell not in care, a payload larger than its extent, what
   // may be written quarantined, too many waiting.
+  //
+  // A heartbeat does not wait: one that has not ended is given up, and the new one goes to the
+  // other extent. The earlier one's `done` is called when it ends, late as that may be, since an
+  // acknowledgement is worth as much then.
   void write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done);
   bool busy(const Cell& cell) const;        // a write is awaited or waits
-  std::size_t quarantined(const Cell& cell) const;
+  std::size_t quarantined(const Cell& cell) const;  // extents: given up, or in doubt
+  // Nothing of the cell is in flight, waits, or is in doubt.
+  bool settled(const Cell& cell) const { return !busy(cell) && quarantined(cell) == 0; }
+  std::map<Cell, Sequence> used() const;    // see recover()
   bool in_flight() const;                   // any I/O, given up or not
   // Gives up what is overdue. Call when next_deadline() has come.
   void tick(Instant now);
@@ -66,8 +77,8 @@ class CellStore {
     Instant since;
     Done done;  // of the awaited write
     std::deque<Waiting> waiting;
+    std::map<Sequence, Done> overtaken;  // heartbeats that were given up
     std::size_t in_flight{0};
-    bool inherited{false};
   };
   void start(const Cell& cell, Care& care, Waiting job);
   void finish(const Cell& cell, const TwinWriter::Started& write, const Result<void>& result);
@@ -78,6 +89,7 @@ class CellStore {
   Incarnation incarnation_;
   Completions& completions_;
   Duration patience_;
+  Duration late_;  // L_late
   InFlightList* list_;
   std::map<Cell, Care> cells_;
 };

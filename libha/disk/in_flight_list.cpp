@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <sstream>
@@ -12,7 +13,7 @@
 namespace wardom::disk {
 namespace {
 
-constexpr const char* kFirstLine = "wardom in-flight 1";
+constexpr const char* kFirstLine = "wardom in-flight 2";
 
 Result<void> replace_file(const std::string& path, const std::string& content) {
   const auto fresh = path + ".new";
@@ -26,15 +27,30 @@ Result<void> replace_file(const std::string& path, const std::string& content) {
   return success();
 }
 
+// false: neither "-" nor a number.
+bool parse_until(const std::string& text, std::optional<Instant>& until) {
+  if (text == "-") return true;
+  std::int64_t ns = 0;
+  const auto* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, ns);
+  until = Instant{Duration{ns}};
+  return parsed.ec == std::errc{} && parsed.ptr == end && ns >= 0;
+}
+
 }  // namespace
 
 std::string encode_in_flight(const Bits128& boot_id, const Bits128& volume,
                              const std::vector<InFlight>& writes) {
   std::ostringstream text;
   text << kFirstLine << '\n' << to_uuid(boot_id) << ' ' << to_uuid(volume) << '\n';
-  for (const auto& w : writes)
+  for (const auto& w : writes) {
     text << static_cast<unsigned>(w.cell.region) << ' ' << w.cell.index << ' '
-         << static_cast<unsigned>(w.twin.value) << ' ' << w.sequence.value << '\n';
+         << static_cast<unsigned>(w.twin.value) << ' ' << w.sequence.value << ' ';
+    if (w.until)
+      text << w.until->since_boot.count() << '\n';
+    else
+      text << "-\n";
+  }
   text << "end " << writes.size() << '\n';
   return text.str();
 }
@@ -54,8 +70,10 @@ Result<std::vector<InFlight>> decode_in_flight(const std::string& text, const Bi
     std::istringstream words(line);
     unsigned region = 0, twin = 0;
     InFlight w{};
+    std::string until;
     const bool whole = static_cast<bool>(words >> region >> w.cell.index >> twin >>
-                                         w.sequence.value);
+                                         w.sequence.value >> until) &&
+                       parse_until(until, w.until);
     if (!whole || region > static_cast<unsigned>(Region::table) || twin > 1 ||
         writes.size() == kMaxInFlight)
       break;
@@ -67,38 +85,49 @@ Result<std::vector<InFlight>> decode_in_flight(const std::string& text, const Bi
 }
 
 InFlightList::InFlightList(std::string path, Bits128 boot_id, Bits128 volume,
-                           std::vector<InFlight> before)
-    : path_(std::move(path)), boot_id_(boot_id), volume_(volume), before_(std::move(before)) {}
+                           std::vector<InFlight> before, Instant unended)
+    : path_(std::move(path)), boot_id_(boot_id), volume_(volume), writes_(std::move(before)) {
+  for (auto& w : writes_)
+    if (!w.until) w.until = unended;
+}
 
-Inherited InFlightList::inherited(const Cell& cell) const {
-  Inherited found;
-  for (const auto& w : before_)
-    if (w.cell == cell) found[w.twin.value] = w.sequence;
+Doubts InFlightList::doubts(const Cell& cell) const {
+  Doubts found;
+  for (const auto& w : writes_)
+    if (w.cell == cell && w.until) found[w.twin.value] = Doubt{w.sequence, *w.until};
   return found;
 }
 
 Result<void> InFlightList::add(const InFlight& write) {
-  own_.push_back(write);
+  writes_.push_back(write);
   auto kept = keep();
-  if (!kept) own_.pop_back();
+  if (!kept) writes_.pop_back();
   return kept;
 }
 
-// A list that says too much only makes the next process wait: a failure to keep it is no harm.
-void InFlightList::remove(const Cell& cell, wire::Twin twin) {
-  std::erase_if(own_, [&](const InFlight& w) { return w.cell == cell && w.twin == twin; });
+// A list that says too much only makes the next process wait: a failure to keep it is no harm. It
+// says "until" too early at no time, since what is not kept stays as it was: not ended.
+void InFlightList::ended(const Cell& cell, wire::Twin twin, std::optional<Instant> until) {
+  const auto write = std::find_if(writes_.begin(), writes_.end(), [&](const InFlight& w) {
+    return w.cell == cell && w.twin == twin && !w.until;
+  });
+  if (write == writes_.end()) return;
+  if (until)
+    write->until = until;
+  else
+    writes_.erase(write);
   [[maybe_unused]] const auto kept = keep();
 }
 
-void InFlightList::settle(const Cell& cell) {
-  std::erase_if(before_, [&](const InFlight& w) { return w.cell == cell; });
+void InFlightList::settle(const Cell& cell, Instant issued) {
+  std::erase_if(writes_, [&](const InFlight& w) {
+    return w.cell == cell && w.until && *w.until <= issued;
+  });
   [[maybe_unused]] const auto kept = keep();
 }
 
 Result<void> InFlightList::keep() const {
-  auto all = before_;
-  all.insert(all.end(), own_.begin(), own_.end());
-  return replace_file(path_, encode_in_flight(boot_id_, volume_, all));
+  return replace_file(path_, encode_in_flight(boot_id_, volume_, writes_));
 }
 
 }  // namespace wardom::disk

@@ -1,15 +1,20 @@
-// /run/wardom/in-flight: the writes that this process has submitted and that have not ended.
+// /run/wardom/in-flight: the writes of this boot that may still land although nobody may wait for
+// them: submitted and not ended, or ended in an error less than L_late ago.
 //
 // A write can land after its process is gone: the list tells the next one which extents to leave
 // alone, and above which sequence to go on (models.md, P3). It is kept before a write is submitted
 // and after it has ended. Text, one line each, replaced as a whole by rename(2):
 //
-//   wardom in-flight 1
+//   wardom in-flight 2
 //   BOOT-ID VOLUME-UUID
-//   REGION INDEX EXTENT SEQUENCE
+//   REGION INDEX EXTENT SEQUENCE UNTIL
 //   end COUNT
+//
+// UNTIL is CLOCK_MONOTONIC_RAW in nanoseconds, by which the write has landed or never will; "-"
+// while it has not ended, so that nobody can say.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +32,7 @@ struct InFlight {
   Cell cell;
   wire::Twin twin;
   Sequence sequence;
+  std::optional<Instant> until;  // nullopt: it has not ended
   friend bool operator==(const InFlight&, const InFlight&) = default;
 };
 
@@ -38,14 +44,18 @@ Result<std::vector<InFlight>> decode_in_flight(const std::string& text, const Bi
 
 class InFlightList {
  public:
-  // `before`: what an earlier process of this boot had in flight. It stays listed until settle().
-  InFlightList(std::string path, Bits128 boot_id, Bits128 volume, std::vector<InFlight> before);
+  // `before`: what was listed by an earlier process of this boot, or by this one before it opened
+  // the volume anew. What had not ended may land until `unended`.
+  InFlightList(std::string path, Bits128 boot_id, Bits128 volume, std::vector<InFlight> before,
+               Instant unended);
 
-  Inherited inherited(const Cell& cell) const;
+  Doubts doubts(const Cell& cell) const;
   // Error: not kept, and so not to be submitted.
   Result<void> add(const InFlight& write);
-  void remove(const Cell& cell, wire::Twin twin);
-  void settle(const Cell& cell);  // removes what is inherited of this cell
+  // The write in flight there has ended: well, or it may still land until then.
+  void ended(const Cell& cell, wire::Twin twin, std::optional<Instant> until);
+  // Removes what was in doubt until `issued`, at the latest.
+  void settle(const Cell& cell, Instant issued);
 
  private:
   Result<void> keep() const;
@@ -53,8 +63,7 @@ class InFlightList {
   std::string path_;
   Bits128 boot_id_;
   Bits128 volume_;
-  std::vector<InFlight> before_;
-  std::vector<InFlight> own_;
+  std::vector<InFlight> writes_;
 };
 
 }  // namespace wardom::disk

@@ -12,20 +12,33 @@ wire::Twin other(wire::Twin twin) { return twin == wire::kTwinA ? wire::kTwinB :
 
 }  // namespace
 
-void TwinWriter::recover(const wire::Extent& a, const wire::Extent& b,
-                         const Inherited& inherited) {
-  for (std::size_t i = 0; i < inherited.size(); ++i) {
-    if (!inherited[i]) continue;
-    extents_[i].in_flight = extents_[i].inherited = true;
-    last_used_ = std::max(last_used_, *inherited[i]);
+void TwinWriter::recover(const wire::Extent& a, const wire::Extent& b, const Doubts& doubts,
+                         Sequence used) {
+  last_used_ = std::max(last_used_, used);
+  for (std::size_t i = 0; i < doubts.size(); ++i) {
+    extents_[i].doubt = doubts[i];
+    if (doubts[i]) last_used_ = std::max(last_used_, doubts[i]->sequence);
   }
   judge(a, b);
 }
 
-void TwinWriter::settle(const wire::Extent& a, const wire::Extent& b) {
+bool TwinWriter::settle(const wire::Extent& a, const wire::Extent& b, Instant issued) {
+  using wire::ExtentState;
+  const auto readable = [](const wire::Extent& extent) {
+    return extent.state == ExtentState::valid || extent.state == ExtentState::empty;
+  };
+  if (!readable(a) && !readable(b)) return false;
   for (auto& extent : extents_)
-    if (std::exchange(extent.inherited, false)) extent.in_flight = false;
+    if (extent.doubt && extent.doubt->until <= issued) extent.doubt.reset();
   judge(a, b);
+  return true;
+}
+
+std::optional<Instant> TwinWriter::settles_at() const {
+  std::optional<Instant> first;
+  for (const auto& extent : extents_)
+    if (extent.doubt && (!first || extent.doubt->until < *first)) first = extent.doubt->until;
+  return first;
 }
 
 void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
@@ -46,7 +59,7 @@ std::size_t TwinWriter::quarantined() const {
   std::size_t count = 0;
   for (std::uint8_t i = 0; i < 2; ++i) {
     const bool waited_for = awaited_ && awaited_->write.twin == wire::Twin{i};
-    if (extents_[i].in_flight && !waited_for) ++count;
+    if (!extents_[i].free() && !waited_for) ++count;
   }
   return count;
 }
@@ -57,10 +70,10 @@ std::optional<TwinWriter::Started> TwinWriter::begin(Instant now) {
   if (!newest_ || tearing_ == Tearing::impossible) {
     const bool tired = extents_[twin.value].failures >= kFailuresBeforeSwitch &&
                        extents_[other(twin).value].failures < extents_[twin.value].failures;
-    if (tired || extents_[twin.value].in_flight) twin = other(twin);
-    if (extents_[twin.value].in_flight) twin = other(twin);
+    if (tired || !extents_[twin.value].free()) twin = other(twin);
+    if (!extents_[twin.value].free()) twin = other(twin);
   }
-  if (extents_[twin.value].in_flight) return std::nullopt;
+  if (!extents_[twin.value].free()) return std::nullopt;
   last_used_ = last_used_.next();
   extents_[twin.value].in_flight = true;
   awaited_ = Awaited{{twin, last_used_}, now};
@@ -73,15 +86,24 @@ bool TwinWriter::expire(Instant now, Duration patience) {
   return true;
 }
 
-TwinWriter::Ended TwinWriter::finished(const Started& write, bool ok) {
+TwinWriter::Ended TwinWriter::finished(const Started& write, bool ok, Instant now) {
   Extent& extent = extents_[write.twin.value];
   WARDOM_CHECK(extent.in_flight);
   extent.in_flight = false;
   extent.failures = ok ? 0 : extent.failures + 1;
-  if (ok) landed(write.twin, write.sequence);
+  if (ok)
+    landed(write.twin, write.sequence);
+  else
+    extent.doubt = Doubt{write.sequence, now + late_};
   if (!awaited_ || awaited_->write.sequence != write.sequence) return Ended::late;
   awaited_.reset();
   return ok ? Ended::acknowledged : Ended::failed;
+}
+
+void TwinWriter::cancel(const Started& write) {
+  WARDOM_CHECK(awaited_ && awaited_->write.sequence == write.sequence);
+  extents_[write.twin.value].in_flight = false;
+  awaited_.reset();
 }
 
 void TwinWriter::landed(wire::Twin twin, Sequence sequence) {

@@ -74,7 +74,9 @@ class FaultyIo final : public disk::BlockIo {
       --writing_;
       if (fail_writes) return failure("injected write fault");
     }
-    return real_->write(at, from);
+    auto done = real_->write(at, from);
+    if (fail_after_writing) return failure("injected lost acknowledgement");
+    return done;
   }
   disk::Offset size() const override { return real_->size(); }
 
@@ -96,6 +98,7 @@ class FaultyIo final : public disk::BlockIo {
   // Set before the I/O that they concern.
   bool fail_reads{false};
   bool fail_writes{false};
+  bool fail_after_writing{false};
   int reads{0};
   std::function<void(disk::Offset)> before_read;
 

@@ -18,6 +18,7 @@
 #include "libha/wire/ballot.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/slot.hpp"
+#include "libha/wire/table.hpp"
 
 using namespace wardom;
 using namespace wardom::fixture;
@@ -35,11 +36,34 @@ Geometry quick_geometry() {
   return g;
 }
 
+// What a keeper's volume fails at, see volume_faults.cpp.
+class Faults {
+ public:
+  explicit Faults(std::string directory) : directory_(std::move(directory)) {
+    std::filesystem::create_directory(directory_);
+  }
+  ~Faults() {
+    for (const char* name : {"fail-reads", "fail-writes", "lose", "hang"}) clear(name);
+    set("tell");
+  }
+  Faults(const Faults&) = delete;
+  Faults& operator=(const Faults&) = delete;
+  void set(const std::string& name) const { std::ofstream(directory_ + "/" + name) << "x"; }
+  void clear(const std::string& name) const { std::filesystem::remove(directory_ + "/" + name); }
+  bool has(const std::string& name) const {
+    return std::filesystem::exists(directory_ + "/" + name);
+  }
+  const std::string& directory() const { return directory_; }
+
+ private:
+  std::string directory_;
+};
+
 // One keeper process; its stderr is read line by line.
 class KeeperProcess {
  public:
   KeeperProcess(const std::string& config, const std::string& host, const std::string& run_dir,
-                const std::vector<std::string>& more = {})
+                const std::vector<std::string>& more = {}, const Faults* faults = nullptr)
       : socket_(run_dir + "/keeper.sock") {
     std::vector<const char*> words{"wardom-keeper", "--config", config.c_str(), "--host",
                                    host.c_str(),    "--run-dir", run_dir.c_str()};
@@ -51,6 +75,12 @@ class KeeperProcess {
     REQUIRE(pid_ >= 0);
     if (pid_ == 0) {
       ::dup2(pipe[1], STDERR_FILENO);
+      if (faults != nullptr) {
+        ::setenv("WARDOM_FAULTS", faults->directory().c_str(), 1);
+        ::setenv("LD_PRELOAD", WARDOM_VOLUME_FAULTS, 1);
+        // Of an instrumented build: its library need not come first.
+        ::setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);
+      }
       ::execv(WARDOM_KEEPER, const_cast<char* const*>(words.data()));
       ::_exit(126);
     }
@@ -125,7 +155,9 @@ struct Site {
           << "mgmt = \"10.0.0." << i << "\"\nstorage = \"10.1.0." << i << "\"\n";
     out.close();
   }
-  void format() const { REQUIRE(disk::format_volume(volume, quick_geometry()).has_value()); }
+  void format(const Geometry& g = quick_geometry()) const {
+    REQUIRE(disk::format_volume(volume, g).has_value());
+  }
   std::string run_dir(const std::string& name) const { return directory.file("run-" + name); }
   wire::CellView slot(std::uint32_t host) const {
     auto opened = disk::VolumeFile::open(volume, disk::Access::read_only, {});
@@ -238,6 +270,18 @@ void write_slot(const Site& site, std::uint64_t sequence, bool lease = true) {
   REQUIRE(opened.value().io()->write(at, std::as_const(buffer).bytes()).has_value());
 }
 
+wire::Bytes payload_for(Region region) {
+  switch (region) {
+    case Region::ballot: return wire::encode_ballot({}).value();
+    case Region::table: return wire::encode_table({}, 4096).value();
+    case Region::decision:
+    case Region::superblock:
+    case Region::directory:
+    case Region::slot: break;
+  }
+  return wire::encode_decision({LockVersion{4}, {}, {}}, 4096).value();
+}
+
 }  // namespace
 
 TEST_CASE("keeper_serves_a_daemon_and_shows_its_life_in_the_slot") {
@@ -337,29 +381,181 @@ TEST_CASE("keeper_lists_starts_and_shows_an_earlier_daemons_in_the_slot") {
 }
 
 TEST_CASE("keeper_serves_nobody_until_nothing_of_an_earlier_one_can_land") {
-  const Site site;
-  site.format();
-  {
+  const Cell cells[] = {{Region::decision, 1}, {Region::table, 1},
+                        {Region::ballot, geometry().hosts + 1}};
+  for (const auto& cell : cells) {
+    const Site site;
+    site.format();
+    {
+      KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+      Daemon daemon(keeper.socket());
+      daemon.ready();
+      keeper.end(SIGKILL);
+    }
+    // As if it had been killed in the middle of a write.
+    const auto path = site.run_dir("1") + "/in-flight";
+    std::ifstream in(path);
+    std::string first, of;
+    std::getline(in, first);
+    std::getline(in, of);
+    std::ofstream(path) << first << '\n'
+                        << of << '\n'
+                        << static_cast<int>(cell.region) << ' ' << cell.index
+                        << " 0 41 -\nend 1\n";
     KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
     Daemon daemon(keeper.socket());
+    while (daemon.lost().reason.find("in flight") == std::string::npos) continue;  // or it fails
+    // The heartbeat goes on all the while.
+    wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
     daemon.ready();
-    keeper.end(SIGKILL);
+    CHECK(daemon.write(2, cell, payload_for(cell.region)).sequence == Sequence{42});
   }
-  // As if it had been killed in the middle of a decision.
-  const auto path = site.run_dir("1") + "/in-flight";
-  std::ifstream in(path);
-  std::string first, of;
-  std::getline(in, first);
-  std::getline(in, of);
-  std::ofstream(path) << first << '\n' << of << "\n4 1 0 41\nend 1\n";
-  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-  Daemon daemon(keeper.socket());
-  while (daemon.lost().reason.find("in flight") == std::string::npos) continue;  // or it fails
-  // The heartbeat goes on all the while.
+}
+
+namespace {
+
+// T_F/2 and L_late are longer than any test waits.
+Geometry slow_geometry() {
+  auto g = quick_geometry();
+  g.t_f_ms = 120'000;
+  g.l_late_ms = 120'000;
+  return g;
+}
+
+std::vector<disk::InFlight> listed(const Site& site) {
+  std::ifstream file(site.run_dir("1") + "/in-flight");
+  std::stringstream text;
+  text << file.rdbuf();
+  std::ifstream boot("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  boot >> id;
+  auto list = disk::decode_in_flight(text.str(), *parse_bits(id), geometry().volume_uuid);
+  REQUIRE(list.has_value());
+  return list.value();
+}
+
+// The slot grows by so many beats.
+void wait_for_beats(const Site& site, std::uint64_t count) {
+  const auto from = site.slot(1).sequence.value;
+  const auto until = std::chrono::steady_clock::now() + kLimit;
+  while (site.slot(1).sequence.value < from + count) {
+    REQUIRE(std::chrono::steady_clock::now() < until);
+    ::poll(nullptr, 0, 20);
+  }
+}
+
+void wait_for_file(const Faults& faults, const std::string& name) {
+  const auto until = std::chrono::steady_clock::now() + kLimit;
+  while (!faults.has(name)) {
+    REQUIRE(std::chrono::steady_clock::now() < until);
+    ::poll(nullptr, 0, 5);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("keeper_beats_on_beside_a_heartbeat_whose_acknowledgement_is_lost") {
+  const Site site;
+  site.format(slow_geometry());
+  const Faults faults(site.directory.file("faults"));
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"), {}, &faults);
   wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  faults.set("lose");
+  wait_for_file(faults, "lost");
+  wait_for_beats(site, 5);  // not after T_F/2 only
+  // A late end in an error: that extent is left alone, the heart beats on with the other one.
+  faults.set("tell");
+  keeper.wait_for("heartbeat not written");
+  wait_for_beats(site, 5);
+  std::size_t in_doubt = 0;
+  for (const auto& write : listed(site)) in_doubt += write.until ? 1 : 0;
+  CHECK(in_doubt == 1);
+}
+
+TEST_CASE("keeper_survives_an_outage_that_answers_with_errors") {
+  const Site site;
+  site.format(slow_geometry());
+  const Faults faults(site.directory.file("faults"));
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"), {}, &faults);
+  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  faults.set("fail-reads");
+  faults.set("fail-writes");
+  keeper.wait_for("heartbeat not written");
+  ::poll(nullptr, 0, 1000);  // ten intervals, in each of which it might try the other extent
+  faults.clear("fail-writes");
+  faults.clear("fail-reads");
+  wait_for_beats(site, 5);
+}
+
+TEST_CASE("keeper_survives_an_outage_that_answers_nothing") {
+  const Site site;
+  site.format(slow_geometry());
+  const Faults faults(site.directory.file("faults"));
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"), {}, &faults);
+  wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+  faults.set("hang");
+  ::poll(nullptr, 0, 1000);
+  // All that hung ends in errors. The extent that was kept free takes the next heartbeat.
+  faults.set("fail-reads");
+  faults.set("fail-writes");
+  faults.clear("hang");
+  keeper.wait_for("heartbeat not written");
+  ::poll(nullptr, 0, 300);
+  faults.clear("fail-writes");
+  faults.clear("fail-reads");
+  wait_for_beats(site, 5);
+}
+
+TEST_CASE("keeper_keeps_its_doubts_when_it_opens_the_volume_anew") {
+  const Site site;
+  site.format(slow_geometry());
+  const Faults faults(site.directory.file("faults"));
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"), {}, &faults);
+  Daemon daemon(keeper.socket());
   daemon.ready();
-  const auto payload = wire::encode_decision(Decision{LockVersion{4}, {}, {}}, 4096).value();
-  CHECK(daemon.write(2, {Region::decision, 1}, payload).sequence == Sequence{42});
+  const Cell cell{Region::ballot, geometry().hosts + 1};
+  const auto payload = payload_for(Region::ballot);
+  REQUIRE(daemon.write(1, cell, payload).sequence == Sequence{1});
+  faults.set("fail-reads");
+  faults.set("fail-writes");
+  CHECK_FALSE(daemon.write(2, cell, payload).acknowledged);
+  keeper.wait_for("opens the volume anew");
+  faults.clear("fail-writes");
+  faults.clear("fail-reads");
+  keeper.wait_for("goes on as incarnation");
+  wait_for_beats(site, 5);
+  const auto refused = daemon.write(3, cell, payload);
+  CHECK_FALSE(refused.acknowledged);
+  CHECK(refused.error.find("may still land") != std::string::npos);
+  std::size_t ballots = 0;
+  for (const auto& write : listed(site)) {
+    CHECK(write.until.has_value());
+    if (write.cell == cell) ++ballots;
+  }
+  CHECK(ballots == 1);
+}
+
+TEST_CASE("keeper_raises_no_epoch_while_a_failed_ballot_may_still_land") {
+  const Site site;
+  auto g = quick_geometry();
+  g.l_late_ms = 3000;
+  site.format(g);
+  const Faults faults(site.directory.file("faults"));
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"), {}, &faults);
+  {
+    Daemon daemon(keeper.socket());
+    daemon.ready();
+    const Cell cell{Region::ballot, geometry().hosts + 1};
+    faults.set("fail-writes");
+    CHECK_FALSE(daemon.write(1, cell, payload_for(Region::ballot)).acknowledged);
+    faults.clear("fail-writes");
+  }
+  Daemon next(keeper.socket());
+  while (next.lost().reason.find("in flight") == std::string::npos) continue;  // or it fails
+  for (const auto& write : listed(site))
+    if (write.cell.region == Region::ballot) CHECK(write.until > disk::raw_now());
+  CHECK(next.ready().epoch == DaemonEpoch{1});
+  for (const auto& write : listed(site)) CHECK(write.cell.region != Region::ballot);
 }
 
 TEST_CASE("keeper_leaves_in_order_only_without_guests") {

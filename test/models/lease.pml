@@ -21,6 +21,10 @@
  * -DLEAVE: the host may write `left`; after the acknowledgement, and only then, it disarms its watchdog
  * and runs on without a lease. A slot that shows `left` yields no verdict.
  *
+ * -DTWO: a heartbeat may be submitted to the other extent beside one that has not ended, and each is
+ * acknowledged at any time, in any order, or never. The slot shows the newest that has landed. LASTTS is
+ * the mutation in which any acknowledgement counts from the newest submission.
+ *
  * Mutations: LEFTEXP (`left` read as expiry), DISARM (disarmed before the acknowledgement), FROMACK (window from the acknowledgement), FROMISSUE (timer zero is the read's issue),
  * EARLYREAD (the last read may be issued sooner than D), SHORTD (D without W), NORHO (D without rho),
  * NOLATCH with READTF (last read issued T_F after timer zero), NOSTALL is outside.
@@ -60,6 +64,12 @@ byte fed = 0;         /* real ticks since the last feed */
 byte hphase;          /* ticks since its clock erred */
 bit flight;           /* a heartbeat is in flight */
 bit land;             /* it has landed, not acknowledged */
+#ifdef TWO
+byte ts2 = NEVER;     /* the same of the one in the other extent */
+bit flight2, land2;
+bit second;           /* the newest submission went to the other extent */
+bit old, old2;        /* a newer one has landed before it */
+#endif
 bit fresh = 1;        /* the slot shows a sequence that the observer's newest read has not shown */
 /* the observer */
 byte timer = NEVER;   /* its clock since timer zero; NEVER: no read completed yet */
@@ -107,6 +117,9 @@ byte extra;
 
 inline hclock() {
   if :: ts != NEVER -> BUMP(ts, TF) :: else fi;
+#ifdef TWO
+  if :: ts2 != NEVER -> BUMP(ts2, TF) :: else fi;
+#endif
   BUMP(win, TF);
 #ifdef OUTAGE
   if :: req != NEVER -> BUMP(req, TF) :: else fi
@@ -146,6 +159,9 @@ active proctype Everything() {
 #ifdef OUTAGE
        ; req = NEVER
 #endif
+#ifdef TWO
+       ; ts2 = NEVER
+#endif
      }
   :: atomic { !stopped && !latched && ARMED && win < TF && fed > 0 -> fed = 0 }
   /* heartbeat: submit, land, acknowledge */
@@ -160,10 +176,35 @@ active proctype Everything() {
   :: atomic { flight && !land && IO_WORKS -> land = 1; fresh = 1;
        if :: leaving -> left = 1 :: else fi }
   :: atomic { !stopped && flight && land && leaving && !latched && !disarmed -> disarmed = 1; fed = 0 }
+#elif defined(TWO)
+  :: atomic { !stopped && !flight -> flight = 1; land = 0; old = 0; second = 0; ts = 0 }
+  :: atomic { !stopped && !flight2 -> flight2 = 1; land2 = 0; old2 = 0; second = 1; ts2 = 0 }
+  :: atomic { flight && !land -> land = 1;
+       if :: !old -> fresh = 1 :: else fi;
+       if :: !second && flight2 -> old2 = 1 :: else fi }
+  :: atomic { flight2 && !land2 -> land2 = 1;
+       if :: !old2 -> fresh = 1 :: else fi;
+       if :: second && flight -> old = 1 :: else fi }
 #else
   :: atomic { !stopped && !flight && IO_WORKS -> flight = 1; land = 0; ts = 0 }
   :: atomic { flight && !land && IO_WORKS -> land = 1; fresh = 1 }
 #endif
+#ifdef TWO
+#ifdef LASTTS
+#define T_S(own) (second -> (ts2 == NEVER -> own : ts2) : (ts == NEVER -> own : ts))
+#else
+#define T_S(own) own
+#endif
+  :: atomic { !stopped && flight && land ->
+       if :: T_S(ts) < win -> win = T_S(ts) :: else fi;
+       flight = 0; land = 0; old = 0; ts = NEVER;
+       if :: win >= TF -> latched = 1 :: else fi }
+  :: atomic { !stopped && flight2 && land2 ->
+       if :: T_S(ts2) < win -> win = T_S(ts2) :: else fi;
+       flight2 = 0; land2 = 0; old2 = 0; ts2 = NEVER;
+       if :: win >= TF -> latched = 1 :: else fi }
+#endif
+#ifndef TWO
   :: atomic { !stopped && flight && land && GOES_ON ->
 #ifdef FROMACK
        win = 0;
@@ -176,6 +217,7 @@ active proctype Everything() {
        ; latched = 0
 #endif
      }
+#endif
   /* the observer's reads: issue, sample, completion */
   :: atomic { !rd && IO_WORKS -> rd = 1; sampled = 0; rnew = 0; rissue = 0;
 #if defined(EARLYREAD)

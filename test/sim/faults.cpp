@@ -14,7 +14,7 @@ constexpr const char* kNames[] = {
     "cut-storage", "cut-pair", "lossy", "storage-stall", "storage-slow", "volume-outage",
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
-    "cell-damaged", "acks-lost"};
+    "cell-damaged", "acks-lost", "io-errors"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
@@ -134,6 +134,9 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::acks_lost:
       h.acks_lost = 500;
       return d.clock.in(fault.lasts, [&d, &h] { h.acks_lost = d.options.acks_lost; });
+    case FaultKind::io_errors:
+      h.io_errors = true;
+      return d.clock.in(fault.lasts, [&h] { h.io_errors = false; });
     default: return;
   }
 }

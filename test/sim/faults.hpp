@@ -9,7 +9,7 @@
 
 namespace wardom::sim {
 
-inline constexpr int kFaultKinds = 35;
+inline constexpr int kFaultKinds = 36;
 const char* to_text(FaultKind kind);
 
 // A round's faults, in time's order.

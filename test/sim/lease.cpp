@@ -60,7 +60,7 @@ void Domain::read_back(Host& host) {
   });
   const Instant issued{local(host, clock.now())};
   on_host(host, disk.between(us(150), ms(4)) + host.storage_slow, [this, &host, keeper, issued] {
-    if (host.keeper_life != keeper || !host.storage_ok) return;
+    if (host.keeper_life != keeper || !host.storage_ok || host.io_errors) return;
     const auto* newest = store.cell({Region::slot, host.id.value}).newest();
     host.ladder->read_back(newest != nullptr && newest->incarnation == host.incarnation, issued);
   });

@@ -22,6 +22,8 @@ const char* to_text(Planted planted) {
     case Planted::yield_unsettled: return "a yield before the guest has ended";
     case Planted::late_writes_forgotten: return "late writes of a dead host's guests forgotten";
     case Planted::not_read_again: return "assignment without reading again after the verdict";
+    case Planted::failures_forgotten: return "a failed write counts as ended";
+    case Planted::heartbeat_waits: return "a heartbeat waits for a lost acknowledgement";
   }
   return "?";
 }
@@ -52,7 +54,9 @@ port::PowerState Domain::bend(const Host& asker, Host& peer, port::PowerState st
     case Planted::watchdog_slower:
     case Planted::yield_unsettled:
     case Planted::late_writes_forgotten:
-    case Planted::not_read_again: return state;
+    case Planted::not_read_again:
+    case Planted::failures_forgotten:
+    case Planted::heartbeat_waits: return state;
   }
   return state;
 }
@@ -102,9 +106,6 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::bmc_unreachable, ms(100), ms(6000), false}};
       break;
     case Planted::slot_silence_ignored:
-      // A heartbeat whose acknowledgement is lost keeps the next one back for T_F/4. With the links
-      // cut and the BMC lying in that time, the sound core is deceived as well.
-      options.acks_lost = 0;
       options.focus = {{FaultKind::cut_all, ms(0), ms(6000), false},
                        {FaultKind::bmc_lie, ms(1500), ms(0), false}};
       break;
@@ -137,6 +138,18 @@ Options planted_options(Planted planted, std::uint64_t seed) {
     case Planted::not_read_again:
       options.focus = {{FaultKind::redefine, ms(0), ms(0), true},
                        {FaultKind::power_cut, ms(400), ms(1000), false}};
+      break;
+    case Planted::failures_forgotten:
+      options.focus = {{FaultKind::io_errors, ms(0), ms(600), false},
+                       {FaultKind::redefine, ms(0), ms(0), true}};
+      break;
+    case Planted::heartbeat_waits:
+      // Shorter than an interval: one heartbeat at most loses its acknowledgement. A second one
+      // within L_late takes the other extent too; then the sound slot stands still as well.
+      options.acks_lost = 0;
+      options.focus = {{FaultKind::acks_lost, ms(0), options.timing.disk_interval - ms(50), false},
+                       {FaultKind::cut_all, ms(0), ms(6000), false},
+                       {FaultKind::bmc_lie, ms(500), ms(0), false}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

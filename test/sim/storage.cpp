@@ -3,7 +3,7 @@
 
 #include "libha/wire/layout.hpp"
 #include "libha/wire/slot.hpp"
-#include "test/sim/world.hpp"
+#include "test/sim/run.hpp"
 
 namespace wardom::sim {
 namespace {
@@ -35,22 +35,32 @@ Cell own_cell(const Host& host, Region region) {
 void Domain::start_keeper(Host& host) {
   if (host.keeper_up || !host.powered) return;
   // The run directory's lock is held until the last I/O of the predecessor has ended.
-  for (const auto& [region, care] : host.cares)
-    if (care.in_flight[0] + care.in_flight[1] > 0)
-      return on_host(host, ms(20), [this, &host] { start_keeper(host); });
-  if (!host.storage_ok) return on_host(host, ms(250), [this, &host] { start_keeper(host); });
+  if (host.flying > 0 || !host.storage_ok || host.io_errors)
+    return on_host(host, ms(50), [this, &host] { start_keeper(host); });
   ++host.keeper_life;
   host.keeper_up = true;
   host.late_until = std::min(host.late_until, clock.now());  // it has waited for them
   host.cares.clear();
+  const Instant now{local(host, clock.now())};
+  for (auto& [extent, listed] : host.in_flight)
+    if (!listed.until) listed.until = now + counted_by_clock(kLate);
   for (Region region : {Region::slot, Region::ballot, Region::decision, Region::table}) {
     auto& care = host.cares[region];
-    const auto& cell = store.cell(own_cell(host, region));
-    for (int twin = 0; twin < 2; ++twin)  // a torn twin's sequence has been used
-      care.last_used = std::max(care.last_used, cell.twins[twin].sequence);
+    care.writer = disk::TwinWriter(counted_by_clock(kLate), region == Region::slot
+                                                                ? disk::Tearing::impossible
+                                                                : disk::Tearing::possible);
+    disk::Doubts doubts;
     for (int twin = 0; twin < 2; ++twin)
-      if (cell.newest() == &cell.twins[twin]) care.newest_twin = twin;
+      if (const auto listed = host.in_flight.find({region, twin}); listed != host.in_flight.end())
+        doubts[static_cast<std::size_t>(twin)] =
+            disk::Doubt{listed->second.sequence, *listed->second.until};
+    const auto found = extents_of(own_cell(host, region));
+    care.writer.recover(found[0], found[1], doubts);
   }
+  host.pulse.emplace(options.timing.feed_window / 2);
+  host.overdue = false;
+  host.looks = 0;
+  host.beaten = {};
   if (!host.joined) {
     const auto* newest = store.cell({Region::slot, host.id.value}).newest();
     host.incarnation.number = newest == nullptr ? 1 : newest->incarnation.number + 1;
@@ -72,7 +82,7 @@ void Domain::kill_keeper(Host& host) {
   ++host.keeper_life;
   // What is open is answered, as not acknowledged, before the daemon hears of the loss.
   for (auto& [region, care] : host.cares) {
-    care.awaited = 0;
+    if (region != Region::slot && care.done) std::exchange(care.done, nullptr)(false, {});
     for (auto& job : std::exchange(care.waiting, {})) job.done(false, {});
   }
   if (host.volume_told) to_daemon(host, us(100), port::VolumeLost{"the keeper is gone"});
@@ -86,14 +96,7 @@ void Domain::greet(Host& host) {
   const auto keeper = host.keeper_life;
   on_host(host, disk.between(ms(1), ms(60)), [this, &host, life, keeper] {
     if (host.daemon_life != life || host.keeper_life != keeper || host.volume_told) return;
-    for (Region region : {Region::ballot, Region::decision, Region::table}) {
-      const auto& care = host.cares[region];
-      // A ballot that was given up may still land: none is made before it has.
-      const bool lands = region == Region::ballot && care.in_flight[0] + care.in_flight[1] > 0;
-      if (!options.keeper_greets_at_once &&
-          (care.awaited != 0 || !care.waiting.empty() || lands))
-        return greet(host);
-    }
+    if (!options.keeper_greets_at_once && !own_writes_settled(host)) return greet(host);
     host.volume_told = true;
     port::VolumeReady ready;
     ready.self = host.id;
@@ -111,13 +114,37 @@ void Domain::greet(Host& host) {
   });
 }
 
+bool Domain::own_writes_settled(const Host& host) const {
+  for (Region region : {Region::ballot, Region::decision, Region::table}) {
+    const auto& care = host.cares.at(region);
+    if (care.writer.awaited() || !care.waiting.empty() || care.writer.quarantined() > 0)
+      return false;
+  }
+  return true;
+}
+
 void Domain::heartbeat(Host& host) {
   const auto life = host.keeper_life;
   on_host(host, options.timing.disk_interval, [this, &host, life] {
     if (host.keeper_life == life) heartbeat(host);
   });
+  settle_doubts(host);
+  beat(host);
+}
+
+void Domain::beat(Host& host) {
   // Once its lease has ended, a host waits for the reset in silence.
-  if (host.ladder->state() == LeaseState::ended || host.cares[Region::slot].awaited != 0) return;
+  if (host.ladder->state() == LeaseState::ended) return;
+  const bool open = host.cares.at(Region::slot).writer.awaited();
+  if (host.pulse->due(open, {local(host, clock.now())}) == keeper::Pulse::Step::ask) {
+    host.overdue = true;
+    return look_at_slot(host);
+  }
+  host.overdue = false;
+  host.pulse->submitted();
+  on_host(host, options.timing.disk_interval / 2, [this, &host, keeper = host.keeper_life] {
+    if (host.keeper_life == keeper) ask_if_open(host);
+  });
   Slot slot;
   slot.state = SlotState::up;
   slot.boot_id.bytes[0] = static_cast<std::uint8_t>(host.life);
@@ -136,19 +163,67 @@ void Domain::heartbeat(Host& host) {
   slot.load = host.view.load;
   write_cell(host, Region::slot, wire::encode_slot(slot),
              [this, &host, submitted](bool ok, Sequence sequence) {
-               if (!ok) return;
-               host.ladder->extend({submitted}, {local(host, clock.now())});
-               if (!host.volume_told) return;
-               to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
-               to_daemon(host, us(51), rights(host));
+               beaten(host, ok, sequence, submitted);
              });
 }
 
+void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted) {
+  if (sequence == Sequence{}) return;  // was not submitted
+  const Instant now{local(host, clock.now())};
+  host.pulse->ended(ok, now);
+  if (!ok) {
+    host.overdue = true;
+    return look_at_slot(host);
+  }
+  if (sequence > host.beaten) {
+    host.beaten = sequence;
+    host.ladder->extend({submitted}, now);
+    if (host.volume_told) {
+      to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
+      to_daemon(host, us(51), rights(host));
+    }
+  }
+  beat_if_overdue(host);
+}
+
+void Domain::ask_if_open(Host& host) {
+  if (!host.cares.at(Region::slot).writer.awaited()) return;
+  host.pulse->open({local(host, clock.now())});
+  look_at_slot(host);
+}
+
+void Domain::beat_if_overdue(Host& host) {
+  if (host.overdue && !host.pulse->asks()) beat(host);
+}
+
+// Whether the storage answers. A stuck one does when it goes on.
+void Domain::look_at_slot(Host& host) {
+  if (host.looks >= 2 || (options.planted == Planted::heartbeat_waits && bent())) return;
+  ++host.looks;
+  const Instant issued{local(host, clock.now())};
+  auto look = [this, &host, issued, keeper = host.keeper_life] {
+    if (host.keeper_life != keeper) return;
+    --host.looks;
+    host.pulse->read(!host.io_errors, issued, {local(host, clock.now())});
+    beat_if_overdue(host);
+  };
+  on_host(host, disk.between(kIoMin, kIoMax) + host.storage_slow, [&host, look] {
+    if (host.storage_ok)
+      look();
+    else
+      host.stalled.push_back(look);
+  });
+}
+
 void Domain::write_cell(Host& host, Region region, std::vector<std::uint8_t> payload,
-                        std::function<void(bool, Sequence)> done) {
+                        Care::Done done) {
   auto& care = host.cares[region];
   Care::Job job{std::move(payload), std::move(done)};
-  if (care.awaited != 0) {
+  if (care.writer.awaited() && region == Region::slot) {
+    care.overtaken[care.writer.last_used()] = std::exchange(care.done, nullptr);
+    care.writer.expire({local(host, clock.now())}, Duration{0});
+  }
+  if (care.writer.awaited()) {
     care.waiting.push_back(std::move(job));
     return;
   }
@@ -157,107 +232,178 @@ void Domain::write_cell(Host& host, Region region, std::vector<std::uint8_t> pay
 
 void Domain::submit(Host& host, Region region, Care::Job job) {
   auto& care = host.cares[region];
-  int twin = 1 - care.newest_twin;
-  // The newest ballot and the newest decision are never written over (models.md, P2).
-  const bool kept = region == Region::ballot || region == Region::decision;
-  if (care.in_flight[twin] > 0 && !kept) twin = care.newest_twin;
-  if (care.in_flight[twin] > 0) return job.done(false, {});  // quarantined
-  const auto number = care.awaited = ++care.numbers;
-  care.last_used = care.last_used.next();
-  const auto sequence = care.last_used;
-  ++care.in_flight[twin];
+  const auto started = care.writer.begin({local(host, clock.now())});
+  if (!started) return job.done(false, {});  // quarantined, or in doubt
+  care.done = std::move(job.done);
+  host.in_flight[{region, started->twin.value}] = {started->sequence, {}};
+  ++host.flying;
   ++volume.writes;
-  care.waiting.push_front({{}, std::move(job.done)});  // its answer waits in front
-  const Cell cell = own_cell(host, region);
-  const auto life = host.life;
-  const auto keeper = host.keeper_life;
-  const bool ack_lost = disk.chance(host.acks_lost);
+  // Not while the domain is built up: what was written then must stand in time.
+  const bool ack_lost = disk.chance(host.acks_lost) && clock.now() >= kFaultsFrom;
   const bool blind = !host.last_read_done ||
                      clock.now() - *host.last_read_done > options.timing.feed_window / 2;
-  auto landing = [this, &host, cell, twin, sequence, life, keeper, number, region, ack_lost,
-                  blind,
-                  incarnation = host.incarnation, payload = std::move(job.payload)] {
-    const auto arrive = [=, this, &host] {
-      if (host.life != life)
-        return clock.in(disk.chance(500) ? us(1) : disk.between(us(1), kLate), [=, this, &host] {
-          land_late(host, life, cell, twin, sequence, incarnation, payload);
-        });
-      land(host, cell, twin, sequence, incarnation, payload, blind);
-      auto& c = host.cares[region];
-      --c.in_flight[twin];
-      if (host.keeper_life == keeper) c.newest_twin = twin;
-      if (ack_lost) return;
-      on_host(host, disk.between(us(50), ms(1)) + host.storage_slow / 4, [=, this, &host] {
-        if (host.keeper_life == keeper) finish_write(host, region, number, true, sequence);
-      });
-    };
-    if (host.storage_ok || host.life != life)
-      arrive();
-    else
-      host.stalled.push_back(arrive);
-  };
+  const auto flight = std::make_shared<Flight>(
+      Flight{region, own_cell(host, region), *started, host.incarnation, host.life,
+             host.keeper_life, blind, std::move(job.payload)});
   // The storage does not ask whether the host still thinks.
   auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
   if (options.planted == Planted::late_writes && bent() && region == Region::table) {
     takes += 2 * core::kClaimPatience;
-    on_host(host, ms(1), [this, &host, region, number, keeper] {
-      if (host.keeper_life == keeper) finish_write(host, region, number, true, {});
+    on_host(host, ms(1), [this, &host, flight] {
+      if (host.keeper_life != flight->keeper) return;
+      auto& c = host.cares[flight->region];
+      if (c.done) std::exchange(c.done, nullptr)(true, {});
     });
   }
-  clock.in(takes, std::move(landing));
-  on_host(host, options.timing.feed_window / 4, [this, &host, region, number, keeper] {
-    if (host.keeper_life == keeper) finish_write(host, region, number, false, {});
+  clock.in(takes, [this, &host, flight, ack_lost] {
+    if (host.storage_ok || host.life != flight->life) return arrive(host, flight, ack_lost);
+    host.stalled.push_back([this, &host, flight, ack_lost] { arrive(host, flight, ack_lost); });
+  });
+  if (region == Region::slot) return;
+  on_host(host, options.timing.feed_window / 4, [this, &host, flight] {
+    if (host.keeper_life == flight->keeper) give_up(host, flight->region, flight->write.sequence);
   });
 }
 
-void Domain::finish_write(Host& host, Region region, std::uint64_t number, bool ok,
-                          Sequence sequence) {
+void Domain::arrive(Host& host, const std::shared_ptr<Flight>& flight, bool ack_lost) {
+  if (host.life != flight->life)
+    return clock.in(disk.chance(500) ? us(1) : disk.between(us(1), kLate),
+                    [this, &host, flight] { land_late(host, *flight); });
+  if (host.io_errors) {
+    end_write(host, *flight, disk.between(us(50), ms(1)), false);
+    // The path has given it up, whatever still holds it has not.
+    if (disk.chance(500))
+      clock.in(disk.between(us(1), kLate), [this, &host, flight] {
+        if (host.life != flight->life) return land_late(host, *flight);
+        ++marks["write lands after it has failed"];
+        land(host, *flight);
+      });
+    return;
+  }
+  land(host, *flight);
+  // Whoever waits for a lost acknowledgement is told of an error, some time.
+  const auto after = disk.between(us(50), ms(1)) + host.storage_slow / 4;
+  end_write(host, *flight, ack_lost ? disk.between(ms(500), kLate / 2) : after, !ack_lost);
+}
+
+void Domain::end_write(Host& host, const Flight& flight, Duration after, bool ok) {
+  on_host(host, after, [this, &host, region = flight.region, write = flight.write,
+                        keeper = flight.keeper, ok] {
+    --host.flying;
+    if (host.keeper_life == keeper) answer(host, region, write, ok);
+  });
+}
+
+void Domain::answer(Host& host, Region region, const disk::TwinWriter::Started& write, bool ok) {
   auto& care = host.cares[region];
-  if (care.awaited != number) return;
-  care.awaited = 0;
-  auto done = std::move(care.waiting.front().done);
-  care.waiting.pop_front();
-  done(ok, sequence);
-  while (care.awaited == 0 && !care.waiting.empty()) {
+  const Instant now{local(host, clock.now())};
+  const bool late = care.writer.finished(write, ok, now) == disk::TwinWriter::Ended::late;
+  const std::pair<Region, int> extent{region, write.twin.value};
+  if (ok)
+    host.in_flight.erase(extent);
+  else
+    host.in_flight[extent].until = now + counted_by_clock(kLate);
+  if (!ok && options.planted == Planted::failures_forgotten && bent())
+    settle_cell(host, region, Instant::never());
+  Care::Done done;
+  if (!late) {
+    done = std::exchange(care.done, nullptr);
+  } else if (const auto found = care.overtaken.find(write.sequence);
+             found != care.overtaken.end()) {
+    done = std::move(found->second);
+    care.overtaken.erase(found);
+  }
+  if (done) done(ok, write.sequence);
+  while (!care.writer.awaited() && !care.waiting.empty()) {
     auto next = std::move(care.waiting.front());
     care.waiting.pop_front();
     submit(host, region, std::move(next));
   }
 }
 
-void Domain::land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
-                  const std::vector<std::uint8_t>& payload, bool blind) {
-  auto& state = store.change(cell);
+void Domain::give_up(Host& host, Region region, Sequence sequence) {
+  auto& care = host.cares[region];
+  if (!care.writer.awaited() || care.writer.last_used() != sequence) return;
+  care.writer.expire({local(host, clock.now())}, Duration{0});
+  if (care.done) std::exchange(care.done, nullptr)(false, {});
+  while (!care.writer.awaited() && !care.waiting.empty()) {
+    auto next = std::move(care.waiting.front());
+    care.waiting.pop_front();
+    submit(host, region, std::move(next));
+  }
+}
+
+// What was in doubt for long enough is read again.
+void Domain::settle_doubts(Host& host) {
+  const Instant issued{local(host, clock.now())};
+  for (const auto& [region, care] : host.cares) {
+    const auto at = care.writer.settles_at();
+    if (!at || *at > issued) continue;
+    on_host(host, disk.between(kIoMin, kIoMax),
+            [this, &host, region = region, issued, keeper = host.keeper_life] {
+              if (host.keeper_life != keeper || !host.storage_ok || host.io_errors) return;
+              ++marks["failed write settled"];
+              settle_cell(host, region, issued);
+            });
+  }
+}
+
+void Domain::settle_cell(Host& host, Region region, Instant issued) {
+  const auto found = extents_of(own_cell(host, region));
+  if (!host.cares[region].writer.settle(found[0], found[1], issued)) return;
+  std::erase_if(host.in_flight, [&](const auto& listed) {
+    return listed.first.first == region && listed.second.until && *listed.second.until <= issued;
+  });
+}
+
+std::array<wire::Extent, 2> Domain::extents_of(const Cell& cell) {
+  std::array<wire::Extent, 2> extents;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto& twin = store.cell(cell).twins[i];
+    extents[i].state = twin.torn      ? wire::ExtentState::torn
+                       : twin.written ? wire::ExtentState::valid
+                                      : wire::ExtentState::empty;
+    extents[i].head.sequence = twin.sequence;
+  }
+  return extents;
+}
+
+void Domain::land(Host& host, const Flight& flight) {
+  auto& state = store.change(flight.cell);
   const auto* before = state.newest();
   const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
-  state.twins[twin] = {true, false, host.id, incarnation, sequence, payload};
+  auto& twin = state.twins[flight.write.twin.value];
+  twin = {true, false, host.id, flight.incarnation, flight.write.sequence, flight.payload};
   const auto* after = state.newest();
-  if (cell != own_cell(host, cell.region))
+  if (flight.cell != own_cell(host, flight.cell.region))
     fail(129, "SingleWriter: another host's cell was written");
   if (after->sequence < highest)
-    fail(129, wire::to_text(cell) + ", extent " + std::to_string(twin) + ": sequence " +
-                  std::to_string(sequence.value) + " replaced the newest, " +
+    fail(129, wire::to_text(flight.cell) + ", extent " +
+                  std::to_string(flight.write.twin.value) + ": sequence " +
+                  std::to_string(flight.write.sequence.value) + " replaced the newest, " +
                   std::to_string(highest.value));
-  if (cell.region != Region::slot && after == &state.twins[twin])
-    check_landed(host, cell, payload, blind);
+  if (flight.cell.region != Region::slot && after == &twin)
+    check_landed(host, flight.cell, flight.payload, flight.blind);
 }
 
 // Its host's power is gone. Within its time it may land whole, or torn, or not at all; but not
 // under a later boot's hands, since the keeper begins with what it finds.
-void Domain::land_late(Host& host, std::uint64_t life, Cell cell, int twin, Sequence sequence,
-                       Incarnation incarnation, const std::vector<std::uint8_t>& payload) {
-  if (life != host.ended_life || host.keeper_up || disk.chance(400)) return;
-  auto& at = store.change(cell).twins[twin];
+void Domain::land_late(Host& host, const Flight& flight) {
+  if (flight.life != host.ended_life || host.keeper_up || disk.chance(400)) return;
+  const bool is_slot = flight.cell.region == Region::slot;
   const bool in_time = clock.now() <= host.late_until;
   // A slot stands in the first 512 bytes of its block: all of it lands, or nothing.
-  if (in_time && (cell.region == Region::slot || disk.chance(600))) {
+  if (in_time && (is_slot || disk.chance(600))) {
     ++marks["write lands after its host's death"];
-    return land(host, cell, twin, sequence, incarnation, payload, false);
+    auto seen = flight;
+    seen.blind = false;
+    return land(host, seen);
   }
-  if (cell.region == Region::slot || clock.now() > host.late_until + kIoMax) return;
+  if (is_slot || clock.now() > host.late_until + kIoMax) return;
   ++marks["cell torn by its host's death"];
+  auto& at = store.change(flight.cell).twins[flight.write.twin.value];
   at.torn = true;
-  at.sequence = sequence;
+  at.sequence = flight.write.sequence;
 }
 
 void Domain::set_storage(Host& host, bool ok) {
@@ -298,7 +444,7 @@ void Hands::read(Ticket ticket, std::vector<Cell> cells) {
     for (std::size_t i = 0; i < early; ++i) seen.push_back(d.store.read(cells[i]));
     const auto patience = d.options.timing.feed_window / 4;
     d.on_host(h, stuck ? patience : latency, [&d, &h, seen, answer, stuck, patience] {
-      if (h.storage_ok && h.keeper_up && !stuck) return answer(true, seen);
+      if (h.storage_ok && h.keeper_up && !stuck && !h.io_errors) return answer(true, seen);
       d.on_host(h, stuck ? us(1) : patience, [answer] { answer(false, {}); });
     });
   });

@@ -114,6 +114,8 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.ring.clear();
   host.ring_held.clear();
   host.cares.clear();
+  host.in_flight.clear();
+  host.flying = 0;
   host.busy_until.clear();
   host.turn_at = host.timer_at = Time::max();
   host.busy_till = Time{0};
@@ -520,6 +522,7 @@ void Domain::heal() {
     set_storage(*host, true);
     host->storage_slow = Duration{0};
     host->acks_lost = options.acks_lost;
+    host->io_errors = false;
     host->corosync_up = true;
     host->start_failures = host->start_open = 0;
     host->start_slow = Duration{0};

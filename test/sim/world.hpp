@@ -10,6 +10,8 @@
 #include <string>
 
 #include "agents/keeper/ladder.hpp"
+#include "agents/keeper/pulse.hpp"
+#include "libha/disk/twin_writer.hpp"
 #include "libha/runtime/loop.hpp"
 #include "test/sim/clockwork.hpp"
 #include "test/sim/volume.hpp"
@@ -31,8 +33,10 @@ enum class Planted : std::uint8_t {
   yield_unsettled,       // a kill is answered before the QEMU has ended
   late_writes_forgotten, // the volume says that nothing lands late
   not_read_again,        // tables are taken as they were read before the faults
+  failures_forgotten,    // a write that ended in an error counts as one that cannot land
+  heartbeat_waits,       // the next heartbeat waits for one that does not end, for T_F/2
 };
-inline constexpr int kPlanted = 13;
+inline constexpr int kPlanted = 15;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -40,7 +44,7 @@ enum class FaultKind : std::uint8_t {
   libvirt_away, corosync_down, cut_all, cut_out, cut_in, cut_mgmt, cut_storage, cut_pair, lossy,
   storage_stall, storage_slow, volume_outage, bmc_unreachable, bmc_slow, bmc_deaf, bmc_lie,
   bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
-  unprotect, protect, cell_damaged, acks_lost
+  unprotect, protect, cell_damaged, acks_lost, io_errors
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -77,16 +81,21 @@ struct Qemu {
 
 // One own cell of a host, in the hands of its keeper.
 struct Care {
+  using Done = std::function<void(bool, Sequence)>;  // no sequence: was not submitted
   struct Job {
     std::vector<std::uint8_t> payload;
-    std::function<void(bool, Sequence)> done;
+    Done done;
   };
-  Sequence last_used;
-  int newest_twin{0};
-  std::array<int, 2> in_flight{};
-  std::uint64_t awaited{0};  // number of the write being waited for, 0: none
-  std::uint64_t numbers{0};
+  disk::TwinWriter writer{Duration{0}};
+  Done done;  // of the awaited write
+  std::map<Sequence, Done> overtaken;  // heartbeats that were given up
   std::deque<Job> waiting;
+};
+
+// A line of /run/wardom/in-flight.
+struct InFlight {
+  Sequence sequence;
+  std::optional<Instant> until;
 };
 
 struct Host;
@@ -155,11 +164,18 @@ struct Host {
   bool storage_ok{true};
   Duration storage_slow{0};
   std::uint64_t acks_lost{1};  // permille
+  bool io_errors{false};       // every request ends in an error; a write may land all the same
   std::vector<std::function<void()>> stalled;  // I/O waiting for the storage path
   // keeper
   bool keeper_up{false};
   std::uint64_t keeper_life{0};
   std::map<Region, Care> cares;
+  int flying{0};               // writes that have not ended
+  std::map<std::pair<Region, int>, InFlight> in_flight;  // by extent, over keepers of one boot
+  std::optional<keeper::Pulse> pulse;
+  bool overdue{false};         // a heartbeat waits for an answer
+  int looks{0};                // reads of the own slot under way
+  Sequence beaten;             // newest acknowledged heartbeat of this keeper
   port::SelfView view;
   std::optional<keeper::Ladder> ladder;  // of this boot, over all its keepers
   Dog dog;
@@ -281,13 +297,29 @@ struct Domain {
   void fail(int code, const std::string& what);
   void ring_tick();
   void tell_ring(Host& host);
-  void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload,
-                  std::function<void(bool, Sequence)> done);
+  void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload, Care::Done done);
   void submit(Host& host, Region region, Care::Job job);
-  void land(Host& host, Cell cell, int twin, Sequence sequence, Incarnation incarnation,
-            const std::vector<std::uint8_t>& payload, bool blind);
-  void land_late(Host& host, std::uint64_t life, Cell cell, int twin, Sequence sequence,
-                 Incarnation incarnation, const std::vector<std::uint8_t>& payload);
+  // One write on its way to the storage.
+  struct Flight {
+    Region region;
+    Cell cell;
+    disk::TwinWriter::Started write;
+    Incarnation incarnation;
+    std::uint64_t life;
+    std::uint64_t keeper;
+    bool blind;
+    std::vector<std::uint8_t> payload;
+  };
+  void arrive(Host& host, const std::shared_ptr<Flight>& flight, bool ack_lost);
+  void end_write(Host& host, const Flight& flight, Duration after, bool ok);
+  void land(Host& host, const Flight& flight);
+  void land_late(Host& host, const Flight& flight);
+  void answer(Host& host, Region region, const disk::TwinWriter::Started& write, bool ok);
+  void give_up(Host& host, Region region, Sequence sequence);
+  void settle_doubts(Host& host);
+  void settle_cell(Host& host, Region region, Instant issued);
+  bool own_writes_settled(const Host& host) const;
+  std::array<wire::Extent, 2> extents_of(const Cell& cell);
   void begin_lease(Host& host);
   void feed(Host& host);
   void tend_lease(Host& host);
@@ -295,7 +327,11 @@ struct Domain {
   void watch_dog(Host& host);
   port::Rights rights(const Host& host) const;
   void heartbeat(Host& host);
-  void finish_write(Host& host, Region region, std::uint64_t number, bool ok, Sequence sequence);
+  void beat(Host& host);
+  void beaten(Host& host, bool ok, Sequence sequence, Duration submitted);
+  void beat_if_overdue(Host& host);
+  void ask_if_open(Host& host);
+  void look_at_slot(Host& host);
   void greet(Host& host);
   void run_qemu(Host& host, GuestId guest, std::uint32_t version, const char* by);
   void stop_qemu(Host& host, GuestId guest, port::StopCause cause);
