@@ -108,6 +108,7 @@ class Joiner {
         wire::ballot_cell(volume_->geometry(), options_.domain, options_.self));
     joined.decision = read(Region::decision);
     joined.table = read(Region::table);
+    if (auto refused = refuse_other_versions(joined)) return *refused;
     const auto found = newest(joined.slot);
     // Without the slot's number the next incarnation cannot be numbered.
     if (found.state != ExtentState::valid && found.state != ExtentState::empty)
@@ -126,6 +127,23 @@ class Joiner {
   }
   disk::Offset slot_offset() const {
     return *volume_->layout().offset(wire::slot_cell(options_.self), wire::kTwinA);
+  }
+
+  // What is not understood is not written over.
+  std::optional<JoinResult> refuse_other_versions(const Joined& joined) const {
+    const auto& g = volume_->geometry();
+    const std::pair<Cell, const disk::CellExtents&> cells[] = {
+        {wire::slot_cell(options_.self), joined.slot},
+        {wire::ballot_cell(g, options_.domain, options_.self), joined.ballot},
+        {wire::decision_cell(options_.self), joined.decision},
+        {wire::table_cell(options_.self), joined.table}};
+    for (const auto& [cell, extents] : cells)
+      for (const auto& extent : extents.twins)
+        if (extent.state == ExtentState::unknown_version)
+          return JoinRefused{options_.volume_path + ": " + wire::to_text(cell) +
+                             " was written by another version of Wardom, and this one writes over "
+                             "nothing that it does not understand; use that version's programs"};
+    return std::nullopt;
   }
 
   // A missing list means that everything may be in flight: nothing is read before it is settled.

@@ -89,6 +89,9 @@ void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done do
 
 void CellStore::start(const Cell& cell, Care& care, Waiting job) {
   const auto now = raw_now();
+  if (care.writer.refuses())
+    return job.done(refused(wire::to_text(cell) + ": another version of Wardom wrote it, and what "
+                            "is not understood is not written over; use that version's programs"));
   const auto write = care.writer.begin(now);
   if (!write)
     return job.done(refused(wire::to_text(cell) +

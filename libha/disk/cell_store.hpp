@@ -47,8 +47,8 @@ class CellStore {
   // When the next one can be; nullopt: nothing is in doubt.
   std::optional<Instant> next_due() const;
   // Writes or queues. `done` is called exactly once, from run() of the completions, from tick(), or
-  // at once when the write is refused: a cell not in care, a payload larger than its extent, what
-  // may be written quarantined, too many waiting.
+  // at once when the write is refused: a cell not in care or of another version of Wardom, a
+  // payload larger than its extent, what may be written quarantined, too many waiting.
   //
   // A heartbeat does not wait: one that has not ended is given up, and the new one goes to the
   // other extent. The earlier one's `done` is called when it ends, late as that may be, since an

@@ -45,6 +45,7 @@ void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
   using wire::ExtentState;
   bool unknown = false;
   for (const auto* extent : {&a, &b}) {
+    if (extent->state == ExtentState::unknown_version) refuses_ = true;
     // A torn extent's head is whole: its sequence has been used.
     const bool known = extent->state == ExtentState::valid || extent->state == ExtentState::torn;
     if (known) last_used_ = std::max(last_used_, extent->head.sequence);
@@ -65,7 +66,7 @@ std::size_t TwinWriter::quarantined() const {
 }
 
 std::optional<TwinWriter::Started> TwinWriter::begin(Instant now) {
-  if (awaited_) return std::nullopt;
+  if (awaited_ || refuses_) return std::nullopt;
   wire::Twin twin = newest_ ? other(*newest_) : wire::kTwinA;
   if (!newest_ || tearing_ == Tearing::impossible) {
     const bool tired = extents_[twin.value].failures >= kFailuresBeforeSwitch &&

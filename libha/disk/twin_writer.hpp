@@ -46,7 +46,8 @@ class TwinWriter {
       : late_(late), tearing_(tearing) {}
 
   // From what stands on the volume at start, and what an earlier writer of this boot knew: its
-  // doubts, and the highest sequence that it used.
+  // doubts, and the highest sequence that it used. An extent of an unknown format version is never
+  // written over: then nothing is written at all, see refuses().
   void recover(const wire::Extent& a, const wire::Extent& b, const Doubts& doubts = {},
                Sequence used = {});
   // What has been in doubt until `issued` has landed or never will; `a` and `b` were read by a
@@ -63,7 +64,9 @@ class TwinWriter {
   bool in_flight(wire::Twin twin) const { return extents_[twin.value].in_flight; }
   // Extents that are not to be written: given up, or in doubt.
   std::size_t quarantined() const;
-  // nullopt: a write is awaited, or what may be written is quarantined.
+  // The cell holds what another version of Wardom wrote.
+  bool refuses() const { return refuses_; }
+  // nullopt: a write is awaited, what may be written is quarantined, or refuses().
   std::optional<Started> begin(Instant now);
   // Gives the awaited write up when it is older than `patience`: true, once.
   bool expire(Instant now, Duration patience);
@@ -93,6 +96,7 @@ class TwinWriter {
 
   Duration late_;
   Tearing tearing_;
+  bool refuses_{false};
   Extent extents_[2];
   std::optional<Awaited> awaited_;
   std::optional<wire::Twin> newest_;

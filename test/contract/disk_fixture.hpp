@@ -14,6 +14,7 @@
 
 #include "libha/disk/cell_store.hpp"
 #include "libha/disk/format.hpp"
+#include "libha/wire/crc32c.hpp"
 
 namespace wardom::fixture {
 
@@ -109,6 +110,17 @@ class FaultyIo final : public disk::BlockIo {
   std::map<disk::Offset, bool> stuck_;
   int writing_{0};
 };
+
+// The block as another version of Wardom would have written it.
+inline void turn_to_another_version(disk::BlockIo& io, disk::Offset at) {
+  disk::Buffer block(wire::kBlockBytes);
+  REQUIRE(io.read(at, block.bytes()));
+  block.bytes()[8] = wire::kFormatVersion + 1;
+  const auto crc = wire::crc32c(block.bytes().first(wire::kHeadBytes - 4));
+  for (std::size_t i = 0; i < 4; ++i)
+    block.bytes()[wire::kHeadBytes - 4 + i] = static_cast<std::uint8_t>(crc >> (8 * i));
+  REQUIRE(io.write(at, std::as_const(block).bytes()));
+}
 
 // Runs completions until `done`, or fails after a generous limit.
 inline void run_until(disk::Completions& completions, const std::function<bool()>& done) {

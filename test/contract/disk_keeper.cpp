@@ -706,6 +706,27 @@ TEST_CASE("keeper_says_why_it_cannot_start") {
   }
 }
 
+TEST_CASE("keeper_writes_over_nothing_of_another_version") {
+  const Site site;
+  site.format();
+  const Cell cell{Region::table, 1};
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    Daemon daemon(keeper.socket());
+    daemon.ready();
+    REQUIRE(daemon.write(1, cell, payload_for(Region::table)).acknowledged);
+  }
+  auto opened = disk::VolumeFile::open(site.volume, disk::Access::read_write, {});
+  REQUIRE(opened.has_value());
+  turn_to_another_version(*opened.value().io(),
+                          *opened.value().layout().offset(cell, wire::kTwinA));
+  const auto before = site.slot(1).sequence;
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  keeper.wait_for("table 1 was written by another version of Wardom");
+  CHECK(keeper.wait_exit() == 1);
+  CHECK(site.slot(1).sequence == before);
+}
+
 TEST_CASE("keeper_waits_for_a_volume_that_cannot_be_reached") {
   const Site site;
   KeeperProcess keeper(site.config, "n1", site.run_dir("1"));

@@ -311,6 +311,26 @@ TEST_CASE("store_goes_on_above_what_it_used_before_the_volume_was_opened_anew") 
   CHECK(b.outcomes[0].sequence == Sequence{3});
 }
 
+TEST_CASE("store_never_writes_over_another_versions_blocks") {
+  for (const auto cell : {kDecision, kSlot}) {
+    for (auto twin : {wire::kTwinA, wire::kTwinB}) {
+      Bench b(cell);
+      b.write(1);
+      b.finish(1);
+      b.write(2);
+      b.finish(2);
+      turn_to_another_version(*b.io, b.at(twin));
+      REQUIRE(b.extents().twins[twin.value].state == wire::ExtentState::unknown_version);
+      b.store->recover(cell, b.extents());
+      b.write(3);
+      REQUIRE(b.outcomes.size() == 3);
+      CHECK_FALSE(b.outcomes[2].acknowledged);
+      CHECK(b.outcomes[2].error.find("another version of Wardom") != std::string::npos);
+      CHECK(b.extents().twins[twin.value].state == wire::ExtentState::unknown_version);
+    }
+  }
+}
+
 TEST_CASE("store_goes_on_above_every_sequence_found") {
   using wire::Extent;
   using wire::ExtentState;
