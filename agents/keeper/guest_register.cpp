@@ -9,16 +9,37 @@
 #include "libha/wire/guest_list.hpp"
 
 namespace wardom::keeper {
+namespace {
+
+constexpr const char* kMalformedSuffix = ".malformed";
+
+}  // namespace
 
 GuestRegister::GuestRegister(std::string path) : path_(std::move(path)) {
-  if (::access(path_.c_str(), F_OK) != 0) return;
-  const auto text = proc::read_file(path_);
-  auto guests = text ? wire::decode_guest_list(*text)
-                     : Result<std::vector<ListedGuest>>(failure("cannot be read"));
-  if (guests)
-    guests_ = std::move(guests).value();
-  else
-    trouble_ = path_ + ": " + guests.error().message;
+  const auto aside = path_ + kMalformedSuffix;
+  if (::access(path_.c_str(), F_OK) == 0) {
+    const auto text = proc::read_file(path_);
+    auto guests = text ? wire::decode_guest_list(*text)
+                       : Result<std::vector<ListedGuest>>(failure("cannot be read"));
+    if (guests) {
+      guests_ = std::move(guests).value();
+    } else {
+      trouble_ = path_ + ": " + guests.error().message;
+      ::rename(path_.c_str(), aside.c_str());
+    }
+  }
+  if (trouble_.empty() && ::access(aside.c_str(), F_OK) == 0)
+    trouble_ = aside + ": an earlier list could not be read";
+}
+
+std::optional<wire::KeeperTrouble> GuestRegister::for_operator() const {
+  if (trouble_.empty()) return std::nullopt;
+  return wire::KeeperTrouble{
+      trouble_ + "; guests that only it knew are not killed when this host's lease ends, and every "
+                 "start of an earlier wardomd counts as open",
+      "compare `virsh list` here with `wardomctl status`; when every protected guest that runs "
+      "here stands there as this host's, remove " + path_ + kMalformedSuffix +
+          " and restart wardom-keeper"};
 }
 
 ListedGuest* GuestRegister::find(GuestId guest) {

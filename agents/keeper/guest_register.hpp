@@ -3,17 +3,21 @@
 // directory before anybody is answered, so that it holds whoever is killed next.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "libha/core/records.hpp"
 #include "libha/core/result.hpp"
+#include "libha/wire/keeper_protocol.hpp"
 
 namespace wardom::keeper {
 
 class GuestRegister {
  public:
-  // Goes on with what stands there. trouble(): there is a list, and it cannot be read.
+  // Goes on with what stands there. trouble(): there was a list, and it could not be read. It is
+  // put aside, as PATH.malformed, and the trouble lasts until somebody has removed that: over later
+  // lists and keepers, since this host may run guests that only the lost one knew.
   explicit GuestRegister(std::string path);
 
   // Error: not listed, and so not to be started.
@@ -27,6 +31,7 @@ class GuestRegister {
   const std::vector<ListedGuest>& guests() const { return guests_; }
   const std::string& path() const { return path_; }
   const std::string& trouble() const { return trouble_; }
+  std::optional<wire::KeeperTrouble> for_operator() const;
 
  private:
   ListedGuest* find(GuestId guest);

@@ -49,7 +49,10 @@ Keeper::Keeper(Options options, Identity identity)
       lease_(options_, identity_.boot_id, completions_),
       server_({[this](const wire::Hello& h, std::int32_t pid) { return hello(h, pid); },
                [this](Session s, wire::DaemonMessage m) { take(s, std::move(m)); },
-               [this](Session s) { tell_rights(s); },
+               [this](Session s) {
+                 tell_rights(s);
+                 tell_troubles(s);
+               },
                [this](Session) {
                  view_ = {};
                  daemon_.gone(raw_now());
@@ -163,6 +166,8 @@ void Keeper::tick(Instant now) {
   if (leaving_until_ && now >= *leaving_until_) exit_code_ = 0;
   if (const auto session = server_.session(); session && lease_.rights(now) != told_rights_)
     tell_rights(*session);
+  if (const auto session = server_.session(); session && troubles() != told_troubles_)
+    tell_troubles(*session);
   if (!running_) {
     if (!joining_ && now >= next_join_) begin_join(now);
     return;
@@ -505,6 +510,17 @@ wire::ReadyMessage Keeper::ready() const {
 void Keeper::tell_rights(Session session) {
   told_rights_ = lease_.rights(raw_now());
   server_.send(session, *told_rights_);
+}
+
+std::vector<wire::KeeperTrouble> Keeper::troubles() const {
+  std::vector<wire::KeeperTrouble> found;
+  if (auto guests = guests_.for_operator()) found.push_back(std::move(*guests));
+  return found;
+}
+
+void Keeper::tell_troubles(Session session) {
+  told_troubles_ = troubles();
+  server_.send(session, wire::TroublesMessage{told_troubles_});
 }
 
 bool Keeper::own_writes_settled() const {

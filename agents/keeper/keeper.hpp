@@ -104,6 +104,8 @@ class Keeper {
   wire::ReadyMessage ready() const;
   wire::KeeperMessage hello(const wire::Hello& hello, std::int32_t pid);
   void tell_rights(Session session);
+  std::vector<wire::KeeperTrouble> troubles() const;
+  void tell_troubles(Session session);
   void watch_daemon(Instant now);
   void keep_daemon();
   bool own_writes_settled() const;
@@ -147,6 +149,7 @@ class Keeper {
   GuestRegister guests_;
   DaemonLife::Record kept_daemon_;
   std::optional<wire::RightsMessage> told_rights_;
+  std::vector<wire::KeeperTrouble> told_troubles_;
   wire::PublishRequest view_;  // of the connected daemon; all zero without one
   std::list<Read> open_reads_;
   std::uint64_t last_read_{0};

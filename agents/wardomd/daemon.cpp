@@ -187,7 +187,8 @@ Result<void> Daemon::Impl::open_adapters() {
                          },
                          arrives<port::ReadDone>(), arrives<port::WriteDone>(),
                          arrives<port::HeartbeatDone>(), arrives<port::VolumeLost>(),
-                         arrives<port::Rights>(), arrives<port::StartListed>()});
+                         arrives<port::Rights>(), arrives<port::StartListed>(),
+                         arrives<port::KeeperTroubles>()});
   return success();
 }
 

@@ -266,6 +266,9 @@ json::value status(const Sight& sight) {
     problems.push_back(json::object{{"what", names.in_text(problem.what)},
                                     {"where", names.in_text(problem.where)},
                                     {"do", problem.remedy}});
+  for (const auto& trouble : sight.loop.keeper_troubles())
+    problems.push_back(json::object{
+        {"what", trouble.what}, {"where", sight.self.name}, {"do", trouble.remedy}});
   const auto* domain = sight.config.find_domain(sight.self.domain);
   return json::object{
       {"domain", domain->name},

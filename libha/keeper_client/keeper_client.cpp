@@ -309,6 +309,13 @@ class KeeperClient::Worker {
     events_.start_listed({m.ticket, m.guest, m.listed, std::move(m.error)});
   }
 
+  void take(wire::TroublesMessage& m) {
+    port::KeeperTroubles told;
+    for (auto& one : m.troubles)
+      told.troubles.push_back({std::move(one.what), std::move(one.remedy)});
+    events_.troubles(std::move(told));
+  }
+
   void take(wire::RefusedMessage& m) { lose("wardom-keeper: " + m.reason); }
 
   // Completes what has come so far with `unreadable`.

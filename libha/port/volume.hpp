@@ -83,6 +83,15 @@ struct Rights {
   Instant feed_until;  // t_s + T_F
 };
 
+// What the keeper has for an operator: all that there is, after `ready` and when it changes.
+struct KeeperTroubles {
+  struct Trouble {
+    std::string what;
+    std::string remedy;
+  };
+  std::vector<Trouble> troubles;
+};
+
 // The connection to the keeper is gone, or the keeper cannot use the volume. Outstanding tickets
 // are answered with `unreadable` / not acknowledged before this event. The adapter reconnects by
 // itself, with back-off.
@@ -107,6 +116,7 @@ struct VolumeEvents {
   std::function<void(VolumeLost)> lost;
   std::function<void(Rights)> rights;
   std::function<void(StartListed)> start_listed;
+  std::function<void(KeeperTroubles)> troubles;
 };
 
 class Volume {

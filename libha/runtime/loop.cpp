@@ -155,7 +155,12 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           [&](const port::StartListed& answer) {
             step(core::StartListed{answer.ticket, answer.guest, answer.listed, answer.error});
           },
-          [&](const port::VolumeLost& lost) { step(core::VolumeLost{lost.reason}); },
+          // For people alone: nothing is decided by them.
+          [&](const port::KeeperTroubles& told) { keeper_troubles_ = told.troubles; },
+          [&](const port::VolumeLost& lost) {
+            keeper_troubles_.clear();
+            step(core::VolumeLost{lost.reason});
+          },
           [&](const port::Datagram& datagram) { take_datagram(datagram, now, orders); },
           [&](const port::PowerReading& reading) {
             step(core::PowerSeen{reading.ticket, reading.host, power_of(reading.state),

@@ -13,6 +13,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "libha/core/member.hpp"
 #include "libha/runtime/inbox.hpp"
@@ -69,6 +70,10 @@ class Loop {
   const core::Member& member() const { return member_; }
   const RecordBook& book() const { return book_; }
   const Refusals& refusals() const { return refusals_; }
+  // As the keeper told them last; empty while there is no connection to it.
+  const std::vector<port::KeeperTroubles::Trouble>& keeper_troubles() const {
+    return keeper_troubles_;
+  }
   core::Now now() const { return clock_.now(); }
   bool ring_send_failed() const { return ring_dropped_ > 0; }
 
@@ -96,6 +101,7 @@ class Loop {
   core::Orders orders_;  // of this turn
   RecordBook book_;
   Refusals refusals_;
+  std::vector<port::KeeperTroubles::Trouble> keeper_troubles_;
   std::array<Sequence, kLinks> sequence_;
   std::uint32_t ballot_base_{0};
   std::size_t decision_capacity_{0};

@@ -1,5 +1,7 @@
 #include "libha/wire/keeper_protocol.hpp"
 
+#include <algorithm>
+#include <span>
 #include <string_view>
 
 #include "libha/core/check.hpp"
@@ -24,6 +26,7 @@ enum class Type : std::uint8_t {
   refused = 69,
   rights = 70,
   start_listed = 71,
+  troubles = 72,
 };
 
 constexpr std::size_t kCellBytes = 5;
@@ -166,6 +169,15 @@ struct Body {
     out.text16(cut(m.error));
     return Type::start_listed;
   }
+  Type operator()(const TroublesMessage& m) {
+    const auto count = std::min(m.troubles.size(), kMaxTroubles);
+    out.u16(static_cast<std::uint16_t>(count));
+    for (const auto& one : std::span(m.troubles).first(count)) {
+      out.text16(cut(one.what));
+      out.text16(cut(one.remedy));
+    }
+    return Type::troubles;
+  }
   Type operator()(const RefusedMessage& m) {
     out.text16(cut(m.reason));
     return Type::refused;
@@ -252,6 +264,16 @@ ReadAnswer read_answer(Reader& in) {
     view.sequence = Sequence{in.u64()};
     view.payload = read_payload(in);
     view.error = in.text16(kMaxErrorBytes);
+  }
+  return m;
+}
+
+TroublesMessage troubles_message(Reader& in) {
+  TroublesMessage m;
+  m.troubles.resize(in.count16(kMaxTroubles, 2 + 2));
+  for (auto& one : m.troubles) {
+    one.what = in.text16(kMaxErrorBytes);
+    one.remedy = in.text16(kMaxErrorBytes);
   }
   return m;
 }
@@ -349,6 +371,8 @@ Result<KeeperMessage> decode_keeper_frame(View frame) {
     m.listed = in.flag();
     m.error = in.text16(kMaxErrorBytes);
     message = m;
+  } else if (type.value() == Type::troubles) {
+    message = troubles_message(in);
   } else if (type.value() == Type::refused) {
     message = RefusedMessage{in.text16(kMaxErrorBytes)};
   } else {

@@ -17,11 +17,12 @@
 
 namespace wardom::wire {
 
-inline constexpr std::uint16_t kKeeperProtocolVersion = 3;
+inline constexpr std::uint16_t kKeeperProtocolVersion = 4;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024 + 64 * 1024;  // one largest cell
 inline constexpr std::size_t kFrameHeadBytes = 7;
 inline constexpr std::size_t kMaxReadCells = 256;  // port/volume.hpp
 inline constexpr std::size_t kMaxErrorBytes = 1024;
+inline constexpr std::size_t kMaxTroubles = 16;
 
 // --- daemon to keeper
 struct Hello {
@@ -122,6 +123,16 @@ struct StartListedMessage {
   std::string error;
   friend bool operator==(const StartListedMessage&, const StartListedMessage&) = default;
 };
+// What an operator has to know, and to do: all there is. Sent after Ready, and when it changes.
+struct KeeperTrouble {
+  std::string what;
+  std::string remedy;
+  friend bool operator==(const KeeperTrouble&, const KeeperTrouble&) = default;
+};
+struct TroublesMessage {
+  std::vector<KeeperTrouble> troubles;
+  friend bool operator==(const TroublesMessage&, const TroublesMessage&) = default;
+};
 // The keeper cannot serve this connection, and closes it.
 struct RefusedMessage {
   std::string reason;
@@ -131,7 +142,8 @@ struct RefusedMessage {
 using DaemonMessage = std::variant<Hello, ReadRequest, WriteRequest, PublishRequest,
                                    ListStartRequest, SettleStartRequest, UnlistRequest>;
 using KeeperMessage = std::variant<ReadyMessage, ReadAnswer, WriteAnswer, HeartbeatMessage,
-                                   RightsMessage, StartListedMessage, RefusedMessage>;
+                                   RightsMessage, StartListedMessage, TroublesMessage,
+                                   RefusedMessage>;
 
 // Whole frames, ready to send. Texts above their limit are cut.
 Bytes encode_frame(const DaemonMessage& message);

@@ -178,11 +178,13 @@ class Daemon {
                          [this](port::HeartbeatDone e) { put(heartbeat_, e); },
                          [this](port::VolumeLost e) { put(lost_, std::move(e)); },
                          [this](port::Rights e) { put(rights_, e); },
-                         [this](port::StartListed e) { put(listed_, std::move(e)); }}) {}
+                         [this](port::StartListed e) { put(listed_, std::move(e)); },
+                         [this](port::KeeperTroubles e) { put(troubles_, std::move(e)); }}) {}
   port::VolumeReady ready() { return get(ready_); }
   port::HeartbeatDone heartbeat() { return get(heartbeat_); }
   port::VolumeLost lost() { return get(lost_); }
   port::Rights rights() { return get(rights_); }
+  port::KeeperTroubles troubles() { return get(troubles_); }
   port::StartListed list_start(std::uint64_t ticket, GuestId guest) {
     client_.list_start(Ticket{ticket}, guest);
     return get(listed_);
@@ -223,6 +225,7 @@ class Daemon {
   std::optional<port::HeartbeatDone> heartbeat_;
   std::optional<port::VolumeLost> lost_;
   std::optional<port::Rights> rights_;
+  std::optional<port::KeeperTroubles> troubles_;
   std::optional<port::StartListed> listed_;
   KeeperClient client_;
 };
@@ -556,6 +559,26 @@ TEST_CASE("keeper_raises_no_epoch_while_a_failed_ballot_may_still_land") {
     if (write.cell.region == Region::ballot) CHECK(write.until > disk::raw_now());
   CHECK(next.ready().epoch == DaemonEpoch{1});
   for (const auto& write : listed(site)) CHECK(write.cell.region != Region::ballot);
+}
+
+TEST_CASE("keeper_tells_the_daemon_of_a_guest_list_that_cannot_be_read") {
+  const Site site;
+  site.format();
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    Daemon daemon(keeper.socket());
+    daemon.ready();
+    CHECK(daemon.troubles().troubles.empty());
+  }
+  std::ofstream(site.run_dir("1") + "/guests") << "nonsense\n";
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  Daemon daemon(keeper.socket());
+  daemon.ready();
+  const auto told = daemon.troubles().troubles;
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].what.find(site.run_dir("1") + "/guests") != std::string::npos);
+  CHECK(told[0].remedy.find("guests.malformed") != std::string::npos);
+  wait_for_slot(site, 1, [](const Slot& s) { return s.start_listed; });
 }
 
 TEST_CASE("keeper_leaves_in_order_only_without_guests") {

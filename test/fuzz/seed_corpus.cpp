@@ -79,6 +79,7 @@ void seed_protocol() {
   daemon("settle-start", SettleStartRequest{GuestId{samples::bits(5)}, {4711, 12, "/qemu"}});
   daemon("unlist", UnlistRequest{GuestId{samples::bits(5)}});
   keeper("start-listed", StartListedMessage{Ticket{9}, {}, false, "why"});
+  keeper("troubles", TroublesMessage{{{"what", "remedy"}}});
   keeper("ready", ReadyMessage{HostId{1}, {}, {}, {{{}, {4711, 12, "/qemu"}, DaemonEpoch{1}}},
                                samples::geometry()});
   CellView view;

@@ -189,9 +189,26 @@ TEST_CASE("register_outlives_the_keeper_and_knows_whose_starts_are_open") {
 TEST_CASE("register_that_cannot_be_read_or_kept_lets_nothing_pass") {
   const Directory directory;
   REQUIRE(replace_file(directory.list(), "nonsense"));
-  GuestRegister broken(directory.list());
-  CHECK(broken.trouble().find("not one of this version") != std::string::npos);
-  CHECK(broken.start_open_before(DaemonEpoch{}));
+  {
+    GuestRegister broken(directory.list());
+    CHECK(broken.trouble().find("not one of this version") != std::string::npos);
+    CHECK(broken.start_open_before(DaemonEpoch{}));
+    REQUIRE(broken.for_operator().has_value());
+    CHECK(broken.for_operator()->remedy.find("guests.malformed") != std::string::npos);
+    CHECK(broken.list_start(guest(1), DaemonEpoch{1}));
+  }
+  {
+    // A new list does not bring back what the malformed one knew.
+    GuestRegister again(directory.list());
+    CHECK(again.guests().size() == 1);
+    CHECK(again.trouble().find("guests.malformed") != std::string::npos);
+    CHECK(again.start_open_before(DaemonEpoch{}));
+  }
+  REQUIRE(std::filesystem::remove(directory.list() + ".malformed"));
+  GuestRegister mended(directory.list());
+  CHECK(mended.trouble().empty());
+  CHECK_FALSE(mended.for_operator().has_value());
+  CHECK(mended.guests().size() == 1);
   GuestRegister nowhere(directory.path + "/missing/guests");
   CHECK_FALSE(nowhere.list_start(guest(1), DaemonEpoch{1}));
   CHECK(nowhere.guests().empty());

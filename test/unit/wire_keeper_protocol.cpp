@@ -39,6 +39,8 @@ std::vector<KeeperMessage> keeper_messages() {
           HeartbeatMessage{Sequence{57}, 1234567890123},
           RightsMessage{LeaseState::ended, 1234567890123, 1234567890999},
           StartListedMessage{Ticket{9}, GuestId{samples::bits(5)}, true, "why not"},
+          TroublesMessage{{{"a list is malformed", "remove it"}, {"another", ""}}},
+          TroublesMessage{},
           RefusedMessage{"another daemon, pid 12"}};
 }
 
