@@ -513,7 +513,7 @@ void Keeper::tell_rights(Session session) {
 }
 
 std::vector<wire::KeeperTrouble> Keeper::troubles() const {
-  std::vector<wire::KeeperTrouble> found;
+  auto found = lease_.troubles();
   if (auto guests = guests_.for_operator()) found.push_back(std::move(*guests));
   return found;
 }

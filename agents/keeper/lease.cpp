@@ -1,5 +1,6 @@
 #include "agents/keeper/lease.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include "agents/keeper/run_file.hpp"
@@ -14,7 +15,7 @@
 namespace wardom::keeper {
 namespace {
 
-constexpr const char* kFirstLine = "wardom window 1";
+constexpr const char* kFirstLine = "wardom window 2";
 using disk::raw_now;
 
 std::string ms_text(Duration d) { return std::to_string(whole_ms(d)) + " ms"; }
@@ -26,40 +27,50 @@ std::string encode_window(const KeptWindow& w) {
   text << kFirstLine << '\n'
        << to_uuid(w.boot_id) << ' ' << w.t_f.count() << ' '
        << w.ladder.submitted.since_boot.count() << ' ' << w.ladder.lease << ' '
-       << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.disarmed << " end\n";
+       << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.timeout.count() << ' '
+       << w.disarmed << " end\n";
   return text.str();
 }
 
 std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& boot_id) {
   std::istringstream in(text);
   std::string first, boot, end;
-  std::int64_t t_f = 0, submitted = 0;
+  std::int64_t t_f = 0, submitted = 0, timeout = 0;
   KeptWindow w;
   if (!std::getline(in, first) || first != kFirstLine) return std::nullopt;
   if (!(in >> boot >> t_f >> submitted >> w.ladder.lease >> w.ladder.killing >> w.ladder.ended >>
-        w.disarmed >> end))
+        timeout >> w.disarmed >> end))
     return std::nullopt;
   const auto bits = parse_bits(boot);
-  if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || end != "end") return std::nullopt;
+  if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || timeout < 0 ||
+      end != "end")
+    return std::nullopt;
   w.boot_id = *bits;
   w.t_f = Duration{t_f};
   w.ladder.submitted = Instant{Duration{submitted}};
+  w.timeout = Duration{timeout};
   return w;
 }
 
 Lease::Lease(const Options& options, const Bits128& boot_id, disk::Completions& completions)
-    : options_(options), boot_id_(boot_id), completions_(completions) {
+    : options_(options),
+      boot_id_(boot_id),
+      completions_(completions),
+      held_(watchdog::kept_descriptor(kKeptWatchdog)) {
   resume(raw_now());
 }
 
 // A keeper that comes back in time goes on feeding before it has the volume again: its
 // predecessor's window still runs. One that comes too late, or cannot say when the window ends,
 // never feeds.
+//
+// The watchdog keeps the timeout that the lease was published with. A longer one would let this
+// host live beyond what others have read in its slot, until they have read a new one; a shorter one
+// would take from it, unasked, the time that it counts on.
 void Lease::resume(Instant now) {
   const auto text = proc::read_file(options_.run_dir + "/window");
   const auto kept = (text ? decode_window(*text, boot_id_) : std::nullopt).value_or(KeptWindow{});
-  const bool held = watchdog::kept_descriptor(kKeptWatchdog).has_value();
-  if (!kept.ladder.lease && (!held || kept.disarmed)) return;
+  if (!kept.ladder.lease && (!held_ || kept.disarmed)) return;
   if (!kept.ladder.lease) {
     ladder_.emplace(std::chrono::seconds{1});
     ladder_->hold_lease();
@@ -70,6 +81,7 @@ void Lease::resume(Instant now) {
   }
   ladder_.emplace(kept.t_f);
   ladder_->resume(kept.ladder, now);
+  timeout_ = kept.timeout;
   if (ladder_->rung(now) == Rung::ended) return;
   auto opened = open_watchdog();
   if (!opened) {
@@ -107,7 +119,7 @@ void Lease::leave() {
   ladder_->release_lease();
   const auto kept =
       replace_file(options_.run_dir + "/window",
-                   encode_window({boot_id_, ladder_->window(), ladder_->kept(),
+                   encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_,
                                   disarmed.has_value()}));
   if (!disarmed)
     log(Severity::error, "the watchdog cannot be disarmed, and resets this host: " +
@@ -118,20 +130,21 @@ void Lease::leave() {
 
 // --- the watchdog
 
-Result<std::unique_ptr<port::Watchdog>> Lease::open_watchdog() const {
-  const auto& device = *options_.watchdog_device;
-  const auto timeout = options_.watchdog_timeout;
+// With the timeout that the lease stands on.
+Result<std::unique_ptr<port::Watchdog>> Lease::open_watchdog() {
+  if (!options_.watchdog_device && !held_)
+    return failure("watchdog.device is not configured any more");
+  const auto device = options_.watchdog_device.value_or("that is not configured any more");
   if (options_.watchdog_lab) {
-    auto lab = watchdog::LabWatchdog::open(device, timeout);
+    auto lab = watchdog::LabWatchdog::open(device, timeout_);
     if (!lab) return lab.error();
     return std::unique_ptr<port::Watchdog>(std::move(lab).value());
   }
-  const auto held = watchdog::kept_descriptor(kKeptWatchdog);
-  if (!held && !watchdog::has_descriptor_store())
+  if (!held_ && !watchdog::has_descriptor_store())
     return failure("nobody keeps the watchdog open when this keeper ends, which would feed it: "
                    "run it under systemd with FileDescriptorStoreMax=1");
-  auto real = held ? watchdog::LinuxWatchdog::adopt(*held, device, timeout)
-                   : watchdog::LinuxWatchdog::open(device, timeout);
+  auto real = held_ ? watchdog::LinuxWatchdog::adopt(*held_, device, timeout_)
+                    : watchdog::LinuxWatchdog::open(device, timeout_);
   if (!real) return real.error();
   return std::unique_ptr<port::Watchdog>(std::move(real).value());
 }
@@ -143,7 +156,8 @@ Result<Duration> Lease::worst_of(const port::WatchdogFacts& facts) const {
   if (measured.value().fingerprint != facts.fingerprint)
     return failure(options_.measurement + ": was measured with another driver, BIOS, kernel or "
                    "timeout; measure again (`wardomctl host measure-watchdog`)");
-  return measured.value().worst;
+  // A chip that was seen to reset early may take its whole time once.
+  return std::max(measured.value().worst, facts.timeout);
 }
 
 // Only right after an acknowledged heartbeat, so well inside the window. The run directory says
@@ -159,6 +173,7 @@ void Lease::arm(Instant now) {
   if (!options_.watchdog_lab && !watchdog::suspend_is_excluded())
     return arm_trouble_.present("no lease is published: this machine can be put to sleep, which "
                                 "stops its watchdog: `systemctl mask sleep.target`", now);
+  timeout_ = options_.watchdog_timeout;
   ladder_->hold_lease();
   keep();
   auto opened = open_watchdog();
@@ -181,7 +196,7 @@ void Lease::take(std::unique_ptr<port::Watchdog> watchdog, bool fresh) {
   else
     log(Severity::error, "this watchdog cannot be disarmed, so this host lives by its window, but "
                          "no lease is published: " + worst.error().message);
-  if (facts.lab || watchdog::kept_descriptor(kKeptWatchdog)) {
+  if (facts.lab || held_) {
     // Nothing to hand over.
   } else if (auto kept = watchdog::keep_descriptor(kKeptWatchdog, watchdog_->descriptor()); !kept) {
     log(Severity::error, kept.error().message + ": no lease is published");
@@ -268,7 +283,7 @@ std::optional<Instant> Lease::next_deadline(Instant now) const {
 void Lease::keep() {
   const auto kept = replace_file(options_.run_dir + "/window",
                                  encode_window({boot_id_, ladder_->window(), ladder_->kept(),
-                                                false}));
+                                                timeout_, false}));
   if (!kept)
     keep_trouble_.present(kept.error().message + ": a restarted keeper could not feed on",
                           raw_now());
@@ -292,6 +307,21 @@ wire::RightsMessage Lease::rights(Instant now) {
   return {ladder_->state(),
           static_cast<std::uint64_t>(ladder_->act_until().since_boot.count()),
           static_cast<std::uint64_t>(ladder_->feed_until().since_boot.count())};
+}
+
+std::vector<wire::KeeperTrouble> Lease::troubles() const {
+  std::vector<wire::KeeperTrouble> found;
+  if (!ladder_ || !ladder_->has_lease() || timeout_ == Duration::zero()) return found;
+  const std::string remedy =
+      "it counts when this host has left (no guest, wardomd and wardom-keeper stopped) or rebooted";
+  if (!options_.watchdog_device)
+    found.push_back({"watchdog.device was taken out of wardom.toml, and this host's lease still "
+                     "stands on it: it is fed as before", remedy});
+  else if (timeout_ != options_.watchdog_timeout)
+    found.push_back({"watchdog.timeout is " + ms_text(options_.watchdog_timeout) +
+                         " in wardom.toml, and this host's lease stands on " + ms_text(timeout_) +
+                         ": the watchdog keeps that", remedy});
+  return found;
 }
 
 }  // namespace wardom::keeper

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agents/keeper/feeder.hpp"
 #include "agents/keeper/guest_killer.hpp"
@@ -28,6 +29,8 @@ struct KeptWindow {
   Bits128 boot_id;
   Duration t_f{};
   Ladder::Kept ladder;
+  // What the watchdog was asked for, at most; W was published for that. Zero: none was opened.
+  Duration timeout{};
   bool disarmed{false};  // by a keeper that left: the watchdog resets nobody
 };
 std::string encode_window(const KeptWindow& window);
@@ -55,6 +58,8 @@ class Lease {
   };
   Published published(Instant now);
   wire::RightsMessage rights(Instant now);
+  // What an operator has to know, and to do; empty: nothing.
+  std::vector<wire::KeeperTrouble> troubles() const;
   // The window has ended for this boot. The keeper then neither beats nor ends by itself: where
   // nobody keeps the descriptor, its end would feed the watchdog once more.
   bool ended() const { return ladder_ && ladder_->state() == LeaseState::ended; }
@@ -62,7 +67,7 @@ class Lease {
  private:
   void resume(Instant now);
   void arm(Instant now);
-  Result<std::unique_ptr<port::Watchdog>> open_watchdog() const;
+  Result<std::unique_ptr<port::Watchdog>> open_watchdog();
   Result<Duration> worst_of(const port::WatchdogFacts& facts) const;
   void take(std::unique_ptr<port::Watchdog> watchdog, bool fresh);
   void keep();
@@ -77,6 +82,9 @@ class Lease {
   // Both live until the process ends: the feeding thread uses them.
   port::Watchdog* watchdog_{nullptr};
   Feeder* feeder_{nullptr};
+  // The descriptor that a supervisor kept over this keeper's start.
+  std::optional<int> held_;
+  Duration timeout_{};             // that the lease stands on, and not the configuration's
   std::optional<Duration> worst_;  // W, measured
   Instant arm_again_;
   std::uint64_t told_failures_{0};

@@ -4,3 +4,9 @@ add_executable(test_keeper
 target_link_libraries(test_keeper PRIVATE keeper_parts wardom_catch_main)
 add_test(NAME unit.keeper COMMAND test_keeper)
 set_tests_properties(unit.keeper PROPERTIES LABELS "unit;fast" TIMEOUT 60)
+
+# Of its own, since it answers for a device.
+add_executable(test_lease keeper_lease.cpp)
+target_link_libraries(test_lease PRIVATE keeper_parts wardom_catch_main)
+add_test(NAME unit.lease COMMAND test_lease)
+set_tests_properties(unit.lease PROPERTIES LABELS "unit;fast" TIMEOUT 60)

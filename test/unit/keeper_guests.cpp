@@ -271,7 +271,8 @@ TEST_CASE("peer_process_is_told_from_its_successor") {
 TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   Bits128 boot, other;
   boot.bytes[3] = 9;
-  const KeptWindow window{boot, 20s, {Instant{12345678901ns}, true, false, true}, true};
+  const KeptWindow window{boot, 20s, {Instant{12345678901ns}, true, false, true}, 9s,
+                          true};
   const auto text = encode_window(window);
   const auto back = decode_window(text, boot);
   REQUIRE(back);
@@ -280,6 +281,7 @@ TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   CHECK(back->ladder.lease);
   CHECK_FALSE(back->ladder.killing);
   CHECK(back->ladder.ended);
+  CHECK(back->timeout == 9s);
   CHECK(back->disarmed);
   CHECK_FALSE(decode_window(text, other));
   for (std::size_t length = 0; length + 1 < text.size(); ++length)
