@@ -70,7 +70,8 @@ Lease::Lease(const Options& options, const Bits128& boot_id, disk::Completions& 
 void Lease::resume(Instant now) {
   const auto text = proc::read_file(options_.run_dir + "/window");
   const auto kept = (text ? decode_window(*text, boot_id_) : std::nullopt).value_or(KeptWindow{});
-  if (!kept.ladder.lease && (!held_ || kept.disarmed)) return;
+  if (!kept.ladder.lease && kept.disarmed && held_) return finish_leaving(kept.timeout);
+  if (!kept.ladder.lease && !held_) return;
   if (!kept.ladder.lease) {
     ladder_.emplace(std::chrono::seconds{1});
     ladder_->hold_lease();
@@ -112,20 +113,44 @@ void Lease::read_back(bool good, Instant issued) {
   if (ladder_) ladder_->read_back(good, issued);
 }
 
+// The run directory says so first. A keeper that is killed in the midst of it leaves a successor
+// that goes on leaving, and not one that feeds a watchdog which the next close would stop.
 void Lease::leave() {
   if (!ladder_ || !ladder_->has_lease()) return;
   if (feeder_ != nullptr) feeder_->stop(Lapse::left);
-  const auto disarmed = watchdog_ == nullptr ? success() : watchdog_->disarm();
   ladder_->release_lease();
-  const auto kept =
-      replace_file(options_.run_dir + "/window",
-                   encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_,
-                                  disarmed.has_value()}));
-  if (!disarmed)
+  const auto keep_left = [&](bool disarmed) {
+    return replace_file(options_.run_dir + "/window",
+                        encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_,
+                                       disarmed}));
+  };
+  if (auto kept = keep_left(true); !kept)
+    return log(Severity::error,
+               kept.error().message + ": the watchdog stays armed, and resets this host");
+  const auto disarmed = watchdog_ == nullptr ? success() : watchdog_->disarm();
+  if (!disarmed) {
     log(Severity::error, "the watchdog cannot be disarmed, and resets this host: " +
                              disarmed.error().message);
-  else if (!kept)
-    log(Severity::error, kept.error().message + ": the next keeper will publish no lease");
+    if (auto kept = keep_left(false); !kept) log(Severity::error, kept.error().message);
+    return;
+  }
+  if (watchdog_ == nullptr || watchdog_->facts().lab) return;
+  if (auto forgotten = watchdog::forget_descriptor(kKeptWatchdog); !forgotten)
+    log(Severity::error,
+        forgotten.error().message + ": the watchdog stays open there, and resets this host");
+}
+
+// An earlier keeper left, and its supervisor still has the watchdog, unfed. The slot has said
+// `left` since; what was to disarm it may have been lost.
+void Lease::finish_leaving(Duration timeout) {
+  log(Severity::notice, "this host has left, and its watchdog is still open: disarms it");
+  auto device = watchdog::LinuxWatchdog::adopt(*held_, "kept open", timeout);
+  auto done = device ? device.value()->disarm() : Result<void>(device.error());
+  if (done) done = watchdog::forget_descriptor(kKeptWatchdog);
+  held_.reset();
+  if (!done)
+    log(Severity::error, "the watchdog cannot be disarmed, and resets this host: " +
+                             done.error().message);
 }
 
 // --- the watchdog

@@ -68,6 +68,7 @@ class Lease {
   void resume(Instant now);
   void arm(Instant now);
   Result<std::unique_ptr<port::Watchdog>> open_watchdog();
+  void finish_leaving(Duration timeout);
   Result<Duration> worst_of(const port::WatchdogFacts& facts) const;
   void take(std::unique_ptr<port::Watchdog> watchdog, bool fresh);
   void keep();

@@ -48,7 +48,10 @@ bool has_descriptor_store() {
   return path != nullptr && (path[0] == '/' || path[0] == '@');
 }
 
-Result<void> keep_descriptor(const std::string& name, int fd) {
+namespace {
+
+// `fd` -1: words alone.
+Result<void> notify(std::string words, int fd) {
   if (!has_descriptor_store())
     return failure("nobody keeps descriptors for this process ($NOTIFY_SOCKET is not set)");
   const std::string path = std::getenv("NOTIFY_SOCKET");
@@ -57,7 +60,6 @@ Result<void> keep_descriptor(const std::string& name, int fd) {
   if (path.size() >= sizeof address.sun_path) return failure("$NOTIFY_SOCKET is too long");
   path.copy(address.sun_path, path.size());
   if (path[0] == '@') address.sun_path[0] = '\0';  // an abstract name
-  std::string words = "FDSTORE=1\nFDNAME=" + name;
   iovec part{words.data(), words.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
   msghdr message{};
@@ -66,19 +68,31 @@ Result<void> keep_descriptor(const std::string& name, int fd) {
       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof fd);
-  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  }
   const int channel = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const bool sent = channel >= 0 && ::sendmsg(channel, &message, MSG_NOSIGNAL) >= 0;
   const std::string why = std::strerror(errno);
   if (channel >= 0) ::close(channel);
-  if (!sent) return failure("cannot hand a descriptor to " + path + ": " + why);
+  if (!sent) return failure("cannot tell " + path + " about a descriptor: " + why);
   return success();
+}
+
+}  // namespace
+
+Result<void> keep_descriptor(const std::string& name, int fd) {
+  return notify("FDSTORE=1\nFDNAME=" + name, fd);
+}
+
+Result<void> forget_descriptor(const std::string& name) {
+  return notify("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
 }
 
 }  // namespace wardom::watchdog

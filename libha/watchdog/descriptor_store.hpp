@@ -18,5 +18,7 @@ bool has_descriptor_store();
 // Hands a copy over (FDSTORE=1, FDNAME=name). Returns when it was sent; the supervisor takes it in
 // its own time, but before it notices this process's end.
 Result<void> keep_descriptor(const std::string& name, int fd);
+// The supervisor closes what it keeps under this name (FDSTOREREMOVE=1), in its own time.
+Result<void> forget_descriptor(const std::string& name);
 
 }  // namespace wardom::watchdog

@@ -78,6 +78,11 @@ Result<void> LinuxWatchdog::inspect() {
   if ((info.options & WDIOF_KEEPALIVEPING) == 0)
     return failure("watchdog " + path_ + " (" + facts_.driver +
                    "): has no WDIOC_KEEPALIVE; it cannot be used");
+  // The kernel stops such a one when its last descriptor goes, whatever became of the process.
+  if (!magic_close_ && !facts_.nowayout)
+    return failure("watchdog " + path_ + " (" + facts_.driver +
+                   "): stops when it is closed (no WDIOF_MAGICCLOSE), so a keeper that is killed "
+                   "would disarm it; load its driver with nowayout=1");
   return success();
 }
 
@@ -113,7 +118,7 @@ std::optional<Duration> LinuxWatchdog::time_left() const {
 }
 
 Result<void> LinuxWatchdog::disarm() {
-  if (facts_.nowayout || !magic_close_)
+  if (facts_.nowayout)
     return failure("watchdog " + path_ + " (" + facts_.driver +
                    "): cannot be disarmed (nowayout); it resets the host");
   if (::write(fd_, "V", 1) != 1) return failure("watchdog " + path_ + because());

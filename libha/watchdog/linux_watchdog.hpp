@@ -12,11 +12,11 @@ namespace wardom::watchdog {
 class LinuxWatchdog final : public port::Watchdog {
  public:
   // Opens the device, which feeds it and starts its time. Error: it is not a watchdog, another
-  // process has it (EBUSY), or it cannot be set to `timeout` (whole seconds) or less. Then it is
-  // disarmed again, unless the driver refuses that (nowayout).
+  // process has it (EBUSY), any close would stop it, or it cannot be set to `timeout` (whole
+  // seconds) or less. Then it is disarmed again, unless the driver refuses that (nowayout).
   static Result<std::unique_ptr<LinuxWatchdog>> open(const std::string& path, Duration timeout);
-  // Takes over a device that an earlier process opened. Feeds only where the timeout has to be set
-  // anew. The same errors, after which it stays open: closing it would feed it.
+  // Takes over a device that an earlier process opened and set to `timeout`. Feeds only where it
+  // has to be set to that anew. The same errors, after which it stays open: a close would feed it.
   static Result<std::unique_ptr<LinuxWatchdog>> adopt(int fd, const std::string& path,
                                                       Duration timeout);
 

@@ -128,6 +128,7 @@ TEST_CASE("descriptor_store_speaks_systemds_protocols") {
   ::unsetenv("NOTIFY_SOCKET");
   CHECK_FALSE(has_descriptor_store());
   CHECK_FALSE(keep_descriptor("dog", STDIN_FILENO));
+  CHECK_FALSE(forget_descriptor("dog"));
   Listener supervisor(directory.file("notify"));
   ::setenv("NOTIFY_SOCKET", directory.file("notify").c_str(), 1);
   CHECK(has_descriptor_store());
@@ -137,6 +138,8 @@ TEST_CASE("descriptor_store_speaks_systemds_protocols") {
   const auto [words, copy] = supervisor.take();
   CHECK(words == "FDSTORE=1\nFDNAME=dog");
   REQUIRE(copy >= 0);
+  REQUIRE(forget_descriptor("dog"));
+  CHECK(supervisor.take() == std::pair<std::string, int>("FDSTOREREMOVE=1\nFDNAME=dog", -1));
   ::close(ends[1]);
   CHECK(::write(copy, "y", 1) == 1);  // the very same open file
   char got = 0;

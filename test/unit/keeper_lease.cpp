@@ -285,6 +285,40 @@ TEST_CASE("lease_publishes_no_w_below_the_devices_timeout") {
   CHECK(fed.lease.published(raw_now()).w_ms == 10000);
 }
 
+TEST_CASE("lease_that_is_left_takes_the_device_from_the_supervisor") {
+  Site site;
+  Site::hold();
+  site.leave_window(true, false);
+  Lease lease(site.options, site.boot, site.completions);
+  REQUIRE(wait_for([] { return device.was_told("feed"); }));
+  lease.leave();
+  CHECK(site.told_supervisor() == "FDSTOREREMOVE=1\nFDNAME=wardom-watchdog");
+  CHECK_FALSE(held_is_open());
+  CHECK(device.told().back() == "write V");
+  const auto told = device.told().size();
+  CHECK(site.window().disarmed);
+  CHECK_FALSE(site.window().ladder.lease);
+  // The run directory had it before the device: a keeper killed in between is followed by one that
+  // goes on leaving.
+  const auto before = decode_window(device.window_at_magic, site.boot);
+  REQUIRE(before.has_value());
+  CHECK(before->disarmed);
+  ::poll(nullptr, 0, 1200);  // two pauses of the feeding thread
+  CHECK(device.told().size() == told);
+}
+
+TEST_CASE("lease_goes_on_leaving_where_its_keeper_was_killed") {
+  Site site;
+  Site::hold();
+  site.leave_window(false, true);
+  Lease lease(site.options, site.boot, site.completions);
+  CHECK(device.told() == std::vector<std::string>{"write V"});  // not fed, nor releasable and kept
+  CHECK_FALSE(held_is_open());
+  CHECK(site.told_supervisor() == "FDSTOREREMOVE=1\nFDNAME=wardom-watchdog");
+  CHECK_FALSE(lease.ended());
+  CHECK(lease.published(raw_now()).w_ms == 0);
+}
+
 TEST_CASE("lease_does_not_feed_a_device_of_which_the_run_directory_knows_nothing") {
   Site site;
   Site::hold();
@@ -292,4 +326,14 @@ TEST_CASE("lease_does_not_feed_a_device_of_which_the_run_directory_knows_nothing
   CHECK(lease.ended());
   CHECK(device.told().empty());
   CHECK(held_is_open());
+}
+
+TEST_CASE("watchdog_that_any_close_would_stop_is_refused") {
+  Site site;
+  device.magic_close = false;
+  const auto opened = watchdog::LinuxWatchdog::open("/dev/null", 10s);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().message.find("stops when it is closed") != std::string::npos);
+  device.magic_close = true;
+  REQUIRE(watchdog::LinuxWatchdog::open("/dev/null", 10s));
 }

@@ -6,6 +6,8 @@
 //   start NAME       keeper | daemon | guest (a process listed in /run/wardom/guests) | measure
 //                    (wardomctl host measure-watchdog)
 //   signal NAME N    to the process of that name
+//   rest NAME        it is not started again when it ends
+//   drop             closes the descriptor that is kept for the keeper
 //   usage NAME       prints what that process has cost so far
 #include <fcntl.h>
 #include <poll.h>
@@ -29,8 +31,10 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -139,12 +143,21 @@ class Supervisor {
       must(::kill(pids_[name], number) == 0, "kill");
     else if (verb == "usage")
       tell_usage(name);
+    else if (verb == "rest")
+      resting_.insert(name);
+    else if (verb == "drop")
+      drop();
     else
       say("FAILED unknown command: " + line);
     say("did " + line);
   }
 
+  void drop() {
+    if (kept_ >= 0) ::close(std::exchange(kept_, -1));
+  }
+
   void start(const std::string& name) {
+    resting_.erase(name);
     const pid_t pid = ::fork();
     if (pid == 0) become(name);
     pids_[name] = pid;
@@ -196,7 +209,13 @@ class Supervisor {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
-    while (::recvmsg(store_, &message, MSG_CMSG_CLOEXEC) > 0) {
+    for (ssize_t got; (got = ::recvmsg(store_, &message, MSG_CMSG_CLOEXEC)) > 0;
+         message.msg_controllen = sizeof control) {
+      if (std::string(words, static_cast<std::size_t>(got)).starts_with("FDSTOREREMOVE=1\n")) {
+        drop();
+        say("forgets a descriptor");
+        continue;
+      }
       const auto* rights = CMSG_FIRSTHDR(&message);
       if (rights == nullptr || rights->cmsg_type != SCM_RIGHTS) continue;
       int fd = -1;
@@ -222,7 +241,7 @@ class Supervisor {
         it = pids_.erase(it);
         say("ended " + name + " " + std::to_string(WIFSIGNALED(status) ? -WTERMSIG(status)
                                                                        : WEXITSTATUS(status)));
-        if (name == "keeper") start(name);
+        if (name == "keeper" && !resting_.contains(name)) start(name);
       }
   }
 
@@ -245,6 +264,7 @@ class Supervisor {
   int children_{-1}, store_{-1}, kept_{-1};
   std::string input_;
   std::map<std::string, pid_t> pids_;
+  std::set<std::string> resting_;
 };
 
 }  // namespace

@@ -183,6 +183,27 @@ def stopped_keeper(bench: Bench) -> None:
         within("reset after SIGSTOP", reset - at, TIMEOUT_S - 1, bench.w_s + SEEN_LATE_S)
 
 
+def left_and_back(bench: Bench) -> None:
+    with bench.booted("left-and-back") as (vm, _):
+        vm.tell("rest keeper")
+        vm.tell(f"signal keeper {signal.SIGTERM}")
+        vm.expect("this host has left")
+        vm.expect("INIT forgets a descriptor")
+        vm.stays_up(bench.w_s + 3)
+        print("  left: no reset without a keeper")
+
+        again = time.monotonic()
+        vm.tell("start keeper")
+        vm.expect("feeds the watchdog", 3 * machine.ANSWER_LIMIT_S, since=again)
+        vm.expect("INIT keeps a descriptor", since=again)
+        vm.tell("rest keeper")
+        at = vm.tell(f"signal keeper {signal.SIGKILL}")
+        vm.tell("drop")  # closes the device for good: having been left once must not stop it
+        reset = vm.wait_reset(bench.w_s + 3)
+        within("reset after the last close", reset - at, TIMEOUT_S - 1,
+               bench.w_s + SEEN_LATE_S + 0.5)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     for name in ("programs", "init", "cache"):
@@ -197,6 +218,7 @@ def main() -> int:
         measure(bench)
         healthy_then_stopped_disk(bench)
         stopped_keeper(bench)
+        left_and_back(bench)
     print("passed")
     return 0
 
