@@ -125,6 +125,11 @@ Extent decode_extent(View image, const Expected& expected) {
   const std::size_t total = extent.head.payload_bytes;
   const std::size_t in_head = std::min(total, kHeadPayload);
   const std::size_t in_body = total - in_head;
+  if (in_body == 0) {  // the head, which cannot tear, says all there is
+    const View all = image.subspan(kHeadFieldBytes, in_head);
+    extent.payload.assign(all.begin(), all.end());
+    return extent;
+  }
   extent.state = ExtentState::torn;
   if (blocks_needed(total) * kBlockBytes > image.size()) return extent;
   Reader body(image.subspan(kHeadBytes));

@@ -390,16 +390,19 @@ void Domain::land(Host& host, const Flight& flight) {
 // under a later boot's hands, since the keeper begins with what it finds.
 void Domain::land_late(Host& host, const Flight& flight) {
   if (flight.life != host.ended_life || host.keeper_up || disk.chance(400)) return;
-  const bool is_slot = flight.cell.region == Region::slot;
+  const auto region = flight.cell.region;
+  // What fits its head lands whole or not at all. (So do small decisions and tables; here they
+  // stand for large ones.)
+  const bool fits = (region == Region::slot || region == Region::ballot) &&
+                    flight.payload.size() <= wire::kHeadPayload;
   const bool in_time = clock.now() <= host.late_until;
-  // A slot stands in the first 512 bytes of its block: all of it lands, or nothing.
-  if (in_time && (is_slot || disk.chance(600))) {
+  if (in_time && (fits || disk.chance(600))) {
     ++marks["write lands after its host's death"];
     auto seen = flight;
     seen.blind = false;
     return land(host, seen);
   }
-  if (is_slot || clock.now() > host.late_until + kIoMax) return;
+  if (fits || clock.now() > host.late_until + kIoMax) return;
   ++marks["cell torn by its host's death"];
   auto& at = store.change(flight.cell).twins[flight.write.twin.value];
   at.torn = true;

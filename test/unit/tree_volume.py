@@ -277,12 +277,20 @@ class Check(Volume):
 
     def test_a_body_that_landed_before_its_head_is_a_remark(self):
         self.format()
-        self.put(SLOT, 1, 1, 7, 2, slot_payload("n1"))
-        self.put(SLOT, 1, 0, 7, 1, slot_payload("n1"))
-        newer = extent(self.uuid, SLOT, 1, 0, 1, 7, 3, slot_payload("n1"))
-        self.write(self.offset(SLOT, 1, 0) + 512, newer[512:1024])
+        long = [decision_payload(v, [(3, n) for n in range(1, 30)]) for v in (1, 2, 3)]
+        self.put(DECISION, 1, 1, 7, 2, long[1])
+        self.put(DECISION, 1, 0, 7, 1, long[0])
+        newer = extent(self.uuid, DECISION, 1, 0, 1, 7, 3, long[2])
+        self.write(self.offset(DECISION, 1, 0) + 512, newer[512:])
         report = self.json("check", self.path)
         self.assertEqual((report["damages"], len(report["remarks"])), ([], 1))
+
+    def test_what_fits_its_head_cannot_tear(self):
+        self.format()
+        newer = extent(self.uuid, SLOT, 1, 0, 1, 7, 3, slot_payload("n1"))
+        self.write(self.offset(SLOT, 1, 0), newer[:512])  # over the formatter's zeros
+        report = self.json("check", self.path)
+        self.assertEqual((report["damages"], report["remarks"]), ([], []))
 
     def test_rot_is_damage(self):
         self.format()
