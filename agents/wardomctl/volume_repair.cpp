@@ -17,6 +17,8 @@
 #include "agents/wardomctl/volume_json.hpp"
 #include "libha/disk/survey.hpp"
 #include "libha/disk/twin_writer.hpp"
+#include "libha/wire/ballot.hpp"
+#include "libha/wire/ballot_head.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/slot.hpp"
 #include "libha/wire/superblock.hpp"
@@ -172,7 +174,7 @@ Leave no_life(const VolumeOptions& options, const disk::VolumeFile& volume, Host
 struct Repair {
   Cell cell;
   std::vector<std::uint8_t> twins;  // to be written
-  std::optional<wire::Head> head;   // none: zeros, as if the cell had never been written
+  wire::Head head;
   wire::Bytes payload;
   std::string what;  // for people
 };
@@ -183,24 +185,102 @@ Sequence highest(const Extents& extents) {
   return most;
 }
 
+// A torn ballot: its body, which holds no more than the directory of the value that is proposed, is
+// of another write or fails its check. The rest stands in the head.
+struct TornBallot {
+  Ballot ballot;     // without that value
+  bool interrupted;  // the body is another write's: this one never ended, nobody counted on it
+};
+
+std::optional<TornBallot> torn_ballot(const disk::VolumeFile& volume, const Look& look) {
+  if (look.extent.state != ExtentState::torn || look.extent.head.sequence == Sequence{})
+    return std::nullopt;
+  disk::Buffer block(wire::kBlockBytes);
+  if (!volume.io()->read(look.offset, block.bytes())) return std::nullopt;
+  const wire::View bytes = block.bytes();
+  wire::Reader body(bytes.subspan(wire::kHeadBytes));
+  const bool interrupted = Sequence{body.u64()} != look.extent.head.sequence;
+  auto ballot =
+      wire::decode_ballot_head(bytes.subspan(wire::kHeadFieldBytes, wire::kHeadPayload));
+  if (!ballot) return std::nullopt;
+  return TornBallot{ballot.value(), interrupted};
+}
+
+struct Content {
+  wire::Head head;
+  wire::Bytes payload;
+  std::string what;
+};
+
+// What a host has promised or proposed for the lock is never taken back: not to zeros, and to no
+// older number where a newer one can be read. nullopt: it cannot be told what that was.
+std::optional<Content> ballot_content(const disk::VolumeFile& volume, const Extents& extents) {
+  const Look* const good = newest_whole(extents);
+  for (const auto& look : extents) {
+    if (good != nullptr && look.extent.head.sequence <= good->extent.head.sequence) continue;
+    const auto torn = torn_ballot(volume, look);
+    if (!torn) continue;
+    if (!torn->interrupted || good == nullptr) return std::nullopt;
+    auto ballot = torn->ballot;
+    const auto before = wire::decode_ballot(good->extent.payload).value();
+    if (before.version == ballot.version) {
+      ballot.bal = before.bal;
+      ballot.input = before.input;
+    }
+    const auto payload = wire::encode_ballot(ballot);
+    if (!payload) return std::nullopt;
+    return Content{look.extent.head, payload.value(),
+                   "the head of the newest write, sequence " +
+                       std::to_string(look.extent.head.sequence.value) +
+                       ", with the value that the write before it proposes"};
+  }
+  if (good == nullptr) return std::nullopt;
+  const bool unseen = std::any_of(extents.begin(), extents.end(), [](const Look& look) {
+    return look.extent.state != ExtentState::valid && look.extent.state != ExtentState::torn;
+  });
+  return Content{good->extent.head, good->extent.payload,
+                 "a copy of the newest write that is whole, sequence " +
+                     std::to_string(good->last_write.value) +
+                     (unseen ? "; if the other extent held a newer one, that is lost" : "")};
+}
+
+std::string lost_ballot(const std::string& name, HostId host) {
+  const auto id = std::to_string(host.value);
+  return "neither extent of the " + name +
+         " tells what that host has promised and proposed; anything else in its place could let "
+         "one version of the domain lock be decided twice. As long as the lock's owner lives "
+         "nothing is missing, but nobody can take the lock from it. Keep host " + id +
+         " out: switch it off and confirm that (`wardomctl host confirm-dead`), so that its guests "
+         "are recovered while the owner lives. Then stop the cluster and format the volume anew";
+}
+
 // The newest whole extent once more, or else a record that says nothing. The sequence goes far
 // above everything that may have been read of the lost write; a slot's does not, since a slot that
-// grows is a sign of life.
-Repair plan(const disk::VolumeFile& volume, const Cell& cell, const Extents& extents) {
-  Repair repair{cell, {}, std::nullopt, {}, {}};
+// grows is a sign of life. nullopt: a ballot that is lost.
+std::optional<Repair> plan(const disk::VolumeFile& volume, const Cell& cell,
+                           const Extents& extents) {
+  Repair repair{cell, {}, {}, {}, {}};
   for (std::uint8_t i = 0; i < extents.size(); ++i) {
     const bool damaged = !extents[i].fault.empty();
     const bool missing = cell.region == Region::superblock && !whole(extents[i]);
     if (damaged || missing) repair.twins.push_back(i);
+  }
+  if (cell.region == Region::ballot) {
+    auto content = ballot_content(volume, extents);
+    if (!content) return std::nullopt;
+    repair.head = content->head;
+    repair.head.sequence.value = highest(extents).value + disk::kUnknownSequenceGap;
+    repair.payload = std::move(content->payload);
+    repair.what = std::move(content->what);
+    return repair;
   }
   if (const Look* good = newest_whole(extents)) {
     repair.head = good->extent.head;
     repair.payload = good->extent.payload;
     repair.what = "a copy of the newest write that is whole, sequence " +
                   std::to_string(good->last_write.value);
-    if (cell.region == Region::decision || cell.region == Region::table ||
-        cell.region == Region::ballot)
-      repair.head->sequence.value = highest(extents).value + disk::kUnknownSequenceGap;
+    if (cell.region == Region::decision || cell.region == Region::table)
+      repair.head.sequence.value = highest(extents).value + disk::kUnknownSequenceGap;
     return repair;
   }
   const HostId host{static_cast<std::uint16_t>(cell.index)};
@@ -209,7 +289,7 @@ Repair plan(const disk::VolumeFile& volume, const Cell& cell, const Extents& ext
   head.cell = cell;
   head.writer = host;
   head.sequence = Sequence{highest(extents).value + disk::kUnknownSequenceGap};
-  if (cell.region != Region::ballot) head.incarnation = known_incarnation(volume, host);
+  head.incarnation = known_incarnation(volume, host);
   const auto capacity = wire::extent_payload(volume.layout().blocks(cell.region));
   switch (cell.region) {
     case Region::slot: {
@@ -227,11 +307,10 @@ Repair plan(const disk::VolumeFile& volume, const Cell& cell, const Extents& ext
       repair.payload = wire::encode_table({}, capacity).value();
       repair.what = "an empty table; guests that stood only here are no longer known";
       break;
-    case Region::superblock:
+    case Region::superblock:  // one that is whole was found, or the volume would not be open
     case Region::directory:
     case Region::ballot:
-      repair.what = "zeros: it has never balloted, as far as the others can read";
-      return repair;
+      return std::nullopt;
   }
   repair.head = head;
   return repair;
@@ -239,12 +318,9 @@ Repair plan(const disk::VolumeFile& volume, const Cell& cell, const Extents& ext
 
 Result<void> write_one(const disk::VolumeFile& volume, const Repair& repair, Twin twin) {
   const auto at = *volume.layout().offset(repair.cell, twin);
-  wire::Bytes image(wire::kBlockBytes, 0);
-  if (repair.head) {
-    auto head = *repair.head;
-    head.twin = twin;
-    image = wire::encode_extent(head, repair.payload);
-  }
+  auto head = repair.head;
+  head.twin = twin;
+  const auto image = wire::encode_extent(head, repair.payload);
   disk::Buffer buffer(image.size());
   std::copy(image.begin(), image.end(), buffer.bytes().begin());
   if (auto done = volume.io()->write(at, std::as_const(buffer).bytes()); !done) return done;
@@ -342,6 +418,8 @@ int volume_repair(const VolumeOptions& options) {
   const auto name = cell_text(volume.geometry(), *cell);
   const auto extents = look_at_all(volume, *cell);
   if (const int code = may_rewrite(name, *cell, extents); code != kDone) return code;
+  const auto repair = plan(volume, *cell, extents);
+  if (!repair) return refuse(lost_ballot(name, HostId{options.host}));
   std::string because = "the other copies are whole";
   if (region != Region::superblock) {
     const HostId host{options.host};
@@ -351,20 +429,19 @@ int volume_repair(const VolumeOptions& options) {
     if (!silent.granted) return refuse(silent.because);
     because = gone.because + "; " + silent.because;
   }
-  const auto repair = plan(volume, *cell, extents);
   std::cerr << name << ":\n";
   for (std::size_t i = 0; i < extents.size(); ++i)
     std::cerr << "  extent " << i << " at offset " << extents[i].offset << ": "
               << (extents[i].fault.empty() ? wire::to_text(extents[i].extent.state)
                                            : printable(extents[i].fault))
               << "\n";
-  std::cerr << because << "\nwill be written: " << repair.what << "\n";
+  std::cerr << because << "\nwill be written: " << repair->what << "\n";
   if (!typed("repair " + name)) return refuse("not confirmed");
   const auto again = look_at_all(volume, *cell);
   for (std::size_t i = 0; i < extents.size(); ++i)
     if (again[i].last_write != extents[i].last_write)
       return refuse("somebody has written " + name + " meanwhile");
-  return carry_out(options, volume, repair, name, because);
+  return carry_out(options, volume, *repair, name, because);
 }
 
 }  // namespace wardom::ctl

@@ -69,6 +69,18 @@ def ballot_payload(version, host, released=False):
     return struct.pack("<BQ", released, version) + owner + bytes(24 + 30) + directory
 
 
+def proposal_payload(version, mbal, bal, host, directory=None):
+    """`version` is decided; `host` is proposed for the next, with a directory of its own if given."""
+    owner = struct.pack("<HQ", 1, 3) + bytes([3]) * 16 + struct.pack("<I", 7)
+    proposed = struct.pack("<HQ", host, 3) + bytes([3]) * 16 + struct.pack("<I", 8)
+    decided = struct.pack("<B", 120) + b"".join(
+        struct.pack("<H", n | 2 << 12) for n in range(1, 121))
+    own = b"" if directory is None else struct.pack("<B", len(directory)) + b"".join(
+        struct.pack("<H", n | 1 << 12) for n in directory)
+    return (struct.pack("<BQ", 2 if own else 0, version) + owner +
+            struct.pack("<QQQ", version + 1, mbal, bal) + proposed + decided + own)
+
+
 def decision_payload(version, dead=()):
     """dead: (host, incarnation's number), each proved by power-off."""
     out = struct.pack("<QHHH", version, 1, len(dead), 0)
@@ -360,13 +372,82 @@ class Repair(Volume):
             self.assertEqual((line["record"]["state"], line["record"]["w_s"]), ("left", None))
             self.assertEqual(line["incarnation_id"], "07" * 16)  # the next join counts on
 
-    def test_ballot_of_a_host_that_is_no_longer_configured(self):
+    def damaged_ballot(self, number, sequence, payload):
+        """The pair of host 3 in domain 2, which is not configured: one extent is lost."""
         self.format()
         self.config.write_text(CONFIG[:CONFIG.rindex("[[host]]")])
         index = 2 * self.hosts + 3
+        self.put(BALLOT, index, 1, number, sequence, payload, writer=3)
         self.write(self.offset(BALLOT, index, 0), b"rot" * 100)
-        self.repair("ballot", 3, "--domain", 2, typed="repair ballot of host 3 in domain 2")
+        return index
+
+    def repair_ballot(self, code=0):
+        return self.repair("ballot", 3, "--domain", 2, code=code,
+                           typed="repair ballot of host 3 in domain 2")
+
+    def ballots(self):
+        return [line["record"] for line in self.lines("--region", "ballot", "--host", 3,
+                                                      "--domain", 2)]
+
+    def test_ballot_of_a_host_that_is_no_longer_configured(self):
+        self.damaged_ballot(7, 41, proposal_payload(4, mbal=9, bal=5, host=3))
+        result = self.repair_ballot()
+        self.assertIn("if the other extent held a newer one, that is lost", result.stderr)
         self.assertEqual(self.json("check", self.path)["damages"], [])
+        a, b = self.ballots()
+        self.assertEqual(a, b)
+        self.assertEqual((a["lock_version"], a["mbal"], a["bal"]), (4, 9, 5))
+        self.assertEqual(a["proposed"]["host"], 3)
+        sequences = [line["sequence"] for line in self.lines("--region", "ballot", "--host", 3,
+                                                             "--domain", 2)]
+        self.assertEqual(sequences[1], 41)
+        self.assertGreater(sequences[0], 2**32)
+        entry = json.loads(self.audit.read_text().splitlines()[-1])
+        self.assertTrue(entry["done"])
+        self.assertIn("sequence 41", entry["writes"])
+
+    def test_a_ballot_that_is_lost_is_not_made_up(self):
+        index = self.damaged_ballot(7, 41, proposal_payload(4, mbal=9, bal=5, host=3))
+        self.write(self.offset(BALLOT, index, 1) + 100, b"rot")
+        before = self.image(index)
+        for _ in range(2):  # and then beside an extent that was never written
+            error = self.repair_ballot(code=3).stderr
+            self.assertIn("decided twice", error)
+            self.assertIn("confirm-dead", error)
+            self.assertIn("format the volume", error)
+            self.assertEqual(self.image(index), before)
+            self.write(self.offset(BALLOT, index, 0), bytes(BLOCK))
+            before = self.image(index)
+        self.assertFalse(self.audit.exists())
+
+    def image(self, index):
+        with open(self.path, "rb") as file:
+            file.seek(self.offset(BALLOT, index, 0))
+            return file.read(2 * BLOCK)
+
+    def torn_ballot(self, body):
+        """Extent 1 holds sequence 41; of 42, with a directory of its own, the head alone landed."""
+        self.format()
+        self.config.write_text(CONFIG[:CONFIG.rindex("[[host]]")])
+        index = 2 * self.hosts + 3
+        self.put(BALLOT, index, 1, 7, 41, proposal_payload(4, mbal=9, bal=5, host=3), writer=3)
+        newer = extent(self.uuid, BALLOT, index, 0, 3, 7, 42,
+                       proposal_payload(4, mbal=12, bal=12, host=1, directory=range(1, 121)))
+        self.write(self.offset(BALLOT, index, 0), newer[:512] + body(newer))
+        return index
+
+    def test_of_a_ballot_that_was_cut_short_the_promise_is_kept(self):
+        self.torn_ballot(lambda newer: bytes(BLOCK - 512))
+        self.repair_ballot()
+        self.assertEqual(self.json("check", self.path)["damages"], [])
+        a, _ = self.ballots()
+        # Nobody can have counted on the newer proposal, and nobody may forget the older one.
+        self.assertEqual((a["lock_version"], a["mbal"], a["bal"]), (4, 12, 5))
+        self.assertEqual(a["proposed"]["host"], 3)
+
+    def test_a_proposal_that_has_rotted_is_not_taken_back(self):
+        self.torn_ballot(lambda newer: newer[512:540] + b"rot" + newer[543:])
+        self.assertIn("decided twice", self.repair_ballot(code=3).stderr)
 
     def test_refusals(self):
         self.dead_host_with_a_damaged_table()

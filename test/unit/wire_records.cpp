@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "libha/wire/ballot.hpp"
+#include "libha/wire/ballot_head.hpp"
 #include "libha/wire/decision.hpp"
 #include "libha/wire/ring_messages.hpp"
 #include "libha/wire/slot.hpp"
@@ -78,6 +79,32 @@ TEST_CASE("ballot_with_the_largest_directory_fits_the_head") {
   CHECK(decode_ballot(bytes).value() == ballot);
   ballot.value.directory.push_back({HostId{2000}, false, 1});
   CHECK_FALSE(encode_ballot(ballot));
+}
+
+TEST_CASE("ballot_head_keeps_what_was_decided_and_promised") {
+  // The largest of both directories: the second one is in the body.
+  auto ballot = samples::ballot();
+  ballot.value.directory.clear();
+  for (std::uint16_t id = 1; id <= kMaxProposers; ++id)
+    ballot.value.directory.push_back({HostId{id}, false, 1});
+  ballot.input.directory = ballot.value.directory;
+  ballot.input.directory.pop_back();
+  REQUIRE(ballot.bal != BallotNumber{});
+  auto bytes = encode_ballot(ballot).value();
+  REQUIRE(bytes.size() > kHeadPayload);
+  bytes.resize(kHeadPayload);
+  auto without = ballot;
+  without.bal = {};
+  without.input = {};
+  CHECK(decode_ballot_head(bytes).value() == without);
+  CHECK_FALSE(decode_ballot_head(View(bytes).first(100)));
+  bytes[93] = 0xff;  // a directory that goes on beyond the head
+  CHECK_FALSE(decode_ballot_head(bytes));
+  // One that fits is asked for as a whole.
+  auto whole = encode_ballot(samples::ballot()).value();
+  whole.resize(kHeadPayload);
+  whole[0] = 0;
+  CHECK_FALSE(decode_ballot_head(whole));
 }
 
 TEST_CASE("ballot_at_odds_with_itself_is_refused") {
