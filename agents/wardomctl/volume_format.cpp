@@ -112,7 +112,10 @@ int report(const VolumeOptions& options, const Geometry& geometry) {
 int volume_format(const VolumeOptions& options) {
   const auto geometry = wanted_geometry(options);
   if (!geometry) return fail(kUsage, geometry.error().message);
-  if (!options.as_json) print_plan(geometry.value());
+  if (!options.as_json) {
+    print_plan(geometry.value());
+    print_costs(geometry.value());
+  }
   const auto size = wire::Layout(geometry.value()).size();
   const auto space = options.sparse ? disk::Space::sparse : disk::Space::allocated;
   if (const auto room = disk::check_room(options.path, size); !options.sparse && !room)

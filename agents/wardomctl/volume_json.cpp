@@ -248,7 +248,7 @@ Sums sums_of(const Geometry& g) {
   timing.feed_window = std::chrono::milliseconds{g.t_f_ms};
   timing.watchdog = std::chrono::milliseconds{g.w_ms};
   const auto d = std::chrono::ceil<std::chrono::milliseconds>(lease_silence(timing)).count();
-  return {d, d + g.l_late_ms};
+  return {d, d + g.l_late_ms, g.t_f_ms * 3 / 4, std::int64_t{g.t_f_ms} + g.w_ms};
 }
 
 json::object geometry_json(const std::string& path, const Geometry& g) {
@@ -269,7 +269,9 @@ json::object geometry_json(const std::string& path, const Geometry& g) {
             {"d_s", to_s(sums.d_ms)},
             {"l_late_s", to_s(g.l_late_ms)},
             {"l_late_after_off_s", to_s(g.l_late_after_off_ms)},
-            {"d_and_l_late_s", to_s(sums.starts_ms)}}}};
+            {"d_and_l_late_s", to_s(sums.starts_ms)},
+            {"outage_kills_s", to_s(sums.kills_ms)},
+            {"outage_resets_s", to_s(sums.resets_ms)}}}};
 }
 
 json::value record_json(Region region, wire::View payload) {

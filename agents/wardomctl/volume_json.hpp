@@ -13,6 +13,8 @@ namespace wardom::ctl {
 struct Sums {
   std::int64_t d_ms;       // D: silence that proves a lease expired
   std::int64_t starts_ms;  // D + L_late: when guests of a host without power proof may start
+  std::int64_t kills_ms;   // 3/4 T_F: an outage of the volume kills guests
+  std::int64_t resets_ms;  // T_F + W: and by then resets their host
 };
 Sums sums_of(const Geometry& geometry);
 

@@ -55,4 +55,30 @@ void print_plan(const Geometry& g) {
             << g.table_blocks * wire::kBlockBytes / kTableBytesPerGuest << " guests\n";
 }
 
+void print_costs(const Geometry& g) {
+  const auto sums = sums_of(g);
+  std::cout << "\nAn outage of this volume longer than " << span_text(sums.kills_ms)
+            << " (3/4 T_F) KILLS THE PROTECTED GUESTS of every\n"
+               "host that holds a lease and cannot write, and by "
+            << span_text(sums.resets_ms)
+            << " (T_F + W) such a host is reset by its\nwatchdog. From "
+            << span_text(g.t_f_ms / 2)
+            << " (T_F/2) on it starts and decides nothing; a host without a lease does\n"
+               "only that.\n\n"
+               "Before a silent host's guests start elsewhere, one proof of its death must come:\n";
+  TextTable table({"PROOF", "COMES", "GUESTS START"});
+  const auto later = [](std::uint64_t ms) {
+    return ms == 0 ? std::string("at once") : span_text(ms) + " later";
+  };
+  table.add({{"power-off"},
+             {"about 0.5 s after a power cut that its BMC tells; 4 s if it hangs"},
+             {later(g.l_late_after_off_ms)}});
+  table.add({{"lease-expired"},
+             {"after " + span_text(sums.d_ms) + " (D), if it held a lease"},
+             {later(g.l_late_ms)}});
+  table.add({{"rebooted"}, {"with its next boot"}, {later(g.l_late_ms)}});
+  table.add({{"operator"}, {"when somebody confirms it dead"}, {later(g.l_late_ms)}});
+  std::cout << table.print(Paint(false)) << "\n";
+}
+
 }  // namespace wardom::ctl

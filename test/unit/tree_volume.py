@@ -161,6 +161,27 @@ class Format(Volume):
         self.assertEqual(os.path.getsize(self.path), made["size_bytes"])
         self.assertEqual(made["profile"]["d_s"], self.json("show", self.path)["profile"]["d_s"])
 
+    def test_what_an_outage_and_each_proof_cost_is_said_beforehand(self):
+        for profile, kills, resets, stops, d, late, off in (
+                ("fast", "4.50 s", "11.00 s", "3.00 s", "12.43 s", "10.00 s", "at once"),
+                ("default", "15.00 s", "30.00 s", "10.00 s", "32.02 s", "30.00 s", "at once"),
+                ("tolerant", "45.00 s", "75.00 s", "30.00 s", "78.13 s", "2.00 s", "1.50 s later")):
+            with self.subTest(profile):
+                text = self.volume(
+                    "format", self.path, "--hosts", 3, "--domains", 2, "--cluster", "lab",
+                    "--profile", profile, "--l-late", late.split()[0], "--l-late-after-off",
+                    1.5 if off != "at once" else 0, "--dry-run").stdout
+                self.assertIn(f"outage of this volume longer than {kills} (3/4 T_F) KILLS", text)
+                self.assertIn(f"by {resets} (T_F + W)", text)
+                self.assertIn(f"From {stops}", text)
+                proofs = {line.split()[0]: line for line in text.splitlines() if line}
+                self.assertIn(f"{d} (D)", proofs["lease-expired"])
+                for proof in ("lease-expired", "rebooted", "operator"):
+                    self.assertTrue(proofs[proof].endswith(f"{late} later"), proofs[proof])
+                self.assertTrue(proofs["power-off"].endswith(off), proofs["power-off"])
+        made = self.format()["profile"]
+        self.assertEqual((made["outage_kills_s"], made["outage_resets_s"]), (4.5, 11))
+
     def test_tables_by_guests(self):
         arguments = ("format", self.path, "--hosts", 64, "--domains", 4, "--cluster", "lab",
                      "--dry-run")
