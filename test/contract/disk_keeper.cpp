@@ -532,8 +532,9 @@ TEST_CASE("keeper_keeps_its_doubts_when_it_opens_the_volume_anew") {
   CHECK(refused.error.find("may still land") != std::string::npos);
   std::size_t ballots = 0;
   for (const auto& write : listed(site)) {
+    if (write.cell != cell) continue;  // a heartbeat may be on its way
     CHECK(write.until.has_value());
-    if (write.cell == cell) ++ballots;
+    ++ballots;
   }
   CHECK(ballots == 1);
 }
