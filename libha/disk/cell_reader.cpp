@@ -64,20 +64,51 @@ struct Wanted {
   std::size_t index;  // in the caller's list
 };
 
+// The two extents of a cell of one block each. A bad sector hides one of them, not both.
+CellExtents read_pair(BlockIo& io, const Place& place, const Cell& cell, std::string& error) {
+  CellExtents out;
+  Buffer pair(2 * kBlockBytes);
+  const bool both = io.read(*place.layout.offset(cell, wire::kTwinA), pair.bytes()).has_value();
+  for (Twin twin : {wire::kTwinA, wire::kTwinB}) {
+    const auto block = pair.bytes().subspan(twin.value * kBlockBytes, kBlockBytes);
+    if (!both)
+      if (auto done = io.read(*place.layout.offset(cell, twin), block); !done) {
+        error = done.error().message;
+        continue;
+      }
+    out.twins[twin.value] = wire::decode_extent(block, place.expected(cell, twin));
+  }
+  return out;
+}
+
+// After a request for all of them has failed: one by one, since one bad sector spoils no other
+// cell. But not for long, should the storage be gone.
+void read_one_by_one(BlockIo& io, const Place& place, std::span<const Cell> cells,
+                     std::span<const Wanted> batch, std::string error,
+                     std::vector<CellView>& out) {
+  std::size_t failed = 0;
+  for (const auto& w : batch) {
+    const auto& cell = cells[w.index];
+    CellExtents extents;
+    if (failed < kBadCellsAtMost) extents = read_pair(io, place, cell, error);
+    const bool read = extents.twins[0].state != ExtentState::unreadable ||
+                      extents.twins[1].state != ExtentState::unreadable;
+    failed = read ? 0 : failed + 1;
+    out[w.index] = to_view(cell, extents.twins[0], extents.twins[1], read ? "" : error);
+  }
+}
+
 // Answers wanted[from..to) by one request.
 void read_batch(BlockIo& io, const Place& place, std::span<const Cell> cells,
                 std::span<const Wanted> batch, std::vector<CellView>& out) {
   const Offset start = batch.front().at;
   const Offset end = batch.back().at + 2 * kBlockBytes;
   Buffer buffer(end - start);
-  const auto done = io.read(start, buffer.bytes());
-  for (const auto& w : batch) {
-    if (done)
-      out[w.index] = view_in(place, cells[w.index],
-                             buffer.bytes().subspan(w.at - start, 2 * kBlockBytes));
-    else
-      out[w.index] = to_view(cells[w.index], {}, {}, done.error().message);
-  }
+  if (auto done = io.read(start, buffer.bytes()); !done)
+    return read_one_by_one(io, place, cells, batch, done.error().message, out);
+  for (const auto& w : batch)
+    out[w.index] =
+        view_in(place, cells[w.index], buffer.bytes().subspan(w.at - start, 2 * kBlockBytes));
 }
 
 void read_single_blocks(BlockIo& io, const Place& place, std::span<const Cell> cells,
@@ -149,17 +180,7 @@ CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout&
   const Place place{volume, layout};
   CellExtents out;
   std::string error;
-  if (layout.blocks(cell.region) == 1) {
-    Buffer pair(2 * kBlockBytes);
-    const bool both = io.read(*layout.offset(cell, wire::kTwinA), pair.bytes()).has_value();
-    for (Twin twin : {wire::kTwinA, wire::kTwinB}) {
-      const auto block = pair.bytes().subspan(twin.value * kBlockBytes, kBlockBytes);
-      // One bad sector must not hide the other extent.
-      if (both || io.read(*layout.offset(cell, twin), block))
-        out.twins[twin.value] = wire::decode_extent(block, place.expected(cell, twin));
-    }
-    return out;
-  }
+  if (layout.blocks(cell.region) == 1) return read_pair(io, place, cell, error);
   for (Twin twin : {wire::kTwinA, wire::kTwinB}) {
     out.twins[twin.value] = read_head(io, place, cell, twin, error);
     read_rest(io, place, cell, twin, out.twins[twin.value], error);

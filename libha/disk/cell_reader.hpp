@@ -15,6 +15,8 @@ namespace wardom::disk {
 // as its host ids do.
 inline constexpr std::size_t kMaxBatchBytes = 1024 * 1024;
 inline constexpr std::size_t kMaxGapBytes = 128 * 1024;
+// Where a request fails, its cells are read one by one, until so many in a row fail again.
+inline constexpr std::size_t kBadCellsAtMost = 3;
 
 struct CellExtents {
   wire::Extent twins[2];

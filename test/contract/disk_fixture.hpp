@@ -61,7 +61,8 @@ class FaultyIo final : public disk::BlockIo {
     {
       const std::lock_guard lock(mutex_);
       ++reads;
-      if (fail_reads) return failure("injected read fault");
+      const bool bad = bad_block && *bad_block >= at && *bad_block < at + into.size();
+      if (fail_reads || bad) return failure("injected read fault");
     }
     if (const auto hook = before_read) hook(at);
     return real_->read(at, into);
@@ -98,6 +99,7 @@ class FaultyIo final : public disk::BlockIo {
 
   // Set before the I/O that they concern.
   bool fail_reads{false};
+  std::optional<disk::Offset> bad_block;  // cannot be read, nor what is read along with it
   bool fail_writes{false};
   bool fail_after_writing{false};
   int reads{0};

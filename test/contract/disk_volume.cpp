@@ -265,6 +265,48 @@ TEST_CASE("read_cells_batches_neighbours_and_keeps_the_order") {
   CHECK(failed[0].error.find("injected") != std::string::npos);
 }
 
+TEST_CASE("a_bad_sector_hides_one_extent_and_no_other_cell") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  REQUIRE(disk::format_volume(path, geometry()));
+  auto real = disk::open_direct(path, Access::read_write);
+  auto io = std::make_shared<FaultyIo>(std::shared_ptr<disk::BlockIo>(std::move(real).value()));
+  const wire::Layout layout(geometry());
+  std::vector<Cell> cells;
+  for (std::uint32_t host = 1; host <= geometry().hosts; ++host) {
+    cells.push_back({Region::slot, host});
+    for (auto twin : {wire::kTwinA, wire::kTwinB}) {
+      wire::Head head;
+      head.volume = geometry().volume_uuid;
+      head.cell = cells.back();
+      head.twin = twin;
+      head.sequence = Sequence{10u + twin.value};
+      const auto image = wire::encode_extent(head, wire::Bytes(20, 1));
+      disk::Buffer buffer(image.size());
+      std::copy(image.begin(), image.end(), buffer.bytes().begin());
+      REQUIRE(io->write(*layout.offset(head.cell, twin), std::as_const(buffer).bytes()));
+    }
+  }
+  io->bad_block = *layout.offset(wire::slot_cell(HostId{3}), wire::kTwinB);
+  const auto views = disk::read_cells(*io, geometry().volume_uuid, layout, cells);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    CAPTURE(i);
+    const bool spoilt = cells[i].index == 3;
+    CHECK(views[i].state == wire::ExtentState::valid);
+    CHECK(views[i].sequence == Sequence{spoilt ? 10u : 11u});
+    CHECK(views[i].twin_damaged == spoilt);
+  }
+  // A storage that is gone is not asked for ever.
+  io->fail_reads = true;
+  io->reads = 0;
+  const auto gone = disk::read_cells(*io, geometry().volume_uuid, layout, cells);
+  for (const auto& view : gone) {
+    CHECK(view.state == wire::ExtentState::unreadable);
+    CHECK(view.error.find("injected") != std::string::npos);
+  }
+  CHECK(io->reads == 1 + 3 * static_cast<int>(disk::kBadCellsAtMost));
+}
+
 TEST_CASE("check_finds_every_damaged_extent") {
   const TemporaryDirectory directory;
   const auto path = directory.file("volume");
