@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+
 #include "core_samples.hpp"
 #include "libha/core/board.hpp"
 
@@ -161,6 +163,110 @@ TEST_CASE("a_ballot_never_becomes_empty", "[board]") {
   board.on_read(empty, at(2));
   CHECK_FALSE(board.ballot(kPeer).known());
   CHECK(board.lock().version == LockVersion{3});
+}
+
+TEST_CASE("an_own_ballot_cell_read_late_takes_nothing_back", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.on_read(ballot_cell(kSelf, owned_by(kPeer, 3), 4), at(1));
+  board.wrote_ballot(kSelf, owned_by(kSelf, 4), Sequence{7}, at(10));
+  board.on_read(ballot_cell(kSelf, owned_by(kPeer, 3), 6), at(9));  // sampled before the last write
+  CHECK(board.lock().version == LockVersion{4});
+  CHECK(board.ballot(kSelf).known());
+  CellSeen empty;
+  empty.cell = {Region::ballot, kSelf.value};
+  empty.health = CellHealth::empty;
+  board.on_read(empty, at(9));
+  CHECK(board.lock().version == LockVersion{4});
+  board.on_read(ballot_cell(kSelf, owned_by(kSelf, 5), 8), at(11));
+  CHECK(board.lock().version == LockVersion{5});
+}
+
+TEST_CASE("an_older_answer_that_comes_last_says_nothing", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.on_read(ballot_cell(kPeer, owned_by(kPeer, 4), 5), at(2));
+  board.on_read(ballot_cell(kPeer, owned_by(kPeer, 3), 4), at(1));
+  CHECK(board.ballot(kPeer).known());
+  CHECK(board.lock().version == LockVersion{4});
+}
+
+TEST_CASE("a_life_that_gives_up_is_believed_for_every_version_up_to_that", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  const Owner life{kPeer, boot(5), {}};
+  const Owner later{kPeer, boot(5), DaemonEpoch{1}};
+  board.on_read(ballot_cell(kPeer, owned_by(kPeer, 3), 1), at(1));
+  SECTION("an earlier version") { board.on_given_up(life, LockVersion{2}); }
+  SECTION("another life") { board.on_given_up(later, LockVersion{3}); }
+  CHECK_FALSE(board.lock().released);
+  SECTION("a version that it balloted for without success") {
+    board.on_given_up(life, LockVersion{4});
+    CHECK(board.lock().released);
+    board.on_given_up(life, LockVersion{2});  // an older beat that comes last
+    CHECK(board.lock().released);
+  }
+}
+
+namespace {
+
+// Host 9 is in the directory, and in nobody's wardom.toml.
+const HostId kRemoved{9};
+
+Ballot with_removed() {
+  auto ballot = owned_by(kPeer, 3);
+  ballot.value.directory.push_back({kRemoved, false, 1});
+  return ballot;
+}
+
+}  // namespace
+
+TEST_CASE("who_is_named_no_more_counts_while_the_directory_has_it", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.take_wanted();
+  board.on_read(ballot_cell(kPeer, with_removed(), 1), at(1));
+  std::vector<Cell> wanted = board.take_wanted();
+  for (Region region : {Region::decision, Region::ballot, Region::table})
+    CHECK(std::count(wanted.begin(), wanted.end(), Cell{region, kRemoved.value}) == 1);
+  CHECK_FALSE(board.has(kRemoved));
+  CHECK_FALSE(board.read_since(at(0)));
+  put(board, kRemoved, dead(kThird, 5, 8), 1);
+  CHECK(board.verdict_on(kThird, boot(5)) != nullptr);
+  CHECK(board.newest_decision().host == kRemoved);
+  put(board, kPeer, table(GuestPhase::holding, 1), 1);
+  CHECK(board.has_last_word(kRemoved));  // its table is not known
+  put(board, kRemoved, table(GuestPhase::holding, 2), 1);
+  CHECK(newest_of(board) == kRemoved);
+  CHECK(board.has_last_word(kRemoved));
+  put(board, kRemoved, table(GuestPhase::yielded, 2), 2);
+  CHECK(board.has_last_word(kRemoved));  // a tombstone, or the only copy of its definition
+  put(board, kPeer, table(GuestPhase::holding, 3), 2);
+  CHECK_FALSE(board.has_last_word(kRemoved));
+}
+
+TEST_CASE("another_domains_decisions_count_for_their_verdicts_alone", "[board]") {
+  Board board({kSelf, kPeer, kThird});
+  board.set_domain(DomainId{2});
+  auto decision = dead(kThird, 5, 50);
+  decision.domain = DomainId{1};
+  decision.disarmed = Disarmed{};
+  put(board, kPeer, decision, 1);
+  CHECK(board.verdict_on(kThird, boot(5)) != nullptr);
+  CHECK(board.newest_decision().host == kNoHost);
+  decision.domain = DomainId{2};
+  put(board, kPeer, decision, 2);
+  CHECK(board.newest_decision().host == kPeer);
+}
+
+TEST_CASE("no_request_is_larger_than_the_keeper_answers_in_time", "[board]") {
+  std::vector<HostId> members;
+  for (std::uint16_t id = 1; id <= 128; ++id) members.push_back(HostId{id});
+  Board board(members);
+  board.want_all();
+  std::size_t read = 0;
+  while (board.wants()) {
+    const auto cells = board.take_wanted();
+    CHECK(cells.size() <= Board::kReadAtMost);
+    read += cells.size();
+  }
+  CHECK(read == 3 * members.size());
 }
 
 TEST_CASE("decisions_are_read_before_ballots_and_tables_last", "[board]") {

@@ -287,3 +287,159 @@ TEST_CASE("each_rule_taken_away_is_found_out", "[domain_lock]") {
   CHECK(first_failure(Broken::robbed, 200));
   CHECK(first_failure(Broken::forgets_proposals, 1000));
 }
+
+// One host alone with its cell, step by step.
+namespace {
+
+struct Alone {
+  Alone() {
+    VolumeReady ready;
+    ready.incarnation = boot(5);
+    ready.volume_hosts = 3;
+    lock.on_ready(ready, now);
+    standing.fit = true;
+    standing.place = 0;
+  }
+  // Runs until nothing is ordered any more; every write and read succeeds at once.
+  void settle(bool writes_succeed = true) {
+    for (int i = 0; i < 50; ++i) {
+      Orders orders;
+      Turn turn{{now, {}}, orders, last, random};
+      lock.tick(standing, turn);
+      if (auto cells = board.take_wanted(); !cells.empty()) answer(cells);
+      work(orders, writes_succeed);
+      now = now + milliseconds{10};
+    }
+  }
+  void work(const Orders& orders, bool writes_succeed) {
+    for (const auto& write : orders.ballots) {
+      if (writes_succeed) {
+        stands = write.ballot;
+        sequence = sequence.next();
+      }
+      step([&](Turn& turn) {
+        lock.on_written({write.ticket, {}, writes_succeed, sequence, "no answer"}, turn);
+      }, writes_succeed);
+    }
+    for (const auto& read : orders.reads) {
+      answer(read.cells);
+      step([&](Turn& turn) { lock.on_read(read.ticket, turn); }, writes_succeed);
+    }
+  }
+  template <class Step>
+  void step(const Step& one, bool writes_succeed) {
+    Orders orders;
+    Turn turn{{now, {}}, orders, last, random};
+    one(turn);
+    work(orders, writes_succeed);
+  }
+  void answer(const std::vector<Cell>& cells) {
+    for (const auto& cell : cells) {
+      CellSeen seen;
+      seen.cell = cell;
+      seen.health = CellHealth::empty;
+      if (cell.region == Region::ballot && cell.index == 1 && sequence != Sequence{}) {
+        seen.health = CellHealth::valid;
+        seen.sequence = sequence;
+        seen.content = stands;
+      }
+      board.on_read(seen, now);
+    }
+  }
+
+  std::vector<HostId> members{HostId{1}, HostId{2}};
+  Board board{members};
+  DomainLock lock{HostId{1}, members, timing(), board};
+  LockStanding standing;
+  Instant now{seconds{100}};
+  Ticket last;
+  Random random{7};
+  Ballot stands;
+  Sequence sequence;
+};
+
+const std::vector<Proposer> kGrown{{HostId{1}, false, 1}, {HostId{2}, false, 1},
+                                   {HostId{3}, false, 1}};
+
+}  // namespace
+
+TEST_CASE("an_owner_changes_the_directory_under_a_new_version", "[domain_lock]") {
+  Alone alone;
+  alone.settle();
+  REQUIRE(alone.lock.holds());
+  CHECK(alone.board.lock().value.directory.size() == 2);
+  alone.standing.directory = kGrown;
+  alone.settle();
+  CHECK(alone.lock.holds());
+  CHECK(alone.board.lock().version == LockVersion{2});
+  CHECK(alone.board.lock().value.directory == kGrown);
+}
+
+TEST_CASE("a_failed_directory_change_leaves_the_owner_what_it_had", "[domain_lock]") {
+  Alone alone;
+  alone.settle();
+  alone.standing.directory = kGrown;
+  alone.settle(false);
+  CHECK(alone.lock.holds());
+  CHECK(alone.board.lock().version == LockVersion{1});
+  CHECK(alone.lock.given_up() == LockVersion{});
+}
+
+TEST_CASE("who_cannot_act_for_long_gives_up_all_that_it_may_own", "[domain_lock]") {
+  Alone alone;
+  alone.settle();
+  alone.standing.directory = kGrown;
+  alone.settle(false);  // version 2 was begun, and may be completed by others
+  alone.standing.fit = false;
+  for (int i = 0; i < 8; ++i) alone.settle(false);
+  CHECK_FALSE(alone.lock.holds());
+  CHECK(alone.lock.given_up() == LockVersion{2});
+  alone.standing.fit = true;
+  alone.standing.directory.clear();
+  alone.settle();  // writes succeed again: RELEASED is told on the volume, too
+  CHECK(alone.stands.decided >= LockVersion{1});
+  CHECK(alone.lock.given_up() == LockVersion{2});
+}
+
+TEST_CASE("told_to_give_up_it_releases_at_once", "[domain_lock]") {
+  Alone alone;
+  alone.settle();
+  alone.standing.give_up = "a test says so";
+  alone.standing.place.reset();
+  alone.settle();
+  CHECK_FALSE(alone.lock.holds());
+  CHECK(alone.stands.released);
+  CHECK(alone.stands.value.owner.host == HostId{1});
+}
+
+TEST_CASE("the_first_version_is_balloted_for_over_every_cell", "[domain_lock]") {
+  Alone alone;  // host 3 is no member here, and has decided version 1 with others
+  alone.standing.fit = false;
+  alone.settle();
+  CellSeen foreign;
+  foreign.cell = {Region::ballot, 3};
+  foreign.health = CellHealth::valid;
+  foreign.sequence = Sequence{1};
+  Ballot ballot;
+  ballot.decided = LockVersion{1};
+  ballot.value = {{HostId{3}, boot(5), {}}, {{HostId{3}, false, 1}}};
+  foreign.content = ballot;
+  alone.standing.fit = true;
+  Orders orders;
+  Turn turn{{alone.now, {}}, orders, alone.last, alone.random};
+  alone.lock.tick(alone.standing, turn);
+  REQUIRE(orders.ballots.size() == 1);
+  Orders after;
+  Turn next{{alone.now, {}}, after, alone.last, alone.random};
+  alone.lock.on_written({orders.ballots[0].ticket, {}, true, Sequence{1}, ""}, next);
+  REQUIRE(after.reads.size() == 1);
+  CHECK(after.reads[0].cells == std::vector{Cell{Region::ballot, 2}, Cell{Region::ballot, 3}});
+  foreign.cell.index = 3;
+  alone.answer({Cell{Region::ballot, 2}});
+  alone.board.on_read(foreign, alone.now);
+  Orders last;
+  Turn end{{alone.now, {}}, last, alone.last, alone.random};
+  alone.lock.on_read(after.reads[0].ticket, end);
+  CHECK(last.ballots.empty());  // nothing is proposed beside what others have decided
+  CHECK_FALSE(alone.lock.holds());
+}
