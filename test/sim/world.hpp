@@ -56,7 +56,7 @@ struct Focus {
 };
 
 // Ballot cells of domain 1 lie behind as many as the geometry has hosts.
-inline constexpr std::uint32_t kBallotBase = 16;
+inline constexpr std::uint32_t kBallotBase = 64;
 
 struct Violation {
   int exit_code{0};  // 127 crash, 128 liveness, 129 safety
@@ -212,7 +212,7 @@ struct Host {
   Bmc bmc;
 };
 
-inline constexpr std::size_t kMaxHosts = 9;
+inline constexpr std::size_t kMaxHosts = 40;
 
 // In whole microseconds, so that a printed fault is the same when it is read again.
 struct Fault {
