@@ -112,9 +112,9 @@ void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
       ->check(CLI::Range(-kPriorityLimit, kPriorityLimit));
   protect
       ->add_option("--isolation", options.isolation,
-                   "What becomes of it when its host hears no other host, and they go on: it is "
-                   "left running, or it is shut down or killed and started elsewhere; default: "
-                   "isolation.response of wardom.toml")
+                   "What becomes of it while its host is cut off from a larger group of hosts, "
+                   "which decides: it is left running, or it is shut down or killed and started "
+                   "elsewhere; default: isolation.response of wardom.toml")
       ->check(CLI::IsMember({"leave", "shutdown", "kill"}));
   protect->callback([&] {
     const auto& response = options.isolation;

@@ -335,9 +335,9 @@ bool Member::verdict_on(HostId host) const {
 }
 
 // Disarmed, nothing is assigned elsewhere, so nothing is given up here.
-void Member::look_around(const LockView& lock, Instant now) {
-  const OwnStanding own{acting_, lock.mine || decider_.deciding()};
-  if (!stands_apart(evidence_, board_, own, now) || disarmed())
+void Member::look_around(const Contention& others, const LockView& lock, Instant now) {
+  const OwnStanding own{acting_, lock.mine || decider_.deciding(), lock.decider};
+  if (!stands_apart(evidence_, others.groups, own, now) || disarmed())
     apart_since_.reset();
   else if (!apart_since_)
     apart_since_ = now;
@@ -532,7 +532,7 @@ void Member::tick(Now now, Orders& orders) {
   look_at_lock(lock, turn);
   acting_ = may_act(now.at) && !leaving_;
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
-  look_around(lock, now.at);
+  look_around(others, lock, now.at);
   target_.tick(acting_, isolated(now.at), turn);
   desk_.tick(turn);
   desk_.keep_own(turn);
@@ -796,7 +796,7 @@ std::vector<Problem> Member::problems(Instant now) const {
                       "measure-watchdog`, then the keeper's log"});
   }
   if (apart_since_)
-    list.push_back({std::string("hears no other host, and the others go on without it: ") +
+    list.push_back({std::string("cut off from the larger group of hosts, which decides: ") +
                         (isolated(now) ? "its guests' isolation responses are carried out"
                                        : "its guests' isolation responses begin " +
                                              wardom::to_text(settings_.timing.isolation_delay) +

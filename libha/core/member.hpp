@@ -140,7 +140,7 @@ class Member {
   std::vector<Proposer> wanted_directory(Instant now) const;
   std::vector<std::vector<HostId>> groups_by_host(const Groups& groups) const;
   void look_at_lock(const LockView& lock, Turn& turn);
-  void look_around(const LockView& lock, Instant now);
+  void look_around(const Contention& others, const LockView& lock, Instant now);
   std::optional<Duration> isolated(Instant now) const;
   void read_slots(Turn& turn);
   void read_board(Turn& turn);

@@ -222,8 +222,9 @@ enum class GuestPhase : std::uint8_t {
 
 enum class Wanted : std::uint8_t { running = 0, stopped = 1 };
 
-// What becomes of a guest whose host is isolated (core/apart.hpp): it stays; it is asked to shut
-// down, and killed when it does not; or it is killed at once. What was ended is yielded.
+// What becomes of a guest whose host is cut off from those that decide (core/apart.hpp): it stays;
+// it is asked to shut down, and killed when it does not; or it is killed at once. What was ended is
+// yielded.
 enum class IsolationResponse : std::uint8_t { leave = 0, shutdown = 1, kill = 2 };
 
 // One protected guest in its host's table.

@@ -1,4 +1,4 @@
-// One host without links, and what becomes of its guests: the others are whole and decide.
+// Hosts that are cut off from the rest, and what becomes of their guests.
 #include <catch2/catch.hpp>
 
 #include "test/sim/faults.hpp"
@@ -12,11 +12,13 @@ constexpr Duration kPatience = ms(4000);
 // From a yield to the first instruction elsewhere: the decider looks at the table of a host that it
 // does not hear every 2 s; then two decisions, a claim, reads of all cells, and a start of 0.6 s.
 constexpr Duration kStarts = ms(5000);
+// What an isolated decider takes to give the lock up, the others to take it, and it to read so.
+constexpr Duration kOthersDecide = ms(6000);
 
 struct Isolation {
   Domain d;
 
-  explicit Isolation(std::uint64_t seed) : d(options(seed)) {
+  explicit Isolation(std::uint64_t seed, std::size_t hosts = 3) : d(options(seed, hosts)) {
     for (std::size_t i = 0; i < d.guests.size(); ++i) {
       constexpr IsolationResponse kAll[] = {IsolationResponse::leave, IsolationResponse::shutdown,
                                             IsolationResponse::kill};
@@ -35,10 +37,11 @@ struct Isolation {
     run_for(ms(5500));
     for (auto& guest : d.guests) REQUIRE(guest.is_protected);
   }
-  static Options options(std::uint64_t seed) {
+  static Options options(std::uint64_t seed, std::size_t hosts) {
     Options options;
     options.seed = seed;
-    options.guests = 9;  // each host has one of each response
+    options.hosts = hosts;
+    options.guests = 3 * hosts;  // each host has one of each response
     options.timing = timing_of(Profile::fast);
     options.timing.isolation_delay = kDelay;
     options.timing.shutdown_patience = kPatience;
@@ -87,7 +90,7 @@ TEST_CASE("an_isolated_hosts_guests_run_elsewhere_if_they_are_to") {
     sim.cut(victim, ms(60000));
     sim.run_for(kDelay - ms(200));
     CHECK(sim.all_at_home(victim));
-    sim.run_for(ms(2500) + kStarts);
+    sim.run_for(ms(2500) + kOthersDecide + kStarts);
     CHECK(sim.elsewhere(victim, IsolationResponse::kill));
     sim.run_for(kPatience);
     CHECK(sim.elsewhere(victim, IsolationResponse::shutdown));
@@ -112,11 +115,33 @@ TEST_CASE("links_that_return_in_time_leave_everything_as_it_was") {
   }
 }
 
+// Between the word on the volume and the deed there is a moment in which nothing is lost yet.
+TEST_CASE("links_that_return_while_the_response_is_recorded_call_it_off") {
+  std::uint64_t called_off = 0;
+  std::uint64_t killed = 0;
+  for (int step = 0; step < 40; ++step) {
+    INFO("step " << step);
+    Isolation sim(3);
+    sim.d.hosts[2]->storage_slow = ms(300);
+    const auto before = sim.d.marks["guest killed by order"];
+    sim.cut(2, kDelay + ms(50) * step);
+    sim.run_for(kDelay + ms(5000));
+    called_off += sim.d.marks["isolation response called off"];
+    killed += sim.d.marks["guest killed by order"] - before;
+    sim.d.hosts[2]->storage_slow = ms(0);
+    sim.run_for(kPatience + kStarts + ms(10000));
+    CHECK(sim.at_home(2, IsolationResponse::leave));
+    CHECK(sim.d.unsettled_guests().empty());
+  }
+  CHECK(called_off > 0);
+  CHECK(killed > 0);
+}
+
 TEST_CASE("links_that_return_in_the_middle_of_a_shutdown_do_not_stop_it") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     INFO("seed " << seed);
     Isolation sim(seed);
-    const auto victim = seed % 3;
+    const auto victim = 1 + seed % 2;  // the decider's isolation would begin later
     auto& host = *sim.d.hosts[victim];
     host.deaf_guests = 1000;
     sim.cut(victim, kDelay + ms(3000));
@@ -132,6 +157,29 @@ TEST_CASE("links_that_return_in_the_middle_of_a_shutdown_do_not_stop_it") {
     CHECK(sim.d.marks["guest killed by order"] == killed + 1);
     CHECK(sim.d.runner(sim.guest(victim, IsolationResponse::shutdown).id) != nullptr);
     CHECK(sim.at_home(victim, IsolationResponse::leave));
+    CHECK(sim.d.unsettled_guests().empty());
+  }
+}
+
+TEST_CASE("two_of_five_hosts_give_their_guests_to_the_three_that_decide") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Isolation sim(seed, 5);
+    for (std::size_t a = 0; a < 5; ++a)
+      for (std::size_t b = 0; b < 5; ++b)
+        if ((a < 2) != (b < 2)) sim.d.cut[a][b][0] = sim.d.cut[a][b][1] = true;
+    sim.run_for(kDelay + kPatience + kOthersDecide + 2 * kStarts);
+    for (std::size_t host = 0; host < 5; ++host) {
+      CHECK(sim.at_home(host, IsolationResponse::leave));
+      for (auto ended : {IsolationResponse::shutdown, IsolationResponse::kill}) {
+        const auto* runner = sim.d.runner(sim.guest(host, ended).id);
+        REQUIRE(runner != nullptr);
+        CHECK(runner->index >= 2);
+        if (host >= 2) CHECK(sim.at_home(host, ended));
+      }
+    }
+    sim.d.heal();
+    sim.run_for(ms(15000));
     CHECK(sim.d.unsettled_guests().empty());
   }
 }

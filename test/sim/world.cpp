@@ -167,6 +167,7 @@ void Domain::start_daemon(Host& host) {
   member.seed = ids.next();
   runtime::LoopEvents events;
   events.note = [this, &host](const core::Note& note, WallTime) {
+    if (note.source == "target" && note.step == "stays") ++marks["isolation response called off"];
     if (options.trace)
       trace("  [" + std::to_string(host.id.value) + "] " + note.source +
             (note.host == kNoHost ? "" : " host " + std::to_string(note.host.value)) +
