@@ -15,6 +15,16 @@ bool exchange(const std::vector<Reach>& reaches, std::size_t a, std::size_t b) {
   return (!one || one->test(b)) && (!other || other->test(a));
 }
 
+// All whose daemons live, and this host: whole if each of them hears all of them.
+std::optional<MemberSet> whole(const std::vector<Reach>& reaches, std::size_t self) {
+  MemberSet all;
+  for (std::size_t i = 0; i < reaches.size(); ++i)
+    if (reaches[i].daemon_lives || i == self) all.set(i);
+  for (std::size_t i = 0; i < reaches.size(); ++i)
+    if (all.test(i) && (!reaches[i].sees || (*reaches[i].sees & all) != all)) return std::nullopt;
+  return all;
+}
+
 MemberSet connected_with(const std::vector<Reach>& reaches, std::size_t first) {
   MemberSet group;
   std::vector<std::size_t> at{first};
@@ -64,6 +74,10 @@ std::vector<MemberSet> Groups::division() const {
 Groups find_groups(const std::vector<Reach>& reaches, std::size_t self,
                    const std::vector<HostId>& members, const Board& board) {
   Groups groups;
+  if (const auto all = whole(reaches, self)) {  // nearly always
+    groups.list.push_back({*all, 0});
+    return groups;
+  }
   MemberSet done;
   for (std::size_t i = 0; i < reaches.size(); ++i) {
     if (done.test(i) || !(reaches[i].daemon_lives || i == self)) continue;

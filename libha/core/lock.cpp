@@ -46,6 +46,7 @@ std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instan
 
 std::vector<Reach> reaches_of(const std::vector<View>& views) {
   std::vector<Reach> reaches;
+  reaches.reserve(views.size());
   for (const auto& view : views) reaches.push_back(view.reach);
   return reaches;
 }
@@ -71,6 +72,7 @@ Contention contention(const Evidence& evidence, const Board& board, const RuleIn
   const auto& with = result.groups.list[result.groups.own].hosts;
   std::uint64_t oldest = 0;
   std::vector<std::size_t> candidates;
+  candidates.reserve(members.size());
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (!with.test(i) || own.gone.test(i) || !views[i].able || !own.proposers.test(i)) continue;
     candidates.push_back(i);
@@ -84,6 +86,7 @@ Contention contention(const Evidence& evidence, const Board& board, const RuleIn
   std::sort(candidates.begin(), candidates.end(), [&](std::size_t a, std::size_t b) {
     return std::tuple(young(a), a) < std::tuple(young(b), b);
   });
+  result.order.reserve(candidates.size());
   for (std::size_t i : candidates) {
     result.order.push_back(members[i]);
     if (members[i] == evidence.self()) result.young = young(i);

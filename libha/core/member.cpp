@@ -51,11 +51,32 @@ Member::Member(MemberSettings settings)
       decider_(evidence_, board_, settings_.memory_reserve_mib),
       target_(evidence_, board_, settings_.isolation),
       desk_(evidence_, board_, decider_),
-      random_(settings_.seed) {}
+      random_(settings_.seed),
+      told_(settings_.members.size()) {}
+
+// Whether an input can change what the tick decides. An own heartbeat that went well every quarter
+// of a second does not: the next beat tells its sequence, and a right to act that only lasts longer
+// moves nothing that the tick has put off. Nor does one more `on` of a host that nobody asks about.
+bool Member::is_news(const Input& input, Now now) const {
+  if (std::holds_alternative<OwnHeartbeat>(input)) return false;
+  const auto* rights = std::get_if<Rights>(&input);
+  if (const auto* power = std::get_if<PowerSeen>(&input)) return !routine(*power);
+  return rights == nullptr || !acting_ || now.at >= rights_.act_until ||
+         rights->lease != rights_.lease || rights->act_until < rights_.act_until;
+}
+
+bool Member::routine(const PowerSeen& seen) const {
+  const auto found = asked_power_.find(seen.ticket);
+  if (found == asked_power_.end()) return true;
+  const HostId host = found->second.host;
+  const auto* member = evidence_.find(host);
+  return member != nullptr && seen.power == Power::on && member->power.last == Power::on &&
+         !decider_.inquiries().contains(host);
+}
 
 void Member::step(const Input& input, Now now, Orders& orders) {
   if (const auto* beat = std::get_if<BeatSeen>(&input)) return step(*beat, now, orders);
-  news_ = true;
+  news_ = news_ || is_news(input, now);
   Turn turn{now, orders, last_ticket_, random_};
   std::visit([&](const auto& one) { take(one, turn); }, input);
 }
@@ -617,21 +638,24 @@ void Member::poll_power(const LockView& lock, Turn& turn) {
 }
 
 void Member::tell_changes(const LockView& lock, Turn& turn) {
-  for (HostId host : settings_.members) {
+  for (std::size_t i = 0; i < settings_.members.size(); ++i) {
+    const HostId host = settings_.members[i];
+    auto& told = told_[i];
     const auto judged =
         judge(evidence_, host, verdict_on(host), reads_ok(turn.now.at), turn.now.at);
-    auto [told, fresh] = told_.try_emplace(host, HostState::unknown);
-    if (told->second == judged.state) continue;
-    if (judged.state == HostState::unknown && reads_begin(turn.now.at)) continue;
-    const bool good = judged.state == HostState::alive;
-    turn.note({good ? Severity::notice : Severity::warning, "judge", host, {}, {}, "",
-               std::string(to_text(told->second)) + " -> " + to_text(judged.state) + ": " +
-                   judged.because()});
-    told->second = judged.state;
+    if (told.state != judged.state &&
+        (judged.state != HostState::unknown || !reads_begin(turn.now.at))) {
+      const bool good = judged.state == HostState::alive;
+      turn.note({good ? Severity::notice : Severity::warning, "judge", host, {}, {}, "",
+                 std::string(to_text(told.state)) + " -> " + to_text(judged.state) + ": " +
+                     judged.because()});
+      told.state = judged.state;
+    }
   }
-  for (HostId host : settings_.members) {
+  for (std::size_t i = 0; i < settings_.members.size(); ++i) {
+    const HostId host = settings_.members[i];
     const bool distrusted = evidence_.of(host).power.distrusted;
-    if (std::exchange(told_distrust_[host], distrusted) == distrusted) continue;
+    if (std::exchange(told_[i].distrusted, distrusted) == distrusted) continue;
     turn.note({distrusted ? Severity::error : Severity::notice, "power", host, {}, {}, "",
                distrusted ? "its BMC reads off while the host gives signs of life: distrusted"
                           : "it has booted anew: its BMC is trusted again"});

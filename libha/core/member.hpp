@@ -121,6 +121,8 @@ class Member {
   void take(const OperatorAnswer& answer, Turn& turn);
   void take(const Leaving& leaving, Turn& turn);
 
+  bool routine(const PowerSeen& seen) const;
+  bool is_news(const Input& input, Now now) const;
   bool may_act(Instant now) const;
   bool may_time(Instant now) const;
   bool reads_ok(Instant now) const;
@@ -204,8 +206,12 @@ class Member {
   Load load_;
   Instant next_beat_{};
   std::optional<Beat> last_beat_;
-  std::map<HostId, HostState> told_;
-  std::map<HostId, bool> told_distrust_;
+  // What people were told of a member last.
+  struct Told {
+    HostState state{HostState::unknown};
+    bool distrusted{false};
+  };
+  std::vector<Told> told_;  // by member
   HostId told_decider_;
   LockVersion told_version_;
   bool told_volume_ok_{true};

@@ -40,11 +40,7 @@ class Writer {
   void i64(std::int64_t v) { number(static_cast<std::uint64_t>(v)); }
   void flag(bool v) { u8(v ? 1 : 0); }
   void zeros(std::size_t count) { out_.insert(out_.end(), count, 0); }
-  void bytes(View v) {
-    const auto at = out_.size();
-    out_.resize(at + v.size());
-    std::copy(v.begin(), v.end(), out_.begin() + static_cast<std::ptrdiff_t>(at));
-  }
+  void bytes(View v) { out_.insert(out_.end(), v.begin(), v.end()); }
   void bits(const Bits128& v) { bytes(v.bytes); }
   void incarnation(const Incarnation& v) {
     u64(v.number);
@@ -96,7 +92,9 @@ class Reader {
   T number() {
     const View raw = take(sizeof(T));
     std::uint64_t value = 0;
-    for (std::size_t i = 0; i < raw.size(); ++i) value |= std::uint64_t{raw[i]} << (8 * i);
+    if (raw.size() != sizeof(T)) return 0;
+    // So many steps that the compiler knows: it makes one load of them.
+    for (std::size_t i = 0; i < sizeof(T); ++i) value |= std::uint64_t{raw[i]} << (8 * i);
     return static_cast<T>(value);
   }
   std::uint8_t u8() { return number<std::uint8_t>(); }

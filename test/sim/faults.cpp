@@ -83,8 +83,8 @@ void strike_machine(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::corosync_down:
       h.corosync_up = false;
       h.ring_formed = false;
-      h.ring.clear();
-      h.ring_pending.clear();
+      h.ring.reset();
+      h.ring_pending.reset();
       d.to_daemon(h, us(50), port::RingLost{"corosync is gone"});
       return d.clock.in(fault.lasts, [&h] { h.corosync_up = true; });
     default: return;

@@ -76,9 +76,9 @@ bool Hands::send(std::vector<std::uint8_t> bytes) {
     host.ring_held.push_back(std::move(bytes));
     return true;
   }
-  for (auto at : host.ring) {
-    auto& peer = *d.hosts[at];
-    if (peer.ring == host.ring && peer.corosync_up)
+  for (auto& one : d.hosts) {
+    auto& peer = *one;
+    if (host.ring.test(peer.index) && peer.ring == host.ring && peer.corosync_up)
       d.to_daemon(peer, d.net.between(us(300), ms(3)), port::RingMessage{host.id, bytes});
   }
   return true;

@@ -111,7 +111,7 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.loop.reset();
   host.inbox.clear();
   host.keeper_up = host.volume_told = host.joined = host.daemon_hung = host.ring_formed = false;
-  host.ring.clear();
+  host.ring.reset();
   host.ring_held.clear();
   host.cares.clear();
   host.in_flight.clear();
@@ -153,7 +153,7 @@ void Domain::start_daemon(Host& host) {
   ++host.daemon_life;
   host.daemon_hung = host.volume_told = false;
   host.inbox.clear();
-  host.daemons_told.clear();
+  host.daemons_told.reset();
   host.hands = std::make_unique<Hands>(*this, host);
   core::MemberSettings member;
   member.self = host.id;
@@ -318,14 +318,16 @@ void Domain::ring_tick() {
   };
   for (auto& host : hosts) {
     if (!up(*host)) continue;
-    std::set<std::size_t> component{host->index};
+    Places component;
+    component.set(host->index);
     for (bool grown = true; grown;) {
       grown = false;
-      for (auto& other : hosts)
-        if (up(*other) && !component.contains(other->index) &&
-            std::any_of(component.begin(), component.end(),
-                        [&](auto c) { return joined(c, other->index); }))
-          grown = component.insert(other->index).second;
+      for (auto& other : hosts) {
+        if (component.test(other->index) || !up(*other)) continue;
+        for (std::size_t c = 0; c < hosts.size() && !component.test(other->index); ++c)
+          if (component.test(c) && joined(c, other->index)) component.set(other->index);
+        grown = grown || component.test(other->index);
+      }
     }
     if (component != host->ring_pending) {
       host->ring_pending = component;
@@ -335,7 +337,7 @@ void Domain::ring_tick() {
     if (settled && (component != host->ring || !host->ring_formed)) {
       host->ring = component;
       host->ring_formed = true;
-      host->daemons_told.clear();
+      host->daemons_told.reset();
       tell_ring(*host);
       for (auto& message : std::exchange(host->ring_held, {}))
         if (host->hands) host->hands->send(std::move(message));
@@ -343,9 +345,9 @@ void Domain::ring_tick() {
   }
   for (auto& host : hosts)
     if (host->ring_formed && host->loop) {
-      std::set<std::size_t> daemons;
-      for (auto at : host->ring)
-        if (hosts[at]->loop) daemons.insert(at);
+      Places daemons;
+      for (std::size_t at = 0; at < hosts.size(); ++at)
+        if (host->ring.test(at) && hosts[at]->loop) daemons.set(at);
       if (daemons != host->daemons_told) tell_ring(*host);
     }
   clock.in(kRingLook, [this] { ring_tick(); });
@@ -354,14 +356,15 @@ void Domain::ring_tick() {
 void Domain::tell_ring(Host& host) {
   if (!host.ring_formed || !host.loop || !host.corosync_up) return;
   port::RingQuorum quorum;
-  quorum.quorate = host.ring.size() * 2 > hosts.size();
+  quorum.quorate = host.ring.count() * 2 > hosts.size();
   port::RingMembers members;
-  host.daemons_told.clear();
-  for (auto at : host.ring) {
+  host.daemons_told.reset();
+  for (std::size_t at = 0; at < hosts.size(); ++at) {
+    if (!host.ring.test(at)) continue;
     quorum.nodes.push_back(hosts[at]->id);
     if (hosts[at]->loop) {
       members.daemons.push_back(hosts[at]->id);
-      host.daemons_told.insert(at);
+      host.daemons_told.set(at);
     }
   }
   to_daemon(host, us(100), quorum);

@@ -2,6 +2,7 @@
 // One thread. The truth lives here; the checker looks at nothing else.
 #pragma once
 
+#include <bitset>
 #include <deque>
 #include <map>
 #include <memory>
@@ -98,6 +99,8 @@ struct InFlight {
   std::optional<Instant> until;
 };
 
+inline constexpr std::size_t kMaxHosts = 40;
+using Places = std::bitset<kMaxHosts>;  // of hosts, by index
 struct Host;
 
 // The hands of one host's loop.
@@ -195,9 +198,9 @@ struct Host {
   std::map<std::uint64_t, std::pair<GuestId, bool>> replies;  // tickets of operators' requests
   // corosync
   bool corosync_up{true};
-  std::set<std::size_t> ring;          // nodes as told last
-  std::set<std::size_t> ring_pending;
-  std::set<std::size_t> daemons_told;
+  Places ring;  // nodes as told last
+  Places ring_pending;
+  Places daemons_told;
   Time ring_pending_since{0};
   bool ring_formed{false};
   std::vector<std::vector<std::uint8_t>> ring_held;
@@ -212,7 +215,6 @@ struct Host {
   Bmc bmc;
 };
 
-inline constexpr std::size_t kMaxHosts = 40;
 
 // In whole microseconds, so that a printed fault is the same when it is read again.
 struct Fault {
