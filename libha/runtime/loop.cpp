@@ -219,7 +219,7 @@ core::CellSeen Loop::decode(const port::CellRead& read) {
   switch (read.cell.region) {
     case Region::slot: keep(wire::decode_slot(read.payload)); break;
     case Region::decision: keep(wire::decode_decision(read.payload)); break;
-    case Region::table: keep(wire::decode_table(read.payload)); break;
+    case Region::table: keep(tables_.decode(read.payload)); break;
     case Region::ballot: keep(wire::decode_ballot(read.payload)); break;
     case Region::superblock:
     case Region::directory: break;  // not asked for by the core
@@ -303,7 +303,7 @@ void Loop::write_records(const core::Orders& orders) {
   }
   for (const auto& write : orders.tables) {
     const Cell cell{Region::table, options_.member.self.value};
-    auto bytes = wire::encode_table(write.table, table_capacity_);
+    auto bytes = tables_.encode(write.table, table_capacity_);
     if (bytes)
       ports_.volume.write(write.ticket, cell, std::move(bytes).value());
     else

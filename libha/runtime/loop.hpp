@@ -20,6 +20,7 @@
 #include "libha/runtime/record_book.hpp"
 #include "libha/wire/beat.hpp"
 #include "libha/wire/key.hpp"
+#include "libha/wire/table.hpp"
 
 namespace wardom::runtime {
 
@@ -101,6 +102,7 @@ class Loop {
   core::Orders orders_;  // of this turn
   RecordBook book_;
   Refusals refusals_;
+  wire::TablePacker tables_;
   std::vector<port::KeeperTroubles::Trouble> keeper_troubles_;
   std::array<Sequence, kLinks> sequence_;
   std::uint32_t ballot_base_{0};

@@ -13,24 +13,6 @@ namespace {
 // every claim on the way to a started guest writes the table.
 constexpr int kLevel = 1;
 
-// A thread keeps its contexts: making one costs more than packing or unpacking a small table.
-struct Free {
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
-  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-};
-
-ZSTD_CCtx* packer() {
-  thread_local const std::unique_ptr<ZSTD_CCtx, Free> context{ZSTD_createCCtx()};
-  if (!context) throw std::bad_alloc();
-  return context.get();
-}
-
-ZSTD_DCtx* unpacker() {
-  thread_local const std::unique_ptr<ZSTD_DCtx, Free> context{ZSTD_createDCtx()};
-  if (!context) throw std::bad_alloc();
-  return context.get();
-}
-
 constexpr std::size_t kGuestLeast =
     16 + 2 + 8 + 1 + 24 + 4 + 3 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
 
@@ -100,10 +82,32 @@ std::string text_of(std::size_t bytes) { return std::to_string((bytes + 1023) / 
 
 }  // namespace
 
-Result<Bytes> encode_table(const HostTable& table, std::size_t capacity) {
+struct TablePacker::Contexts {
+  ~Contexts() {
+    ZSTD_freeCCtx(pack);  // takes nullptr
+    ZSTD_freeDCtx(unpack);
+  }
+  ZSTD_CCtx* packer() {
+    if (pack == nullptr) pack = ZSTD_createCCtx();
+    if (pack == nullptr) throw std::bad_alloc();
+    return pack;
+  }
+  ZSTD_DCtx* unpacker() {
+    if (unpack == nullptr) unpack = ZSTD_createDCtx();
+    if (unpack == nullptr) throw std::bad_alloc();
+    return unpack;
+  }
+  ZSTD_CCtx* pack{nullptr};
+  ZSTD_DCtx* unpack{nullptr};
+};
+
+TablePacker::TablePacker() : contexts_(std::make_unique<Contexts>()) {}
+TablePacker::~TablePacker() = default;
+
+Result<Bytes> TablePacker::encode(const HostTable& table, std::size_t capacity) {
   if (table.guests.size() > kMaxGuestsPerHost)
-    return failure("host table: " + std::to_string(table.guests.size()) +
-                   " guests; the limit is " + std::to_string(kMaxGuestsPerHost));
+    return failure("host table: " + std::to_string(table.guests.size()) + " guests; the limit is " +
+                   std::to_string(kMaxGuestsPerHost));
   Writer plain;
   plain.u16(static_cast<std::uint16_t>(table.guests.size()));
   for (const auto& g : table.guests) {
@@ -115,9 +119,8 @@ Result<Bytes> encode_table(const HostTable& table, std::size_t capacity) {
     return failure("host table: " + text_of(plain.size()) + " unpacked; the limit is " +
                    text_of(kMaxTableBytes));
   Bytes packed(ZSTD_compressBound(plain.size()));
-  const auto size =
-      ZSTD_compressCCtx(packer(), packed.data(), packed.size(), plain.view().data(), plain.size(),
-                        kLevel);
+  const auto size = ZSTD_compressCCtx(contexts_->packer(), packed.data(), packed.size(),
+                                      plain.view().data(), plain.size(), kLevel);
   if (ZSTD_isError(size) != 0)
     return failure(std::string("host table: zstd: ") + ZSTD_getErrorName(size));
   if (size > capacity)
@@ -127,13 +130,13 @@ Result<Bytes> encode_table(const HostTable& table, std::size_t capacity) {
   return packed;
 }
 
-Result<HostTable> decode_table(View payload) {
+Result<HostTable> TablePacker::decode(View payload) {
   const auto size = ZSTD_getFrameContentSize(payload.data(), payload.size());
   if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kMaxTableBytes)
     return failure("host table: no zstd frame of a known, bounded size");
   Bytes plain(size);
-  const auto got = ZSTD_decompressDCtx(unpacker(), plain.data(), plain.size(), payload.data(),
-                                       payload.size());
+  const auto got = ZSTD_decompressDCtx(contexts_->unpacker(), plain.data(), plain.size(),
+                                       payload.data(), payload.size());
   if (ZSTD_isError(got) != 0 || got != size)
     return failure(std::string("host table: zstd: ") +
                    (ZSTD_isError(got) != 0 ? ZSTD_getErrorName(got) : "short"));
@@ -144,5 +147,10 @@ Result<HostTable> decode_table(View payload) {
   if (!in.complete()) return failure("host table: malformed");
   return table;
 }
+
+Result<Bytes> encode_table(const HostTable& table, std::size_t capacity) {
+  return TablePacker().encode(table, capacity);
+}
+Result<HostTable> decode_table(View payload) { return TablePacker().decode(payload); }
 
 }  // namespace wardom::wire

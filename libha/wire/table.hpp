@@ -1,6 +1,8 @@
 // The payload of a host table: a zstd frame around everything that a host owns or has claimed.
 #pragma once
 
+#include <memory>
+
 #include "libha/core/records.hpp"
 #include "libha/core/result.hpp"
 #include "libha/wire/bytes.hpp"
@@ -20,5 +22,22 @@ inline constexpr std::int32_t kMaxPriority = 1000;
 // message names the guest or says how large a --table-size it takes. Reasons are cut to size.
 Result<Bytes> encode_table(const HostTable& table, std::size_t capacity);
 Result<HostTable> decode_table(View payload);
+
+// The same for who handles many tables: it keeps zstd's working memory, some hundred KiB, between
+// them. To make that anew costs several times the packing of a small table. One thread.
+class TablePacker {
+ public:
+  TablePacker();
+  ~TablePacker();
+  TablePacker(const TablePacker&) = delete;
+  TablePacker& operator=(const TablePacker&) = delete;
+
+  Result<Bytes> encode(const HostTable& table, std::size_t capacity);
+  Result<HostTable> decode(View payload);
+
+ private:
+  struct Contexts;
+  std::unique_ptr<Contexts> contexts_;
+};
 
 }  // namespace wardom::wire
