@@ -234,10 +234,13 @@ class Joiner {
             found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
             "); waits for D = " + std::to_string(whole_ms(silence)) +
             " ms of silence before taking it");
+    // From the completion of the read that showed it to the issue of the last one: what the other
+    // machine writes in between is seen by that.
     const auto since = disk::raw_now();
-    while (disk::raw_now() - since < silence) {
+    for (auto issued = since; issued - since < silence;) {
       if (stop_) return JoinLater{"stopped"};
       pause(kWatchEvery);
+      issued = disk::raw_now();
       const auto now = newest(read(Region::slot));
       if (now.state != ExtentState::valid)
         return JoinLater{"slot " + std::to_string(options_.self.value) + ": cannot be read (" +

@@ -105,10 +105,10 @@ PowerProof power_proof(const Evidence& evidence, HostId host, Instant now) {
   const auto period = timing.power_poll + timing.bmc_timeout / 2;
   proof.credible = !member.power.distrusted && member.power.on_answered &&
                    *member.power.on_answered + period >= *life;
-  // Silent for more than one interval: a read that was *issued* so long after timer zero.
+  // Silent for more than one interval, jitter included: a read *issued* so long after timer zero.
   const auto& disk = member.disk;
   proof.slot_silent = disk.timer_zero && disk.same_read_issued &&
-                      *disk.same_read_issued - *disk.timer_zero > timing.disk_interval;
+                      *disk.same_read_issued - *disk.timer_zero > slot_misses_one(timing);
   const bool life_older = member.power.first_off_asked && *life < *member.power.first_off_asked;
   if (member.power.distrusted)
     proof.missing = "its BMC read off beside a life sign and is distrusted";

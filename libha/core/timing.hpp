@@ -82,6 +82,9 @@ std::vector<TimingFault> check(const Timing& timing);
 constexpr Duration disk_silent_after(const Timing& t) {
   return 2 * t.disk_interval + t.suspect_after;
 }
+// Beside a BMC that reads off, a slot that was seen to stand for longer than this counts as silent:
+// a heartbeat interval, and as much again as a beat may be late, since a writer is not punctual.
+constexpr Duration slot_misses_one(const Timing& t) { return t.disk_interval + t.beat_interval; }
 // Within this time of a change of its links a member notices it, its slot says so, and that has
 // been read.
 constexpr Duration links_told_within(const Timing& t) {
