@@ -28,6 +28,17 @@ void Domain::check_ballot(const Ballot& ballot) {
                   " is decided twice");
 }
 
+// What a host orders to be written, whatever becomes of it. A decision is taken only while the own
+// lease allows it; DECIDED says what this host will never deny again.
+void Domain::check_submitted(const Host& host, Cell cell,
+                             const std::vector<std::uint8_t>& payload) {
+  if (cell.region == Region::decision && clock.now() > host.may_decide_until)
+    fail(129, "ActsInTime: host " + std::to_string(host.id.value) +
+                  " decides later than T_F/2 after its newest acknowledged heartbeat");
+  if (cell.region != Region::ballot) return;
+  if (const auto ballot = wire::decode_ballot(payload)) check_ballot(ballot.value());
+}
+
 // OneActing: no two hosts whose wardomd works count themselves the decider.
 void Domain::check_one_acts() {
   const Host* acting = nullptr;
@@ -78,7 +89,8 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
     if (victim.powered && victim.incarnation == verdict.incarnation && victim.joined)
       return fail(129, "DeadMeansStopped: host " + std::to_string(verdict.host.value) +
                            " lives, and a verdict says that it is dead");
-    if (blind)
+    // Where blind hosts decide behind another bug, that one is looked for.
+    if (blind && (options.planted == Planted::decides_blind || !removed(Barrier::reads_in_time)))
       return fail(129, "NoBlindVerdict: the decider had not read the volume for long");
   }
   // VerdictStable: what was once said still stands somewhere.

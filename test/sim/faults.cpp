@@ -14,7 +14,7 @@ constexpr const char* kNames[] = {
     "cut-storage", "cut-pair", "lossy", "storage-stall", "storage-slow", "volume-outage",
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
-    "cell-damaged", "acks-lost", "io-errors"};
+    "cell-damaged", "acks-lost", "io-errors", "answers-held", "leave", "suspend", "reads-fail"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
@@ -65,6 +65,10 @@ void strike_machine(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::hang:
       d.freeze(h);
       return d.clock.in(fault.lasts, [&d, &h] { d.thaw(h); });
+    case FaultKind::suspend:
+      d.suspend(h);
+      return d.clock.in(fault.lasts, [&d, &h] { d.resume(h); });
+    case FaultKind::leave: return d.leave(h);
     case FaultKind::daemon_kill:
       d.kill_daemon(h);
       return d.on_host(h, fault.lasts / 4, [&d, &h] {
@@ -134,6 +138,10 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::acks_lost:
       h.acks_lost = 500;
       return d.clock.in(fault.lasts, [&d, &h] { h.acks_lost = d.options.acks_lost; });
+    case FaultKind::reads_fail:
+      h.reads_fail = true;
+      return d.clock.in(fault.lasts, [&h] { h.reads_fail = false; });
+    case FaultKind::answers_held: h.answers_held = d.clock.now() + fault.lasts; return;
     case FaultKind::io_errors:
       h.io_errors = true;
       return d.clock.in(fault.lasts, [&h] { h.io_errors = false; });
@@ -142,6 +150,7 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
 }
 
 void strike_guests(Domain& d, Host& h, const Fault& fault) {
+  if (d.guests.empty()) return;
   auto& guest = d.guests[fault.other % d.guests.size()];
   switch (fault.kind) {
     case FaultKind::start_fails:
@@ -185,7 +194,7 @@ std::vector<Fault> focused(const Options& options) {
   std::vector<Fault> faults;
   for (const auto& focus : options.focus)
     for (std::size_t host = 0; host < options.hosts; ++host)
-      if (focus.everywhere || host == victim)
+      if (focus.everywhere || host == focus.host.value_or(victim))
         faults.push_back({0, whole_us(start + focus.after + draw.between(ms(0), ms(300))),
                           focus.kind, host, draw.below(options.hosts), focus.lasts});
   return faults;
@@ -204,7 +213,7 @@ std::vector<Fault> drawn(const Options& options, std::size_t round) {
     Stream one(options.seed, 200 + i + 1000 * round);
     Fault fault;
     fault.round = round;
-    fault.kind = static_cast<FaultKind>(one.below(kFaultKinds));
+    fault.kind = static_cast<FaultKind>(one.below(kDrawnKinds));
     if (i == 0 && death) fault.kind = static_cast<FaultKind>(one.below(4));
     fault.host = one.below(options.hosts);
     fault.other = one.below(options.hosts);

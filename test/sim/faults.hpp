@@ -9,7 +9,9 @@
 
 namespace wardom::sim {
 
-inline constexpr int kFaultKinds = 36;
+inline constexpr int kFaultKinds = 40;
+// These are drawn by their number: no kind may come between them.
+inline constexpr int kDrawnKinds = 36;
 const char* to_text(FaultKind kind);
 
 // A round's faults, in time's order.

@@ -37,7 +37,8 @@ void Domain::tend_lease(Host& host) {
   const Instant now{local(host, clock.now())};
   auto& ladder = *host.ladder;
   const auto rung = ladder.rung(now);
-  if (options.lease && !host.dog.armed && rung == keeper::Rung::full) {
+  const bool may = !options.may_suspend || options.planted == Planted::lease_with_suspend;
+  if (options.lease && may && !host.dog.armed && rung == keeper::Rung::full) {
     ladder.hold_lease();
     host.dog = {true, clock.now(), machine.between(options.timing.watchdog / 4,
                                                    options.timing.watchdog)};
@@ -68,7 +69,7 @@ void Domain::read_back(Host& host) {
 
 // Not the host's business: it runs while the host is frozen, and resets what does not feed it.
 void Domain::watch_dog(Host& host) {
-  if (!host.powered || !host.dog.armed) return;
+  if (!host.powered || !host.dog.armed || host.suspended) return;
   feed(host);
   const auto due = host.dog.fed + host.dog.bites_after;
   if (clock.now() >= due) {

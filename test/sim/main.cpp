@@ -20,12 +20,18 @@ using wardom::sim::Options;
 using wardom::sim::Outcome;
 using wardom::sim::Planted;
 
+#ifdef WARDOM_SIM_PLANTED
+constexpr bool kCanPlant = true;
+#else
+constexpr bool kCanPlant = false;
+#endif
 constexpr int kCrash = 127;
 constexpr int kShrinkRuns = 300;
-// Each planted bug is given this many seeds; the seeds must pass without the bug.
-constexpr std::uint64_t kPlantedSeeds = 60;
-// After a catch the sound core is run by so many seeds at least.
-constexpr std::uint64_t kSoundSeeds = 5;
+// Each planted bug is given this many seeds, or so much time; the first ones must pass without it.
+constexpr std::uint64_t kPlantedSeeds = 3000;
+constexpr double kPlantedSeconds = 60;
+// The sound core is run by so many seeds, and by the one that caught the bug.
+constexpr std::uint64_t kSoundSeeds = 8;
 
 struct Arguments {
   std::string range{"1..100"};
@@ -37,6 +43,7 @@ struct Arguments {
   bool as_json{false};
   bool keep_all{false};
   int plant{0};
+  bool only_behind{false};
   int hosts{0};
   int seconds{0};
   double hours{0};
@@ -70,6 +77,7 @@ Options options_for(const Arguments& arguments, std::uint64_t seed) {
   auto options = arguments.plant == 0
                      ? wardom::sim::options_of(seed)
                      : wardom::sim::planted_options(static_cast<Planted>(arguments.plant), seed);
+  if (arguments.only_behind) wardom::sim::leave_out_the_bug(options);
   if (arguments.hosts > 0) options.hosts = static_cast<std::size_t>(arguments.hosts);
   options.length = wardom::Duration{static_cast<std::int64_t>(arguments.hours * 3.6e12)};
   options.trace = arguments.trace;
@@ -170,10 +178,21 @@ int run_planted(int only) {
           caught = seed;
           how = bent.violation->what;
         }
-      options.planted = Planted::none;
+      if (caught != 0 && seed > kSoundSeeds) break;
+      if (seed > kSoundSeeds) {
+        if (cpu_seconds() - begin > kPlantedSeconds) break;
+        continue;
+      }
+      wardom::sim::leave_out_the_bug(options);
       if (const auto sound = wardom::sim::run(options); sound.violation && false_alarm.empty())
         false_alarm = "seed " + std::to_string(seed) + ": " + sound.violation->what;
-      if (caught != 0 && seed >= kSoundSeeds) break;
+    }
+    // What caught it must pass without it.
+    if (caught > kSoundSeeds) {
+      auto options = wardom::sim::planted_options(planted, caught);
+      wardom::sim::leave_out_the_bug(options);
+      if (const auto sound = wardom::sim::run(options); sound.violation && false_alarm.empty())
+        false_alarm = "seed " + std::to_string(caught) + ": " + sound.violation->what;
     }
     const bool good = caught != 0 && false_alarm.empty();
     if (!good) ++failures;
@@ -253,9 +272,13 @@ int main(int argc, char** argv) {
   app.add_flag("--hashes", arguments.hashes, "print each run's hash");
   app.add_flag("--json", arguments.as_json, "the summary as one JSON value");
   app.add_flag("--no-shrink", arguments.keep_all, "print a failed seed's faults as drawn");
-  app.add_flag("--planted", arguments.planted, "show that each planted bug is caught");
-  app.add_option("--plant", arguments.plant, "run the seeds with this planted bug")
-      ->check(CLI::Range(0, wardom::sim::kPlanted - 1));
+  if (kCanPlant) {
+    app.add_flag("--planted", arguments.planted, "show that each planted bug is caught");
+    app.add_option("--plant", arguments.plant, "run the seeds with this planted bug")
+        ->check(CLI::Range(0, wardom::sim::kPlanted - 1));
+    app.add_flag("--only-behind", arguments.only_behind,
+                 "without the bug itself, only without the barriers behind it");
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,7 +10,7 @@ constexpr Duration kSettle = ms(150000);
 // Settled means settled for so long.
 constexpr Duration kStays = ms(4000);
 // Between two rounds: hosts boot, guests are protected anew.
-constexpr Duration kPause = ms(12000);
+constexpr Duration kPause = ms(24000);
 
 void build_up(Domain& d) {
   for (auto& host : d.hosts) d.power_on(*host, d.machine.between(ms(100), ms(900)));
@@ -89,6 +89,7 @@ Options options_of(std::uint64_t seed) {
 }
 
 Outcome run(const Options& options) {
+  removed_barriers.reset();
   Domain d(options);
   build_up(d);
   const auto stop = [&d] { return d.violation.has_value(); };
@@ -96,6 +97,7 @@ Outcome run(const Options& options) {
   for (const auto& guest : d.guests)
     if (!guest.is_protected && !d.violation)
       d.fail(128, guest.name + " could not be protected in a healthy domain");
+  for (Barrier barrier : options.without) removed_barriers.set(static_cast<std::size_t>(barrier));
   Outcome outcome;
   for (std::size_t round = 0; !d.violation; ++round) {
     const auto faults = run_round(d, round);

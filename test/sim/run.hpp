@@ -20,6 +20,8 @@ struct Outcome {
 Options options_of(std::uint64_t seed);
 // A schedule that needs the barrier which the planted bug takes away.
 Options planted_options(Planted planted, std::uint64_t seed);
+// The same schedule for a core that has the barrier, and none of those that stand behind it.
+void leave_out_the_bug(Options& options);
 Outcome run(const Options& options);
 // The fewest and shortest faults found that break the same kind of rule, after so many runs at
 // most. `failed`: the outcome of run(options), which has a violation.

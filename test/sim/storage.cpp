@@ -1,6 +1,8 @@
 // The keeper and the storage path of each simulated host.
+#include <algorithm>
 #include <set>
 
+#include "libha/wire/ballot.hpp"
 #include "libha/wire/layout.hpp"
 #include "libha/wire/slot.hpp"
 #include "test/sim/run.hpp"
@@ -35,12 +37,20 @@ Cell own_cell(const Host& host, Region region) {
 void Domain::start_keeper(Host& host) {
   if (host.keeper_up || !host.powered) return;
   // The run directory's lock is held until the last I/O of the predecessor has ended.
-  if (host.flying > 0 || !host.storage_ok || host.io_errors)
+  const bool forgets = options.planted == Planted::keeper_forgets && bent();
+  if ((host.flying > 0 && !forgets) || !host.storage_ok || host.io_errors)
     return on_host(host, ms(50), [this, &host] { start_keeper(host); });
+  // Nobody can say what an earlier boot had in flight: it is waited for (agents/keeper/join.cpp).
+  const auto settled = when(host, Instant{counted_by_clock(kLate)});
+  const bool waits = !(options.planted == Planted::boot_waits_for_nothing && bent());
+  if (!host.joined && host.life > 1 && clock.now() < settled && waits)
+    return on_host(host, settled - clock.now(), [this, &host] { start_keeper(host); });
   ++host.keeper_life;
   host.keeper_up = true;
-  host.late_until = std::min(host.late_until, clock.now());  // it has waited for them
   host.cares.clear();
+  if (forgets)
+    std::erase_if(host.in_flight,
+                  [](const auto& one) { return one.first.first == Region::ballot; });
   const Instant now{local(host, clock.now())};
   for (auto& [extent, listed] : host.in_flight)
     if (!listed.until) listed.until = now + counted_by_clock(kLate);
@@ -58,7 +68,7 @@ void Domain::start_keeper(Host& host) {
     care.writer.recover(found[0], found[1], doubts);
   }
   host.pulse.emplace(options.timing.feed_window / 2);
-  host.overdue = false;
+  host.overdue = host.leaving = false;
   host.looks = 0;
   host.beaten = {};
   if (!host.joined) {
@@ -89,6 +99,32 @@ void Domain::kill_keeper(Host& host) {
   host.volume_told = false;
 }
 
+// The standing of a daemon that is gone ends: everybody may read so in the slot.
+void Domain::end_epoch(Host& host) {
+  host.greeted = 0;
+  host.epoch = host.epoch.next();
+}
+
+// An orderly stop: nothing of this host is the domain's any more, and its watchdog is disarmed.
+void Domain::leave(Host& host) {
+  const bool may = host.listed.empty() || removed(Barrier::leaves_without_guests);
+  if (!host.keeper_up || !may || host.frozen) return;
+  kill_daemon(host);
+  on_host(host, ms(300), [this, &host, keeper = host.keeper_life] {
+    if (host.keeper_life != keeper || host.loop || !own_writes_settled(host)) return;
+    if (host.greeted != 0) end_epoch(host);
+    write_cell(host, Region::slot, wire::encode_slot(slot_of(host, SlotState::left)),
+               [this, &host, keeper](bool ok, Sequence) {
+                 if (!ok || host.keeper_life != keeper) return;
+                 ++marks["host left"];
+                 host.dog = {};
+                 host.ladder->release_lease();
+                 kill_keeper(host);
+               });
+    host.leaving = true;
+  });
+}
+
 // A new daemon is greeted once nothing of its predecessor is in flight.
 void Domain::greet(Host& host) {
   if (!host.loop || !host.keeper_up || host.volume_told) return;
@@ -97,9 +133,12 @@ void Domain::greet(Host& host) {
   on_host(host, disk.between(ms(1), ms(60)), [this, &host, life, keeper] {
     if (host.daemon_life != life || host.keeper_life != keeper || host.volume_told) return;
     if (!options.keeper_greets_at_once && !own_writes_settled(host)) return greet(host);
+    if (host.greeted != 0 && host.greeted != host.daemon_life) end_epoch(host);
+    host.greeted = host.daemon_life;
     host.volume_told = true;
     port::VolumeReady ready;
     ready.self = host.id;
+    ready.epoch = host.epoch;
     ready.incarnation = host.incarnation;
     ready.geometry.hosts = kBallotBase;
     ready.geometry.domains = 1;
@@ -129,12 +168,13 @@ void Domain::heartbeat(Host& host) {
     if (host.keeper_life == life) heartbeat(host);
   });
   settle_doubts(host);
+  if (!host.loop && host.greeted != 0 && own_writes_settled(host)) end_epoch(host);
   beat(host);
 }
 
 void Domain::beat(Host& host) {
   // Once its lease has ended, a host waits for the reset in silence.
-  if (host.ladder->state() == LeaseState::ended) return;
+  if (host.ladder->state() == LeaseState::ended || host.leaving) return;
   const bool open = host.cares.at(Region::slot).writer.awaited();
   if (host.pulse->due(open, {local(host, clock.now())}) == keeper::Pulse::Step::ask) {
     host.overdue = true;
@@ -145,13 +185,21 @@ void Domain::beat(Host& host) {
   on_host(host, options.timing.disk_interval / 2, [this, &host, keeper = host.keeper_life] {
     if (host.keeper_life == keeper) ask_if_open(host);
   });
+  const auto slot = slot_of(host, SlotState::up);
+  const Duration submitted{static_cast<std::int64_t>(slot.raw_ns)};
+  write_cell(host, Region::slot, wire::encode_slot(slot),
+             [this, &host, submitted](bool ok, Sequence sequence) {
+               beaten(host, ok, sequence, submitted);
+             });
+}
+
+Slot Domain::slot_of(const Host& host, SlotState state) const {
   Slot slot;
-  slot.state = SlotState::up;
+  slot.state = state;
   slot.boot_id.bytes[0] = static_cast<std::uint8_t>(host.life);
   slot.machine_id.bytes[0] = static_cast<std::uint8_t>(host.id.value);
   slot.dmi_uuid.bytes[1] = static_cast<std::uint8_t>(host.id.value);
-  const auto submitted = local(host, clock.now());
-  slot.raw_ns = static_cast<std::uint64_t>(submitted.count());
+  slot.raw_ns = static_cast<std::uint64_t>(local(host, clock.now()).count());
   slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
   const bool less = options.planted == Planted::watchdog_slower;
   if (host.ladder->has_lease())
@@ -161,10 +209,11 @@ void Domain::beat(Host& host) {
   slot.sees_storage = host.view.sees_storage;
   slot.sees_disk = host.view.sees_disk;
   slot.load = host.view.load;
-  write_cell(host, Region::slot, wire::encode_slot(slot),
-             [this, &host, submitted](bool ok, Sequence sequence) {
-               beaten(host, ok, sequence, submitted);
-             });
+  slot.daemon_epoch = host.epoch;
+  slot.start_listed = std::any_of(host.listed.begin(), host.listed.end(), [&](const auto& one) {
+    return one.second.start && *one.second.start < host.epoch;
+  });
+  return slot;
 }
 
 void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted) {
@@ -177,7 +226,12 @@ void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted) 
   }
   if (sequence > host.beaten) {
     host.beaten = sequence;
-    host.ladder->extend({submitted}, now);
+    if (options.planted == Planted::no_latch && bent() && now >= host.ladder->feed_until())
+      host.ladder.emplace(options.timing.feed_window).hold_lease();
+    const bool late = options.planted == Planted::window_from_ack && bent();
+    host.ladder->extend(late ? now : Instant{submitted}, now);
+    const Instant until{submitted + options.timing.feed_window / 2};
+    host.may_decide_until = std::max(host.may_decide_until, when(host, until));
     if (host.volume_told) {
       to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
       to_daemon(host, us(51), rights(host));
@@ -207,7 +261,8 @@ void Domain::look_at_slot(Host& host) {
     host.pulse->read(!host.io_errors, issued, {local(host, clock.now())});
     beat_if_overdue(host);
   };
-  on_host(host, disk.between(kIoMin, kIoMax) + host.storage_slow, [&host, look] {
+  const auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
+  on_host(host, std::max(takes, host.answers_held - clock.now()), [&host, look] {
     if (host.storage_ok)
       look();
     else
@@ -235,6 +290,7 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
   const auto started = care.writer.begin({local(host, clock.now())});
   if (!started) return job.done(false, {});  // quarantined, or in doubt
   care.done = std::move(job.done);
+  care.awaited = started->twin;
   host.in_flight[{region, started->twin.value}] = {started->sequence, {}};
   ++host.flying;
   ++volume.writes;
@@ -281,9 +337,25 @@ void Domain::arrive(Host& host, const std::shared_ptr<Flight>& flight, bool ack_
     return;
   }
   land(host, *flight);
+  if (options.planted == Planted::one_pair_for_two && bent() && flight->region == Region::ballot)
+    ballot_for_another(host, *flight);
   // Whoever waits for a lost acknowledgement is told of an error, some time.
   const auto after = disk.between(us(50), ms(1)) + host.storage_slow / 4;
-  end_write(host, *flight, ack_lost ? disk.between(ms(500), kLate / 2) : after, !ack_lost);
+  const auto answers = ack_lost ? disk.between(ms(500), kLate / 2) : after;
+  end_write(host, *flight, std::max(answers, host.answers_held - clock.now()), !ack_lost);
+}
+
+// Planted::one_pair_for_two: the keeper of the other domain's lock writes what it knows of DECIDED,
+// and its own ballot, which says nothing to this one.
+void Domain::ballot_for_another(Host& host, const Flight& flight) {
+  auto ballot = wire::decode_ballot(flight.payload).value();
+  if (ballot.bal == BallotNumber{}) return;
+  ballot.version = {};
+  ballot.mbal = ballot.bal = {};
+  ballot.input = {};
+  on_host(host, us(100), [this, &host, payload = wire::encode_ballot(ballot).value()] {
+    if (host.keeper_up) write_cell(host, Region::ballot, payload, [](bool, Sequence) {});
+  });
 }
 
 void Domain::end_write(Host& host, const Flight& flight, Duration after, bool ok) {
@@ -295,6 +367,7 @@ void Domain::end_write(Host& host, const Flight& flight, Duration after, bool ok
 }
 
 void Domain::answer(Host& host, Region region, const disk::TwinWriter::Started& write, bool ok) {
+  if (host.forgotten.contains({region, write.sequence})) return;
   auto& care = host.cares[region];
   const Instant now{local(host, clock.now())};
   const bool late = care.writer.finished(write, ok, now) == disk::TwinWriter::Ended::late;
@@ -324,6 +397,10 @@ void Domain::answer(Host& host, Region region, const disk::TwinWriter::Started& 
 void Domain::give_up(Host& host, Region region, Sequence sequence) {
   auto& care = host.cares[region];
   if (!care.writer.awaited() || care.writer.last_used() != sequence) return;
+  if (options.planted == Planted::timeouts_forgotten && bent()) {
+    host.forgotten.insert({region, sequence});
+    care.writer.cancel({*care.awaited, sequence});
+  }
   care.writer.expire({local(host, clock.now())}, Duration{0});
   if (care.done) std::exchange(care.done, nullptr)(false, {});
   while (!care.writer.awaited() && !care.waiting.empty()) {
@@ -386,10 +463,9 @@ void Domain::land(Host& host, const Flight& flight) {
     check_landed(host, flight.cell, flight.payload, flight.blind);
 }
 
-// Its host's power is gone. Within its time it may land whole, or torn, or not at all; but not
-// under a later boot's hands, since the keeper begins with what it finds.
+// Its host's power is gone. Within its time it may land whole, or torn, or not at all.
 void Domain::land_late(Host& host, const Flight& flight) {
-  if (flight.life != host.ended_life || host.keeper_up || disk.chance(400)) return;
+  if (flight.life != host.ended_life || disk.chance(400)) return;
   const auto region = flight.cell.region;
   // What fits its head lands whole or not at all. (So do small decisions and tables; here they
   // stand for large ones.)
@@ -440,7 +516,7 @@ void Hands::read(Ticket ticket, std::vector<Cell> cells) {
   };
   if (!h.keeper_up || !h.volume_told) return d.on_host(h, us(50), [answer] { answer(false, {}); });
   const auto latency = d.disk.between(kIoMin, kIoMax) + h.storage_slow;
-  const bool stuck = !h.storage_ok;
+  const bool stuck = !h.storage_ok || h.reads_fail || h.answers_held > d.clock.now();
   const auto early = d.disk.below(cells.size() + 1);  // so many cells are read at once
   d.clock.in(us(20), [&d, &h, cells, early, latency, answer, stuck] {
     std::vector<port::CellRead> seen;
@@ -462,6 +538,7 @@ void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
     d.to_daemon(h, us(30), port::WriteDone{ticket, cell, ok, sequence, ok ? "" : "no answer"});
   };
   if (!h.keeper_up || !h.volume_told) return answer(false, {});
+  d.check_submitted(h, cell, payload);
   d.write_cell(h, cell.region, std::move(payload), answer);
 }
 
@@ -476,7 +553,11 @@ void Hands::list_start(Ticket ticket, GuestId guest) {
     if (h.daemon_life != life) return;
     const bool may = h.keeper_up && h.keeper_life == keeper && h.volume_told &&
                      Instant{d.local(h, d.clock.now())} < h.ladder->act_until();
-    if (may) h.listed[guest] = {guest, {}, DaemonEpoch{}};
+    if (may) {
+      auto& listed = h.listed[guest];
+      listed.guest = guest;
+      listed.start = h.epoch;
+    }
     d.to_daemon(h, us(20), port::StartListed{ticket, guest, may, may ? "" : "no rights"});
   });
 }

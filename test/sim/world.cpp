@@ -122,6 +122,9 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.listed.clear();
   host.ladder.reset();
   host.dog = {};
+  host.epoch = {};
+  host.greeted = 0;
+  host.suspended = false;
 }
 
 void Domain::boot(Host& host) {
@@ -141,8 +144,26 @@ void Domain::thaw(Host& host) {
   if (!host.frozen) return;
   trace("host " + std::to_string(host.id.value) + " goes on");
   host.frozen = false;
+  if (host.suspended) {  // its clock stood still, and so did its watchdog
+    const auto time = clock.now() - host.suspended_at;
+    host.suspended = false;
+    host.booted += time;
+    host.dog.fed += time;
+    watch_dog(host);
+  }
   for (auto& what : std::exchange(host.deferred, {}))
     on_host(host, machine.between(us(0), ms(5)), std::move(what));
+}
+
+void Domain::suspend(Host& host) {
+  if (!host.powered || host.frozen) return;
+  freeze(host);
+  host.suspended = true;
+  host.suspended_at = clock.now();
+}
+
+void Domain::resume(Host& host) {
+  if (host.suspended) thaw(host);
 }
 
 // ---- the daemon ---------------------------------------------------------------------------------
@@ -526,7 +547,7 @@ void Domain::heal() {
     set_storage(*host, true);
     host->storage_slow = Duration{0};
     host->acks_lost = options.acks_lost;
-    host->io_errors = false;
+    host->io_errors = host->reads_fail = false;
     host->corosync_up = true;
     host->start_failures = host->start_open = 0;
     host->start_slow = Duration{0};

@@ -14,6 +14,7 @@
 #include "agents/keeper/pulse.hpp"
 #include "libha/disk/twin_writer.hpp"
 #include "libha/runtime/loop.hpp"
+#include "test/sim/barriers.hpp"
 #include "test/sim/clockwork.hpp"
 #include "test/sim/volume.hpp"
 
@@ -36,8 +37,25 @@ enum class Planted : std::uint8_t {
   not_read_again,        // tables are taken as they were read before the faults
   failures_forgotten,    // a write that ended in an error counts as one that cannot land
   heartbeat_waits,       // the next heartbeat waits for one that does not end, for T_F/2
+  window_from_ack,       // the window counts from a heartbeat's acknowledgement
+  timeouts_forgotten,    // a write that was given up counts as one that cannot land
+  keeper_forgets,        // a keeper that starts again knows of no ballot in flight
+  one_pair_for_two,      // another domain's lock ballots in the same pair
+  no_latch,              // a window that has ended is extended by the next acknowledgement
+  others_unseen,         // the rest: a rule of the core is left out (barriers.hpp)
+  acts_until_released,
+  takeover_unproved,
+  silence_to_now,
+  d_too_short,
+  acts_too_late,
+  left_expires,
+  lease_with_suspend,    // a host that may be suspended publishes a lease
+  decides_blind,         // decides without reading
+  own_proposal_zeroed,
+  proposals_unread,
+  boot_waits_for_nothing,  // a keeper does not wait for what an earlier boot had in flight
 };
-inline constexpr int kPlanted = 15;
+inline constexpr int kPlanted = 32;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -45,7 +63,9 @@ enum class FaultKind : std::uint8_t {
   libvirt_away, corosync_down, cut_all, cut_out, cut_in, cut_mgmt, cut_storage, cut_pair, lossy,
   storage_stall, storage_slow, volume_outage, bmc_unreachable, bmc_slow, bmc_deaf, bmc_lie,
   bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
-  unprotect, protect, cell_damaged, acks_lost, io_errors
+  unprotect, protect, cell_damaged, acks_lost, io_errors,
+  // drawn apart from the others, or only asked for
+  answers_held, leave, suspend, reads_fail
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -54,6 +74,7 @@ struct Focus {
   Duration after{0};
   Duration lasts{0};
   bool everywhere{false};  // on every host, else on the victim
+  std::optional<std::size_t> host{};  // on this one, whoever the victim is
 };
 
 // Ballot cells of domain 1 lie behind as many as the geometry has hosts.
@@ -89,6 +110,7 @@ struct Care {
   };
   disk::TwinWriter writer{Duration{0}};
   Done done;  // of the awaited write
+  std::optional<wire::Twin> awaited;
   std::map<Sequence, Done> overtaken;  // heartbeats that were given up
   std::deque<Job> waiting;
 };
@@ -167,22 +189,31 @@ struct Host {
   bool storage_ok{true};
   Duration storage_slow{0};
   std::uint64_t acks_lost{1};  // permille
+  bool reads_fail{false};      // of the daemon; heartbeats go on
   bool io_errors{false};       // every request ends in an error; a write may land all the same
+  Time answers_held{0};        // writes land, and nothing is answered before
   std::vector<std::function<void()>> stalled;  // I/O waiting for the storage path
   // keeper
   bool keeper_up{false};
   std::uint64_t keeper_life{0};
   std::map<Region, Care> cares;
+  std::set<std::pair<Region, Sequence>> forgotten;  // Planted::timeouts_forgotten
   int flying{0};               // writes that have not ended
   std::map<std::pair<Region, int>, InFlight> in_flight;  // by extent, over keepers of one boot
   std::optional<keeper::Pulse> pulse;
   bool overdue{false};         // a heartbeat waits for an answer
   int looks{0};                // reads of the own slot under way
   Sequence beaten;             // newest acknowledged heartbeat of this keeper
+  Time may_decide_until{0};    // by the newest acknowledged heartbeat of this boot
   port::SelfView view;
   std::optional<keeper::Ladder> ladder;  // of this boot, over all its keepers
   Dog dog;
   std::map<GuestId, ListedGuest> listed;
+  DaemonEpoch epoch;                  // of this boot's daemons, over its keepers
+  std::uint64_t greeted{0};           // the life of the daemon that has this epoch; 0: none has
+  bool suspended{false};
+  bool leaving{false};                // no heartbeat follows
+  Time suspended_at{0};
   std::optional<Time> last_read_done;
   // daemon
   std::unique_ptr<Hands> hands;
@@ -240,7 +271,9 @@ struct Options {
   Timing timing;
   bool trace{false};
   bool lease{false};         // hosts have watchdogs, and publish leases
+  bool may_suspend{false};   // the hosts' sleep targets are not masked: they publish none
   Planted planted{Planted::none};
+  std::vector<Barrier> without;  // the core's barriers that are gone once the domain is built up
   Duration length{0};        // rounds of faults are made until so much time has passed
   std::vector<Focus> focus;  // empty: faults are drawn
   std::uint64_t acks_lost{1};  // permille of writes that land unacknowledged while nothing is wrong
@@ -260,6 +293,8 @@ struct Domain {
   void boot(Host& host);
   void freeze(Host& host);
   void thaw(Host& host);
+  void suspend(Host& host);
+  void resume(Host& host);
   // processes
   void start_daemon(Host& host);
   void kill_daemon(Host& host);
@@ -316,6 +351,7 @@ struct Domain {
   void end_write(Host& host, const Flight& flight, Duration after, bool ok);
   void land(Host& host, const Flight& flight);
   void land_late(Host& host, const Flight& flight);
+  void ballot_for_another(Host& host, const Flight& flight);
   void answer(Host& host, Region region, const disk::TwinWriter::Started& write, bool ok);
   void give_up(Host& host, Region region, Sequence sequence);
   void settle_doubts(Host& host);
@@ -330,11 +366,14 @@ struct Domain {
   port::Rights rights(const Host& host) const;
   void heartbeat(Host& host);
   void beat(Host& host);
+  Slot slot_of(const Host& host, SlotState state) const;
   void beaten(Host& host, bool ok, Sequence sequence, Duration submitted);
   void beat_if_overdue(Host& host);
   void ask_if_open(Host& host);
   void look_at_slot(Host& host);
   void greet(Host& host);
+  void end_epoch(Host& host);
+  void leave(Host& host);
   void run_qemu(Host& host, GuestId guest, std::uint32_t version, const char* by);
   void stop_qemu(Host& host, GuestId guest, port::StopCause cause);
   port::GuestState state_of(const Host& host, GuestId guest) const;
@@ -352,6 +391,7 @@ struct Domain {
   // blind: the writer had not read the volume for long when it submitted this.
   void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload, bool blind);
   void check_ballot(const Ballot& ballot);
+  void check_submitted(const Host& host, Cell cell, const std::vector<std::uint8_t>& payload);
   void check_one_acts();
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
   bool leased(HostId host, const Incarnation& incarnation);

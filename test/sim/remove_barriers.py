@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Copies files of libha and writes into each copy where a planted run may leave a rule out.
+
+    remove_barriers.py LIBHA_DIR LAYER/FILE.cpp OUTPUT.cpp   one copy
+    remove_barriers.py --files                               the files that have barriers
+
+Each text must stand in its file exactly once. A change of the core that moves one of them stops the
+build here, so that no barrier is quietly left standing.
+"""
+import sys
+
+# file: (barrier, text, what to write for it; {removed} asks whether the barrier is gone)
+BARRIERS = {
+    "core/domain_lock.cpp": [
+        ("own_proposal_kept",
+         "  own_->version = version;\n  own_->mbal = above(highest, self_);\n",
+         "  if ({removed}) own_->bal = {}, own_->input = {};\n"
+         "  own_->version = version;\n  own_->mbal = above(highest, self_);\n"),
+        ("others_proposals",
+         "    if (said.version != attempt.version || said.bal == BallotNumber{}) continue;\n",
+         "    if ({removed}) continue;\n"
+         "    if (said.version != attempt.version || said.bal == BallotNumber{}) continue;\n"),
+        ("others_looked_at",
+         '  if (board_.lock().conflict) return {"the ballot cells name two owners',
+         '  if ({removed}) return {};\n'
+         '  if (board_.lock().conflict) return {"the ballot cells name two owners'),
+        ("stops_before_released",
+         "  const auto* holding = std::get_if<Holding>(&state_);\n"
+         "  const auto& word = board_.lock();\n",
+         "  if ({removed} && std::holds_alternative<Releasing>(state_)) return ready_ && own_word();\n"
+         "  const auto* holding = std::get_if<Holding>(&state_);\n"
+         "  const auto& word = board_.lock();\n"),
+        ("takeover_proof",
+         "  if (word.version == LockVersion{} || word.released || standing.owner_gone) return true;\n",
+         "  if ({removed}) return true;\n"
+         "  if (word.version == LockVersion{} || word.released || standing.owner_gone) return true;\n"),
+    ],
+    "core/evidence.cpp": [
+        ("observer_fit",
+         "void Evidence::on_observer(bool fit) {\n",
+         "void Evidence::on_observer(bool fit) {\n  if ({removed}) fit = true;\n"),
+    ],
+    "core/proofs.cpp": [
+        ("last_read_late",
+         "  wait.over = silence.lasted(d);\n",
+         "  wait.over = silence.lasted(d) || ({removed} && silence.since && now >= *wait.until);\n"),
+        ("d_long_enough",
+         "  return lease_silence(t_f, w);\n",
+         "  if ({removed}) return t_f;\n  return lease_silence(t_f, w);\n"),
+        ("left_is_no_expiry",
+         "  if (slot.state == SlotState::left || slot.t_f_ms == 0 || slot.w_ms == 0)",
+         "  if ((slot.state == SlotState::left && !{removed}) || slot.t_f_ms == 0 || slot.w_ms == 0)"),
+    ],
+    "core/member.cpp": [
+        ("acts_in_time",
+         "bool Member::may_act(Instant now) const {",
+         "bool Member::may_act(Instant now) const {\n"
+         "  if ({removed}) return ready_ && reads_ok(now);\n "),
+        ("reads_in_time",
+         "bool Member::reads_ok(Instant now) const {\n",
+         "bool Member::reads_ok(Instant now) const {\n  if ({removed}) return ready_;\n"),
+    ],
+    "runtime/loop.cpp": [
+        ("acts_in_time_again",
+         "    if (!may_act()) {\n      failed_write(write.ticket, cell, \"this host's own heartbeat",
+         "    if (!may_act() && !{removed}) {\n"
+         "      failed_write(write.ticket, cell, \"this host's own heartbeat"),
+    ],
+}
+
+
+def main():
+    if sys.argv[1:] == ["--files"]:
+        print(";".join(sorted(BARRIERS)))
+        return 0
+    libha, name, output = sys.argv[1:]
+    with open(f"{libha}/{name}", encoding="utf-8") as source:
+        text = source.read()
+    for barrier, old, new in BARRIERS[name]:
+        if text.count(old) != 1:
+            print(f"{sys.argv[0]}: {name} has no single place for {barrier}:\n{old}",
+                  file=sys.stderr)
+            return 1
+        asks = f"wardom::sim::removed(wardom::sim::Barrier::{barrier})"
+        text = text.replace(old, new.replace("{removed}", asks))
+    with open(output, "w", encoding="utf-8") as copy:
+        copy.write('#include "test/sim/barriers.hpp"\n' + text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
