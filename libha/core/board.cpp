@@ -306,6 +306,28 @@ std::string Board::unknown_word() const {
   for (HostId host : proposers())
     if (!ballot(host).known())
       return "ballot cell of host " + std::to_string(host.value) + ": " + ballot(host).error;
+  return conflict();
+}
+
+std::string Board::unknown_ballot() const {
+  for (HostId host : proposers())
+    if (auto doubt = doubt_about("ballot cell of host ", host, ballot(host)); !doubt.empty())
+      return doubt;
+  return conflict();
+}
+
+std::optional<Instant> Board::ballots_read_issued() const {
+  Instant oldest = Instant::never();
+  for (HostId host : proposers_) {
+    const auto& kept = ballots_.at(host);
+    if (host == own_ && own_written_) continue;  // known without being read
+    if (!kept.read_issued) return std::nullopt;
+    oldest = std::min(oldest, *kept.read_issued);
+  }
+  return oldest;
+}
+
+std::string Board::conflict() const {
   if (lock_.conflict)
     return "ballot cells name two owners of lock version " + std::to_string(lock_.version.value);
   return {};

@@ -112,6 +112,10 @@ class Board {
   bool read_since(Instant since) const;
   // The same for decisions and ballots alone.
   bool words_read_since(Instant since) const;
+  // The ballot cells have all been read, by reads of which the oldest was issued then.
+  std::optional<Instant> ballots_read_issued() const;
+  // Why the ballot cells do not tell who owns the lock, as a sentence; empty: they do.
+  std::string unknown_ballot() const;
   // The first cell that cannot be relied upon, as a sentence; empty: all can.
   std::string unknown_cell() const;
   // The same for decisions and ballots alone: what others have said, not what they have.
@@ -140,6 +144,7 @@ class Board {
   void note_verdicts(const Decision& decision);
   bool keep_ballot(HostId host, const CellSeen& cell, Instant issued);
   LockWord find_lock() const;
+  std::string conflict() const;
   void find_proposers();
   void lock_changed();
   std::map<GuestId, GuestFacts> gather() const;

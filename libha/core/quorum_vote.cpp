@@ -1,0 +1,263 @@
+#include "libha/core/quorum_vote.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace wardom::core {
+namespace {
+
+// A vote that corosync did not take is given again after this, unless a new ring comes first.
+constexpr Duration kVoteAgain = std::chrono::milliseconds{200};
+// A read of the ballots that left a doubt is repeated after this.
+constexpr Duration kReadAgain = std::chrono::milliseconds{200};
+
+std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
+
+std::string version_text(LockVersion version) {
+  return "lock version " + std::to_string(version.value);
+}
+
+std::string ring_text(const RingId& ring) {
+  return "ring " + std::to_string(ring.node) + "." + std::to_string(ring.sequence);
+}
+
+bool within(Duration value, Duration least, Duration most) {
+  return value >= least && value <= most;
+}
+
+}  // namespace
+
+bool QuorumVote::Ring::has(HostId host) const {
+  return std::find(formed.nodes.begin(), formed.nodes.end(), host) != formed.nodes.end();
+}
+
+// A registration of the same device goes on where it was: only its times may be others.
+void QuorumVote::on_device(const DeviceSet& device) {
+  lasts_ = std::max(lasts_, vote_lasts(device));
+  device_ = device;
+}
+
+void QuorumVote::on_device_lost(const DeviceLost& lost, Turn& turn) {
+  device_.reset();
+  ring_.reset();
+  lost_ = lost.reason;
+  tell(false, lost_, turn);
+}
+
+void QuorumVote::on_ring(const RingFormed& formed, Instant now) {
+  if (ring_ && ring_->formed.ring == formed.ring) return;
+  ring_ = Ring{formed, now, std::nullopt, {}};
+  next_poll_ = now;
+  asked_.reset();
+}
+
+void QuorumVote::on_taken(const VoteTaken& taken, Instant now) {
+  if (!taken.taken) {
+    next_poll_ = std::min(next_poll_, now + kVoteAgain);
+    return;
+  }
+  if (first_zero_ && taken.ticket >= *first_zero_) withdrawn_ = true;
+}
+
+// Since when it stands there counts: a read issued later shows whatever was decided by somebody
+// who did not see it.
+void QuorumVote::on_stated(LockVersion under, Instant now) {
+  if (!stated_ || stated_->under != under) stated_ = Stated{under, now};
+}
+
+void QuorumVote::look_at_version(Instant now) {
+  if (seen_ == board_.lock().version) return;
+  seen_ = board_.lock().version;
+  seen_at_ = now;
+}
+
+// What can be told by the clock alone: that corosync keeps no vote any more, anybody's under an
+// earlier version or the own one. Both clocks may be wrong.
+void QuorumVote::look_at_time(Instant now) {
+  const auto surely = [](Duration time) { return counted_by_clock(counted_by_clock(time)); };
+  if (device_ && now - seen_at_ >= surely(vote_lasts(*device_)))
+    forgotten_below_ = std::max(forgotten_below_, seen_);
+  if (!counts_from_) counts_from_ = now;
+  // While the device is set a vote is withdrawn by the next one.
+  if (!device_ && now - *counts_from_ >= surely(lasts_)) withdrawn_ = true;
+}
+
+bool QuorumVote::read_since(Instant since) const {
+  const auto issued = board_.ballots_read_issued();
+  return issued && *issued >= since;
+}
+
+// Why the device is not served as it is set up; empty: it is.
+std::string QuorumVote::refusal() const {
+  if (!within(device_->timeout, kDeviceTimeoutMin, kDeviceTimeoutMax))
+    return "quorum.device.timeout is " + wardom::to_text(device_->timeout) + "; give from " +
+           wardom::to_text(kDeviceTimeoutMin) + " to " + wardom::to_text(kDeviceTimeoutMax) +
+           " in corosync.conf";
+  if (!within(device_->sync_timeout, kSyncTimeoutMin, kSyncTimeoutMax))
+    return "quorum.device.sync_timeout is " + wardom::to_text(device_->sync_timeout) +
+           "; give from " + wardom::to_text(kSyncTimeoutMin) + " to " +
+           wardom::to_text(kSyncTimeoutMax) + " in corosync.conf";
+  // Another domain's owner would give the same vote to another ring.
+  for (HostId node : device_->nodes)
+    if (std::find(members_.begin(), members_.end(), node) == members_.end())
+      return "corosync's node " + std::to_string(node.value) +
+             " is no host of this domain; the quorum device serves one domain alone";
+  return {};
+}
+
+// What the ballots say about the owner and this ring.
+QuorumVote::Answer QuorumVote::about_owner(const VoteStanding& standing) const {
+  const auto& word = board_.lock();
+  const auto owner = word.value.owner.host;
+  if (const auto doubt = board_.unknown_ballot(); !doubt.empty())
+    return {Kind::unsure, doubt};
+  if (word.version == LockVersion{})
+    return {Kind::unsure, "nobody has owned the domain lock yet"};
+  const auto whose = version_text(word.version) + " of the domain lock is of " + host_text(owner);
+  if (word.released) return {Kind::unsure, whose + ", which has given it up"};
+  if (standing.owner_gone)
+    return {Kind::unsure,
+            whose + (owner == self_ ? ", which cannot decide now" : ", which is gone")};
+  if (!ring_->has(owner)) return {Kind::no, whose + ", which is outside this ring"};
+  return {Kind::yes, whose + ", which is in this ring", true};
+}
+
+// The first host outside this ring whose vote may still count elsewhere, as a clause; empty: none.
+std::string QuorumVote::not_withdrawn(const VoteStanding& standing, Instant now) const {
+  if (cast_under_ == seen_ || forgotten_below_ >= seen_) return {};
+  for (const auto& other : standing.others) {
+    if (ring_->has(other.host) || other.dead) continue;
+    const bool read = other.read_issued && *other.read_issued >= seen_at_;
+    const bool none = other.under == LockVersion{} || other.under >= seen_ ||
+                      other.under < forgotten_below_;
+    if (read && none) continue;
+    return "the vote of " + host_text(other.host) + ", outside this ring, may still count for " +
+           wardom::to_text(std::chrono::ceil<std::chrono::seconds>(
+               std::max(seen_at_ + vote_lasts(*device_) - now, Duration{0}))) +
+           " or so";
+  }
+  return {};
+}
+
+QuorumVote::Answer QuorumVote::answer(const VoteStanding& standing, Instant now) const {
+  if (leaving_) return {Kind::no, "wardomd stops here"};
+  if (standing.condemned) return {Kind::no, "this host was pronounced dead"};
+  if (auto why = refusal(); !why.empty()) return {Kind::no, std::move(why)};
+  if (!standing.able)
+    return {Kind::unsure, "this host cannot use the state volume now"};
+  if (!read_since(ring_->told))
+    return {Kind::unsure, "the ballots were not read in this ring yet", false, true};
+  auto found = about_owner(standing);
+  if (found.kind != Kind::yes) return found;
+  const auto wait = [&](std::string why, bool reads) {
+    return Answer{Kind::unsure, std::move(why), true, reads};
+  };
+  if (auto why = not_withdrawn(standing, now); !why.empty()) return wait(std::move(why), false);
+  const bool stands = wanted_ == seen_ && stated_ && stated_->under == seen_;
+  if (!stands) return wait("this host's slot does not state yet that it casts", false);
+  if (!read_since(std::max(stated_->since, now - poll_interval(*device_))))
+    return wait("the ballots have to be read anew", true);
+  return found;
+}
+
+// What the slot is to state. It says 0 only once no vote of this host's counts; and having said so
+// it says nothing else before that stands there, for an acknowledgement of the earlier statement
+// could else be taken for one of the next.
+void QuorumVote::state(const Answer& answer) {
+  const bool clearing = wanted_ == LockVersion{} && !(stated_ && stated_->under == LockVersion{});
+  if (clearing) return;
+  if (answer.claims)
+    wanted_ = seen_;
+  else if (withdrawn_)
+    wanted_ = LockVersion{};
+}
+
+void QuorumVote::ask(Instant now) {
+  if (asked_) {
+    const auto patience = read_since(*asked_) ? kReadAgain : volume_patience(timing_);
+    if (now - *asked_ < patience) return;
+  }
+  asked_ = now;
+  board_.want_ballots();
+}
+
+// Until then doubt leaves the vote as it is. corosync keeps the last one for `timeout`.
+Instant QuorumVote::unsure_until() const {
+  const auto most = device_->timeout * 3 / 4;
+  if (ring_->cast) return *ring_->cast ? ring_->ordered + most : Instant{};
+  return ring_->told + (ring_->formed.syncing ? kRingDecides : most);
+}
+
+void QuorumVote::vote(bool cast, const std::string& why, Turn& turn, std::vector<Vote>& votes) {
+  const auto interval = poll_interval(*device_);
+  Vote vote{turn.ticket(), ring_->formed.ring, cast, turn.now.at + interval};
+  if (cast) {
+    vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) + interval;
+    cast_under_ = seen_;
+    withdrawn_ = false;
+    counts_from_ = turn.now.at;
+    lasts_ = vote_lasts(*device_);
+    first_zero_.reset();
+  } else if (!first_zero_) {
+    first_zero_ = vote.ticket;
+  }
+  ring_->cast = cast;
+  ring_->ordered = turn.now.at;
+  next_poll_ = turn.now.at + interval;
+  votes.push_back(vote);
+  tell(cast, why, turn);
+}
+
+void QuorumVote::tell(bool casts, const std::string& why, Turn& turn) {
+  if (std::exchange(told_casts_, casts) == casts) return;
+  const auto where = ring_ ? " in " + ring_text(ring_->formed.ring) : std::string{};
+  turn.note({casts ? Severity::notice : Severity::warning, "quorum", self_, {}, {}, "",
+             (casts ? "casts the quorum device's vote" : "casts the quorum device's vote no more") +
+                 where + ": " + why,
+             {}});
+}
+
+std::vector<Vote> QuorumVote::tick(const VoteStanding& standing, Turn& turn) {
+  const Instant now = turn.now.at;
+  std::vector<Vote> votes;
+  look_at_version(now);
+  look_at_time(now);
+  deadline_ = Instant::never();
+  if (!device_ || !ring_) {
+    why_ = device_ ? "corosync has told of no ring yet" : lost_;
+    state({});
+    return votes;
+  }
+  auto found = answer(standing, now);
+  state(found);
+  const bool casting = ring_->cast.value_or(false);
+  const bool due = !ring_->cast || now >= next_poll_;
+  const bool wants = due || (found.reads && !casting);
+  if (wants && found.kind != Kind::yes && standing.able) ask(now);
+  switch (found.kind) {
+    case Kind::yes:
+      if (due || !casting) vote(true, found.why, turn, votes);
+      break;
+    case Kind::no:
+      if (due || casting) vote(false, found.why, turn, votes);
+      break;
+    case Kind::unsure:
+      if (due && now >= unsure_until()) vote(false, found.why, turn, votes);
+      break;
+  }
+  why_ = std::move(found.why);
+  deadline_ = next_poll_ > now ? next_poll_ : std::max(unsure_until(), now);
+  return votes;
+}
+
+QuorumVoteView QuorumVote::view() const {
+  QuorumVoteView view;
+  view.set_up = device_.has_value();
+  view.casts = view.set_up && ring_ && ring_->cast.value_or(false);
+  view.why = why_;
+  if (ring_) view.ring = ring_->formed.ring;
+  if (view.casts) view.version = cast_under_;
+  return view;
+}
+
+}  // namespace wardom::core

@@ -1,0 +1,164 @@
+// When this host casts the vote of corosync's quorum device. The device has as many votes as the
+// cluster has hosts, less one, so the ring that has its vote is quorate down to a single host, and
+// no other ring is. votequorum counts that vote on each node by the node's own flag, so every host
+// of the ring casts it, each by the same rules (libha/doc/decisions/0011):
+//
+// * The ring that holds the host of the domain lock's owner casts, and no other. What is known of
+//   the owner rests on a read of the ballot cells that was issued in this ring, at most one poll
+//   interval before the vote.
+// * Before it casts, a host states in its own slot under which lock version, and reads the ballots
+//   once more when that stands there. So whoever owns a later version either sees that statement,
+//   or this host sees the later version.
+// * A ring casts under a version only when everybody outside has withdrawn a vote under an earlier
+//   one: by what the slot says, by a verdict, or because corosync has surely forgotten it.
+// * While a ring stands, doubt does not withdraw the vote at once: the lock passes on within a
+//   healthy ring, and quorum is not to flap. A new ring does not wait for longer than a second.
+//
+// One machine per host; pure, one thread.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libha/core/board.hpp"
+#include "libha/core/quorum_device.hpp"
+#include "libha/core/timing.hpp"
+#include "libha/core/turn.hpp"
+
+namespace wardom::core {
+
+// A new ring is told so much after it began to form, at the latest, whether this host casts.
+inline constexpr Duration kRingDecides = std::chrono::seconds{1};
+// Limits of quorum.device.timeout and .sync_timeout. Below them the rules cannot be kept, above
+// them the hosts outside a ring would be waited for too long.
+inline constexpr Duration kDeviceTimeoutMin = std::chrono::seconds{2};
+inline constexpr Duration kDeviceTimeoutMax = std::chrono::minutes{1};
+inline constexpr Duration kSyncTimeoutMin = std::chrono::seconds{2};
+inline constexpr Duration kSyncTimeoutMax = std::chrono::minutes{2};
+
+// Between two polls of the device.
+constexpr Duration poll_interval(const DeviceSet& device) {
+  return std::max<Duration>(device.timeout / 4, std::chrono::milliseconds{500});
+}
+// So long after the read on which it rests a vote may still count: the poll came an interval later,
+// and just before corosync forgot the vote a new ring began to wait for the next one.
+constexpr Duration vote_lasts(const DeviceSet& device) {
+  return poll_interval(device) + device.timeout + device.sync_timeout;
+}
+
+// What is known of another host's vote. Computed anew for each tick.
+struct OtherVote {
+  HostId host;
+  bool dead{false};                    // a verdict covers its newest incarnation
+  std::optional<Instant> read_issued;  // of the newest read of its slot that showed something
+  LockVersion under;                   // as its slot states it; 0: it is not casting
+};
+
+// What the vote must know of its host and of the others.
+struct VoteStanding {
+  bool able{false};       // this host may act: it reads and writes the volume, and holds its lease
+  bool condemned{false};  // a verdict names this host's own life
+  bool owner_gone{false}; // the life that owns the lock is over; when it is this host: cannot act
+  std::vector<OtherVote> others;  // every member and every host of the directory but this one
+};
+
+// For status.
+struct QuorumVoteView {
+  bool set_up{false};
+  bool casts{false};
+  std::string why;  // a clause
+  RingId ring;
+  LockVersion version;  // under which it casts
+};
+
+class QuorumVote {
+ public:
+  QuorumVote(HostId self, std::vector<HostId> members, Timing timing, Board& board)
+      : self_(self), members_(std::move(members)), timing_(timing), board_(board) {}
+
+  void on_device(const DeviceSet& device);
+  void on_device_lost(const DeviceLost& lost, Turn& turn);
+  void on_ring(const RingFormed& formed, Instant now);
+  void on_taken(const VoteTaken& taken, Instant now);
+  // The keeper's heartbeat was acknowledged: so says the own slot now.
+  void on_stated(LockVersion under, Instant now);
+  void on_volume_lost() { stated_.reset(); }
+  // Casts no more: wardomd stops, and is not to be missed.
+  void leave() { leaving_ = true; }
+
+  // Returns the votes to be given.
+  std::vector<Vote> tick(const VoteStanding& standing, Turn& turn);
+
+  // What the own slot is to state from now on. none: what stands there stays, since a daemon that
+  // ran here before may have cast under it.
+  std::optional<LockVersion> states() const { return wanted_; }
+  // Set up, and no vote of this host counts any more, or never set up.
+  bool withdrawn() const { return withdrawn_ || !device_; }
+  QuorumVoteView view() const;
+  Instant next_deadline() const { return deadline_; }
+
+ private:
+  enum class Kind : std::uint8_t { yes, no, unsure };
+  struct Answer {
+    Kind kind{Kind::unsure};
+    std::string why;
+    bool claims{false};  // the slot is to state the present version
+    bool reads{false};   // only a newer read of the ballots is missing
+  };
+  struct Stated {
+    LockVersion under;
+    Instant since;
+  };
+  struct Ring {
+    RingFormed formed;
+    Instant told;
+    std::optional<bool> cast;  // as ordered last
+    Instant ordered{};         // when
+    bool has(HostId host) const;
+  };
+
+  Answer answer(const VoteStanding& standing, Instant now) const;
+  Answer about_owner(const VoteStanding& standing) const;
+  std::string not_withdrawn(const VoteStanding& standing, Instant now) const;
+  std::string refusal() const;
+  bool read_since(Instant since) const;
+  void look_at_version(Instant now);
+  void look_at_time(Instant now);
+  void state(const Answer& answer);
+  void ask(Instant now);
+  Instant unsure_until() const;
+  void vote(bool cast, const std::string& why, Turn& turn, std::vector<Vote>& votes);
+  void tell(bool casts, const std::string& why, Turn& turn);
+
+  HostId self_;
+  std::vector<HostId> members_;
+  Timing timing_;
+  Board& board_;
+
+  std::optional<DeviceSet> device_;
+  std::string lost_{"corosync was not asked yet"};
+  std::optional<Ring> ring_;
+  bool leaving_{false};
+  Instant next_poll_{};
+  std::optional<Instant> asked_;      // the ballots, for a poll
+  std::string why_{"no ring yet"};    // of the last tick
+
+  LockVersion seen_;                  // the highest version, since when it is known here
+  Instant seen_at_{};
+  LockVersion cast_under_;            // this host cast under it, so others' votes were withdrawn
+  LockVersion forgotten_below_;       // corosync has surely forgotten votes under earlier versions
+
+  // A vote of this host's may count: ordered by this daemon, or by one before it.
+  bool withdrawn_{false};
+  std::optional<Instant> counts_from_;  // none: no tick yet
+  Duration lasts_{kSyncTimeoutMax + kDeviceTimeoutMax};
+  std::optional<Ticket> first_zero_;  // the first vote that was not cast, after the last that was
+  std::optional<LockVersion> wanted_;
+  std::optional<Stated> stated_;
+  bool told_casts_{false};
+  Instant deadline_{Instant::never()};
+};
+
+}  // namespace wardom::core
