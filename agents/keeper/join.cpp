@@ -20,9 +20,10 @@ constexpr Duration kWatchEvery = std::chrono::milliseconds{250};
 using std::chrono::milliseconds;
 
 // D by the found slot's own T_F and W, and no shorter than the profile's. nullopt: whoever wrote
-// it held no lease, so its silence proves nothing.
+// it held no lease, or may outlive it by the grants of hosts of which this is none, so its silence
+// proves nothing.
 std::optional<Duration> silence_of(const Slot& slot, const Geometry& g) {
-  if (slot.t_f_ms == 0 || slot.w_ms == 0) return std::nullopt;
+  if (slot.t_f_ms == 0 || slot.w_ms == 0 || slot.rides_out) return std::nullopt;
   return std::max(lease_silence(milliseconds{slot.t_f_ms}, milliseconds{slot.w_ms}),
                   lease_silence(milliseconds{g.t_f_ms}, milliseconds{g.w_ms}));
 }
@@ -225,7 +226,8 @@ class Joiner {
       return JoinRefused{
           "slot " + std::to_string(options_.self.value) + " was last used by another machine (\"" +
           found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
-          ") that held no lease, so its silence proves nothing. If that machine is gone for good, "
+          ") whose silence proves nothing: it held no lease, or may live through an outage of the "
+          "volume ([volume] outage). If that machine is gone for good, "
           "start the keeper once with --replaces " + to_hex(found.slot.machine_id) +
           "; else give each host its own id in wardom.toml"};
     const auto silence = *d;

@@ -166,6 +166,9 @@ void Keeper::tick(Instant now) {
   if (leaving_until_ && now >= *leaving_until_) exit_code_ = 0;
   if (const auto session = server_.session(); session && lease_.rights(now) != told_rights_)
     tell_rights(*session);
+  if (const auto stamp = lease_.stamp(now); stamp && server_.session())
+    server_.send(*server_.session(),
+                 wire::AskStampMessage{static_cast<std::uint64_t>(stamp->since_boot.count())});
   if (const auto session = server_.session(); session && troubles() != told_troubles_)
     tell_troubles(*session);
   if (!running_) {
@@ -265,6 +268,8 @@ void Keeper::beat(Instant now) {
   slot.sees_storage = view_.sees_storage;
   slot.sees_disk = view_.sees_disk;
   slot.load = view_.load;
+  slot.rides_out = options_.ride_out;
+  slot.unasked = view_.unasked;
   slot.host_name = options_.host_name;
   const auto submitted = raw_now();
   slot.raw_ns = static_cast<std::uint64_t>(submitted.since_boot.count());
@@ -276,6 +281,7 @@ void Keeper::beat(Instant now) {
     return r.store.write(beats_, cell, wire::encode_slot(slot),
                          [this](const auto& outcome) { left(outcome); });
   }
+  lease_.submitted(submitted, slot.unasked);
   r.store.write(beats_, cell, wire::encode_slot(slot),
                 [this, submitted](const auto& outcome) { beaten(outcome, submitted); });
 }
@@ -572,6 +578,11 @@ void Keeper::take(Session session, wire::DaemonMessage message) {
   if (const auto* list = std::get_if<wire::ListStartRequest>(&message)) list_start(session, *list);
   if (const auto* settled = std::get_if<wire::SettleStartRequest>(&message))
     note_list(guests_.settle_start(settled->guest, settled->process));
+  if (const auto* extend = std::get_if<wire::ExtendRequest>(&message)) {
+    lease_.extend(Instant{Duration{static_cast<std::int64_t>(extend->stamp_ns)}}, extend->unasked,
+                  raw_now());
+    tell_rights(session);
+  }
   if (const auto* unlist = std::get_if<wire::UnlistRequest>(&message))
     note_list(guests_.unlist(unlist->guest));
   if (auto* read = std::get_if<wire::ReadRequest>(&message))

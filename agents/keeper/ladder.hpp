@@ -6,6 +6,9 @@
 //   t_s + 3/4 T_F     protected guests are killed                        (only under a lease)
 //   t_s + T_F         the watchdog is fed no more, for the rest of this boot  (only under a lease)
 //
+// Grants of the others (libha/core/outage.hpp) put the request's time in the place of t_s for the
+// last two, and for nothing else.
+//
 // The last two cannot be taken back: killed guests belong to nobody any more, and an observer may
 // count on a window that has ended. Without a lease (no watchdog, so none was ever published) no
 // silence proves anything about this host, and it gives up only acting.
@@ -27,20 +30,24 @@ class Ladder {
 
   // What an earlier keeper of this boot left behind.
   struct Kept {
-    Instant submitted;  // of the heartbeat that the window counts from
+    Instant submitted;  // of the newest heartbeat that counts
+    Instant granted;    // the newest request that the others have granted; zero: none
     bool lease{false};
     bool killing{false};
     bool ended{false};
   };
   void resume(const Kept& kept, Instant now) {
     submitted_ = kept.submitted;
+    granted_ = kept.granted;
     lease_ = kept.lease;
     killing_ = kept.killing;
     ended_ = kept.ended;
     owed_since_ = now;
     climb(now);
   }
-  Kept kept() const { return {submitted_.value_or(Instant{}), lease_, killing_, ended_}; }
+  Kept kept() const {
+    return {submitted_.value_or(Instant{}), granted_, lease_, killing_, ended_};
+  }
 
   // A lease is about to be published: from now on observers may count on this window.
   void hold_lease() { lease_ = true; }
@@ -60,6 +67,24 @@ class Ladder {
     submitted_ = submitted;
     climb(now);
     return true;
+  }
+
+  // All others have granted what was asked at `asked`: they time this host anew from then on at the
+  // earliest. False where that does not extend the window.
+  bool extend_by_grants(Instant asked, Instant now) {
+    climb(now);
+    if (!lease_ || !submitted_ || killing_ || ended_ || distrusted_) return false;
+    if (asked > now || asked <= base()) return false;
+    granted_ = asked;
+    climb(now);
+    return true;
+  }
+  // The window rests on grants.
+  bool on_grants() const { return submitted_ && granted_ > *submitted_; }
+  // When others are to be asked; nullopt: nothing is to be gained by it.
+  std::optional<Instant> asks_from() const {
+    if (!lease_ || !submitted_ || killing_ || ended_) return std::nullopt;
+    return *submitted_ + t_f_ / 4;
   }
 
   // The own slot was read back, by a read issued at `issued`: with the own incarnation and a
@@ -85,8 +110,8 @@ class Ladder {
   Instant act_until() const {
     return !submitted_ || killing_ || ended_ ? Instant{} : *submitted_ + t_f_ / 2;
   }
-  Instant kill_at() const { return submitted_ ? *submitted_ + t_f_ * 3 / 4 : Instant::never(); }
-  Instant feed_until() const { return submitted_ && !ended_ ? *submitted_ + t_f_ : Instant{}; }
+  Instant kill_at() const { return submitted_ ? base() + t_f_ * 3 / 4 : Instant::never(); }
+  Instant feed_until() const { return submitted_ && !ended_ ? base() + t_f_ : Instant{}; }
   bool has_lease() const { return lease_; }
   LeaseState state() const {
     return !lease_     ? LeaseState::none
@@ -99,7 +124,7 @@ class Ladder {
   // When the next rung is reached; nullopt: none is ahead.
   std::optional<Instant> next_deadline(Instant now) const {
     if (!submitted_ || ended_) return std::nullopt;
-    for (const auto at : {*submitted_ + t_f_ / 2, kill_at(), *submitted_ + t_f_})
+    for (const auto at : {*submitted_ + t_f_ / 2, kill_at(), base() + t_f_})
       if (at > now) return at;
     return std::nullopt;
   }
@@ -109,11 +134,14 @@ class Ladder {
   void climb(Instant now) {
     if (!lease_ || !submitted_) return;
     if (now >= kill_at()) killing_ = true;
-    if (now >= *submitted_ + t_f_) ended_ = true;
+    if (now >= base() + t_f_) ended_ = true;
   }
+
+  Instant base() const { return std::max(*submitted_, granted_); }
 
   Duration t_f_;
   std::optional<Instant> submitted_;
+  Instant granted_;
   Instant owed_since_;  // the newest good read-back, or when the first one began to be owed
   bool distrusted_{false};
   bool lease_{false};

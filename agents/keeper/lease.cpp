@@ -15,7 +15,7 @@
 namespace wardom::keeper {
 namespace {
 
-constexpr const char* kFirstLine = "wardom window 2";
+constexpr const char* kFirstLine = "wardom window 3";
 using disk::raw_now;
 
 std::string ms_text(Duration d) { return std::to_string(whole_ms(d)) + " ms"; }
@@ -26,7 +26,8 @@ std::string encode_window(const KeptWindow& w) {
   std::ostringstream text;
   text << kFirstLine << '\n'
        << to_uuid(w.boot_id) << ' ' << w.t_f.count() << ' '
-       << w.ladder.submitted.since_boot.count() << ' ' << w.ladder.lease << ' '
+       << w.ladder.submitted.since_boot.count() << ' '
+       << w.ladder.granted.since_boot.count() << ' ' << w.ladder.lease << ' '
        << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.timeout.count() << ' '
        << w.disarmed << " end\n";
   return text.str();
@@ -35,19 +36,20 @@ std::string encode_window(const KeptWindow& w) {
 std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& boot_id) {
   std::istringstream in(text);
   std::string first, boot, end;
-  std::int64_t t_f = 0, submitted = 0, timeout = 0;
+  std::int64_t t_f = 0, submitted = 0, granted = 0, timeout = 0;
   KeptWindow w;
   if (!std::getline(in, first) || first != kFirstLine) return std::nullopt;
-  if (!(in >> boot >> t_f >> submitted >> w.ladder.lease >> w.ladder.killing >> w.ladder.ended >>
-        timeout >> w.disarmed >> end))
+  if (!(in >> boot >> t_f >> submitted >> granted >> w.ladder.lease >> w.ladder.killing >>
+        w.ladder.ended >> timeout >> w.disarmed >> end))
     return std::nullopt;
   const auto bits = parse_bits(boot);
-  if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || timeout < 0 ||
+  if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || granted < 0 || timeout < 0 ||
       end != "end")
     return std::nullopt;
   w.boot_id = *bits;
   w.t_f = Duration{t_f};
   w.ladder.submitted = Instant{Duration{submitted}};
+  w.ladder.granted = Instant{Duration{granted}};
   w.timeout = Duration{timeout};
   return w;
 }
@@ -96,11 +98,35 @@ void Lease::resume(Instant now) {
 bool Lease::begin(Duration t_f) {
   if (ladder_ && ladder_->has_lease() && ladder_->window() != t_f) return ended();
   if (!ladder_ || !ladder_->has_lease()) ladder_.emplace(t_f);
+  if (!ride_) ride_.emplace(options_.ride_out, t_f);
   return true;
 }
 
+void Lease::submitted(Instant at, std::vector<HostId> unasked) {
+  if (ride_) ride_->submitted(at, std::move(unasked));
+}
+
+std::optional<Instant> Lease::stamp(Instant now) {
+  const auto from = ladder_ && ride_ && ride_->takes_part() ? ladder_->asks_from() : std::nullopt;
+  if (!from || now < ride_->due(*from)) return std::nullopt;
+  return ride_->stamp(now);
+}
+
+// Kept first, as with a heartbeat.
+void Lease::extend(Instant stamp, const std::vector<HostId>& unasked, Instant now) {
+  if (!ride_ || !ride_->allows(stamp, unasked) || !ladder_->extend_by_grants(stamp, now)) return;
+  if (!std::exchange(on_grants_, true))
+    log(Severity::warning, "no heartbeat is acknowledged, and the other hosts grant: lives on "
+                           "beyond its window, keeps its guests, starts none");
+  keep();
+  if (feeder_ != nullptr && !feeder_->extend(ladder_->feed_until())) ladder_->lapse();
+}
+
 void Lease::acknowledged(Instant submitted, Instant now) {
+  if (ride_) ride_->acknowledged(submitted);
   if (!ladder_ || !ladder_->extend(submitted, now)) return;
+  if (std::exchange(on_grants_, false))
+    log(Severity::notice, "heartbeats are acknowledged again: the window rests on them");
   // Kept first: a successor then never feeds longer than this, and never less by more than a beat.
   if (ladder_->has_lease()) keep();
   if (feeder_ != nullptr && !feeder_->extend(ladder_->feed_until())) ladder_->lapse();
@@ -302,7 +328,11 @@ void Lease::kill(Instant now) {
 }
 
 std::optional<Instant> Lease::next_deadline(Instant now) const {
-  return ladder_ ? ladder_->next_deadline(now) : std::nullopt;
+  if (!ladder_) return std::nullopt;
+  auto next = ladder_->next_deadline(now);
+  const auto asks = ride_ && ride_->takes_part() ? ladder_->asks_from() : std::nullopt;
+  if (asks && (!next || ride_->due(*asks) < *next)) next = ride_->due(*asks);
+  return next;
 }
 
 void Lease::keep() {
@@ -331,7 +361,8 @@ wire::RightsMessage Lease::rights(Instant now) {
   ladder_->rung(now);
   return {ladder_->state(),
           static_cast<std::uint64_t>(ladder_->act_until().since_boot.count()),
-          static_cast<std::uint64_t>(ladder_->feed_until().since_boot.count())};
+          static_cast<std::uint64_t>(ladder_->feed_until().since_boot.count()),
+          ladder_->on_grants()};
 }
 
 std::vector<wire::KeeperTrouble> Lease::troubles() const {

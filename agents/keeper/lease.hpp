@@ -15,6 +15,7 @@
 #include "agents/keeper/ladder.hpp"
 #include "agents/keeper/log.hpp"
 #include "agents/keeper/options.hpp"
+#include "agents/keeper/ride.hpp"
 #include "libha/disk/lane.hpp"
 #include "libha/wire/keeper_protocol.hpp"
 
@@ -45,6 +46,12 @@ class Lease {
   bool begin(Duration t_f);
   // The heartbeat submitted at `submitted` is acknowledged.
   void acknowledged(Instant submitted, Instant now);
+  // A heartbeat that names these as not asked for grants is about to be submitted.
+  void submitted(Instant at, std::vector<HostId> unasked);
+  // A moment for the daemon to ask the others with, where that is due.
+  std::optional<Instant> stamp(Instant now);
+  // They have granted; ride.hpp.
+  void extend(Instant stamp, const std::vector<HostId>& unasked, Instant now);
   void read_back(bool good, Instant issued);
   // The slot says `left`, acknowledged: no lease stands any more, and no watchdog needs to.
   void leave();
@@ -80,6 +87,7 @@ class Lease {
   disk::Completions& completions_;
   disk::Lane killer_{"kill-guests", 1, 1};
   std::optional<Ladder> ladder_;
+  std::optional<Ride> ride_;
   // Both live until the process ends: the feeding thread uses them.
   port::Watchdog* watchdog_{nullptr};
   Feeder* feeder_{nullptr};
@@ -91,6 +99,7 @@ class Lease {
   std::uint64_t told_failures_{0};
   Rung told_rung_{Rung::no_window};
   bool killing_{false};
+  bool on_grants_{false};
   LastingTrouble arm_trouble_, keep_trouble_, feed_trouble_;
 };
 

@@ -19,6 +19,7 @@ struct Options {
   HostId self;
   DomainId domain{1};
   Duration disk_interval{};
+  bool ride_out{false};  // libha/core/outage.hpp
   std::string run_dir{"/run/wardom"};
   std::string socket;
   std::optional<std::string> watchdog_device;  // nullopt: none, and so no lease

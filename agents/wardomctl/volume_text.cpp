@@ -57,14 +57,14 @@ void print_plan(const Geometry& g) {
 
 void print_costs(const Geometry& g) {
   const auto sums = sums_of(g);
-  std::cout << "\nAn outage of this volume longer than " << span_text(sums.kills_ms)
-            << " (3/4 T_F) KILLS THE PROTECTED GUESTS of every\n"
-               "host that holds a lease and cannot write, and by "
-            << span_text(sums.resets_ms)
-            << " (T_F + W) such a host is reset by its\nwatchdog. From "
-            << span_text(g.t_f_ms / 2)
-            << " (T_F/2) on it starts and decides nothing; a host without a lease does\n"
-               "only that.\n\n"
+  std::cout << "\nA host that holds a lease and cannot write to this volume for longer than "
+            << span_text(sums.kills_ms)
+            << "\n(3/4 T_F) KILLS ITS PROTECTED GUESTS, and by " << span_text(sums.resets_ms)
+            << " (T_F + W) its watchdog resets it.\nFrom " << span_text(g.t_f_ms / 2)
+            << " (T_F/2) on it starts and decides nothing; without a lease it does only that.\n"
+               "In an outage that every host of a domain sees, guests run on for as long as every\n"
+               "host that is not proved dead is up and hears the others, unless wardom.toml says\n"
+               "[volume] outage = \"fence\".\n\n"
                "Before a silent host's guests start elsewhere, one proof of its death must come:\n";
   TextTable table({"PROOF", "COMES", "GUESTS START"});
   const auto later = [](std::uint64_t ms) {

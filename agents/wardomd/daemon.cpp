@@ -83,6 +83,7 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   settings.config_digest = config_digest(config, self.domain);
   settings.memory_reserve_mib = config.placement.memory_reserve_mib;
   settings.isolation = config.isolation.response;
+  settings.ride_out = config.volume.ride_out;
   settings.seed = draw();
   return settings;
 }
@@ -187,8 +188,8 @@ Result<void> Daemon::Impl::open_adapters() {
                          },
                          arrives<port::ReadDone>(), arrives<port::WriteDone>(),
                          arrives<port::HeartbeatDone>(), arrives<port::VolumeLost>(),
-                         arrives<port::Rights>(), arrives<port::StartListed>(),
-                         arrives<port::KeeperTroubles>()});
+                         arrives<port::Rights>(), arrives<port::AskStamp>(),
+                         arrives<port::StartListed>(), arrives<port::KeeperTroubles>()});
   return success();
 }
 

@@ -213,6 +213,12 @@ json::array recovered(const Names& names, const runtime::Recovery& recovery) {
   return guests;
 }
 
+// For how long this host has lived through an outage of the volume; null: it does not.
+json::value on_grants_ms(const core::Member& member, Instant now) {
+  const auto since = member.on_grants_since();
+  return since ? json::value(whole_ms(now - *since)) : json::value(nullptr);
+}
+
 }  // namespace
 
 json::value Names::host(HostId id) const {
@@ -279,6 +285,7 @@ json::value status(const Sight& sight) {
       {"split_groups", split_groups(names, member)},
       {"armed", !member.disarmed().has_value()},
       {"disarmed", disarmed_object(member)},
+      {"on_grants_ms", on_grants_ms(member, now.at)},
       {"profile",
        json::object{
            {"t_f_s", seconds(sight.geometry.t_f_ms)},

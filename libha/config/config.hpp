@@ -72,6 +72,9 @@ struct Config {
   struct StateVolume {
     std::filesystem::path path;
     std::optional<Bits128> uuid;  // refuse any other volume
+    // `outage`: hosts outlive an outage that all of them see, by each other's grants; else each is
+    // fenced by its own ladder. A host that does not take part grants nothing, so none does.
+    bool ride_out{true};
   };
   struct Beats {
     std::uint16_t port{kDefaultBeatPort};  // UDP, on both links

@@ -328,6 +328,8 @@ class Reader {
         s.report(*node, "uuid",
                  "is " + in_quotes(*text) + "; give the UUID that `wardomctl volume show` prints");
     }
+    if (const auto outage = s.word("outage", {"ride-out", "fence"}))
+      config_.volume.ride_out = *outage == 0;
     s.finish();
   }
 

@@ -409,6 +409,16 @@ void DomainLock::hold(const Holding& holding, const LockStanding& standing, Turn
   }
 }
 
+bool DomainLock::quiet() const {
+  const bool at_rest = std::holds_alternative<Idle>(state_) ||
+                       std::holds_alternative<Holding>(state_) ||
+                       std::holds_alternative<Releasing>(state_);
+  if (!ready_ || !own_ || !at_rest) return false;
+  const auto& word = board_.lock();
+  return own_->version <= word.version || own_->bal == BallotNumber{} ||
+         own_->input.directory == word.value.directory;
+}
+
 Instant DomainLock::next_deadline() const {
   if (!ready_ || !own_) return Instant::never();
   if (reading_) return reading_->issued + volume_patience(timing_);

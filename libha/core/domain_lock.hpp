@@ -68,6 +68,9 @@ class DomainLock {
   // The highest version that this life has owned and will never act under again. Told with every
   // beat, it is as good as RELEASED (leases.md): the word of a life that cannot write.
   LockVersion given_up() const { return given_up_; }
+  // Nothing of this host's is under way, or may still be completed by others, that makes other
+  // hosts proposers than those of the highest version that it knows.
+  bool quiet() const;
   // The newest acknowledged write of the own ballot cell.
   Sequence sequence() const { return sequence_; }
 

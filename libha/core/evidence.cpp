@@ -139,6 +139,16 @@ void Evidence::on_observer(bool fit) {
     for (auto& member : table_) time_anew(member);
 }
 
+void Evidence::set_own(const Incarnation& incarnation) {
+  if (own_ == incarnation) return;
+  own_ = incarnation;
+  for (auto& member : table_) member.knows_me.reset();
+}
+
+void Evidence::grant(HostId host) {
+  if (has(host)) time_anew(at(host));
+}
+
 namespace {
 
 // Apart from the sequences that grow by themselves.
@@ -149,7 +159,8 @@ bool same_words(const Beat& a, const Beat& b) {
          a.decision_sequence == b.decision_sequence && a.table_sequence == b.table_sequence &&
          a.ballot_sequence == b.ballot_sequence && a.given_up == b.given_up &&
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
-         a.leaving == b.leaving && a.load == b.load;
+         a.leaving == b.leaving && a.load == b.load && a.request == b.request &&
+         a.request_under == b.request_under && a.word == b.word;
 }
 
 }  // namespace
@@ -182,6 +193,8 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   beats.sequence[link] = beat.sequence;
   beats.last[link] = now;
   beats.newest = beat;
+  if (!own_.is_none() && beat.word.knows >= own_.number)
+    member.knows_me = DaemonLife{beat.incarnation, beat.epoch};
   const bool distrusted = member.power.distrusted;
   note_life(member, now);
   return same && distrusted == member.power.distrusted ? BeatNews::alive : BeatNews::changed;
@@ -212,6 +225,7 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     disk.slot = *slot;
     disk.incarnation = cell.incarnation;
     disk.sequence = cell.sequence;
+    disk.twin_damaged = cell.twin_damaged;
     disk.timer_zero = now;
     disk.not_before = disk.shown_issued;
     disk.shown_issued = issued;
@@ -228,6 +242,7 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
   }
   // Equal is silence. Lower, or another incarnation with a number not above, is a stale write.
   if (same_boot && cell.sequence == disk.sequence) {
+    disk.twin_damaged = cell.twin_damaged;
     disk.same_read_issued = issued;
     disk.shown_issued = issued;
     disk.shown = now;

@@ -57,6 +57,7 @@ struct SlotEvidence {
   // before. That is as much as the slot tells of when its host was last alive.
   std::optional<Instant> not_before;
   CellHealth health{CellHealth::empty};    // of the newest read
+  bool twin_damaged{false};                // of the newest read of `sequence`
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
   // The earlier boot that is proved over, because the same machine has booted since its last sign.
   std::optional<Incarnation> rebooted;
@@ -84,12 +85,20 @@ struct OperatorEvidence {
   std::string by;
 };
 
+// One life of a host's wardomd.
+struct DaemonLife {
+  Incarnation incarnation;
+  DaemonEpoch epoch;
+};
+
 struct MemberEvidence {
   HostId host;
   BeatEvidence beats;
   SlotEvidence disk;
   PowerEvidence power;
   std::optional<OperatorEvidence> operator_word;
+  // The newest life that has told this daemon that it knows this host's present incarnation.
+  std::optional<DaemonLife> knows_me;
   bool daemon_in_ring{false};
   bool node_in_ring{false};
 
@@ -140,6 +149,15 @@ class Evidence {
   // feed window of its own lease. When it cannot, every lease is timed anew from then on.
   void on_observer(bool fit);
   bool observer_fit() const { return observer_fit_; }
+  // This host's own incarnation, once it has one.
+  void set_own(const Incarnation& incarnation);
+  // A grant is a heartbeat seen: whatever has been timed of this member's silence is forgotten, and
+  // what is being read now counts as no part of it.
+  void grant(HostId host);
+  // Since when without a break this host has known itself to be among those whom a member asks
+  // before it outlives its window (core/outage.hpp); none: it is not.
+  void set_asked_since(std::optional<Instant> since) { asked_since_ = since; }
+  std::optional<Instant> asked_since() const { return asked_since_; }
 
   const std::vector<HostId>& members() const { return members_; }
   HostId self() const { return self_; }
@@ -173,6 +191,8 @@ class Evidence {
   bool quorate_{false};
   bool ring_up_{false};
   bool observer_fit_{false};
+  Incarnation own_;
+  std::optional<Instant> asked_since_;
 };
 
 }  // namespace wardom::core

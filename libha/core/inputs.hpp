@@ -45,6 +45,11 @@ struct Rights {
   LeaseState lease{LeaseState::none};
   Instant act_until;
   Instant feed_until;
+  bool granted{false};  // the window rests on others' grants, and not on a heartbeat
+};
+// No heartbeat was acknowledged for a while: the keeper's note of the time, to ask others with.
+struct AskStamp {
+  Instant at;
 };
 // The keeper's answer to a ListStart.
 struct StartListed {
@@ -190,10 +195,10 @@ struct OperatorAnswer {
 struct Leaving {};
 
 using Input =
-    std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, StartListed, CellsRead, CellWritten,
-                 BeatSeen, PowerSeen, PowerOffTaken, RingMembers, RingQuorum, RingLost, GuestSeen,
-                 HypervisorUp, HypervisorDown, GuestDefinition, ActDone, Protect, Unprotect,
-                 PleaseAssign, Load, OperatorAsk, OperatorAnswer, Leaving>;
+    std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, AskStamp, StartListed, CellsRead,
+                 CellWritten, BeatSeen, PowerSeen, PowerOffTaken, RingMembers, RingQuorum, RingLost,
+                 GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition, ActDone, Protect,
+                 Unprotect, PleaseAssign, Load, OperatorAsk, OperatorAnswer, Leaving>;
 
 // ---- orders -------------------------------------------------------------------------------------
 
@@ -244,6 +249,12 @@ struct Publish {
   MemberSet sees_storage;
   MemberSet sees_disk;
   Load load;
+  std::vector<HostId> unasked;  // core/outage.hpp
+};
+// Every host that has to has granted since the keeper noted `stamp`.
+struct Extend {
+  Instant stamp;
+  std::vector<HostId> unasked;  // members that were not asked
 };
 
 enum class Severity : std::uint8_t { debug, info, notice, warning, error };
@@ -273,7 +284,9 @@ struct Orders {
   std::vector<WriteDecision> decisions;
   std::vector<WriteTable> tables;
   std::vector<Beat> beats;  // the newest content; the runtime sends it to all members on both links
+  std::vector<BeatWord> words;  // to each addressee of those beats
   std::vector<Publish> publish;
+  std::vector<Extend> extends;
   std::vector<SwitchOff> switch_off;
   std::vector<AskPower> ask_power;
   std::vector<ReadCells> reads;
@@ -294,7 +307,9 @@ struct Orders {
     visit(decisions);
     visit(tables);
     visit(beats);
+    visit(words);
     visit(publish);
+    visit(extends);
     visit(switch_off);
     visit(ask_power);
     visit(reads);

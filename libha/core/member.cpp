@@ -51,6 +51,7 @@ Member::Member(MemberSettings settings)
       decider_(evidence_, board_, settings_.memory_reserve_mib),
       target_(evidence_, board_, settings_.isolation),
       desk_(evidence_, board_, decider_),
+      outage_({settings_.self, settings_.ride_out, settings_.grants_always}, settings_.timing),
       random_(settings_.seed),
       told_(settings_.members.size()) {}
 
@@ -92,6 +93,8 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   volume_error_.clear();
   reading_slots_.reset();
   reading_board_.reset();
+  evidence_.set_own(ready.incarnation);
+  outage_.on_ready(ready.incarnation);
   board_.set_domain(settings_.domain);
   board_.set_ballot_base(ready.ballot_base);
   domain_lock_.on_ready(ready, turn.now.at);
@@ -131,6 +134,8 @@ void Member::take(const Rights& rights, Turn& turn) {
   }
   rights_ = rights;
 }
+
+void Member::take(const AskStamp& stamp, Turn&) { outage_.on_stamp(stamp); }
 
 void Member::take(const StartListed& answer, Turn& turn) { target_.on_start_listed(answer, turn); }
 
@@ -189,6 +194,7 @@ void Member::take(const BeatSeen& seen, Turn& turn) {
       turn.note({Severity::error, "beats", beat.from, {}, {}, "",
                  "its wardom.toml names other members than this host's"});
   }
+  take_grants(beat, turn);
   const bool wanted = board_.wants();
   board_.promise(beat.from, beat.decision_sequence, beat.ballot_sequence, beat.table_sequence);
   board_.on_given_up({beat.from, beat.incarnation, beat.epoch}, beat.given_up);
@@ -541,6 +547,7 @@ void Member::tick(Now now, Orders& orders) {
   }
   last_tick_ = now.at;
   set_pace(now.at);
+  look_at_directory(now.at);
   evidence_.on_observer(may_time(now.at));
   const Contention others = contention(now.at);
   look_at_division(others, now.at);
@@ -563,6 +570,7 @@ void Member::tick(Now now, Orders& orders) {
   read_slots(turn);
   read_board(turn);
   tell_changes(lock, turn);
+  live_on_grants(turn);
   beat(turn);
   deadline_ = find_deadline(now.at);
 }
@@ -698,6 +706,9 @@ Beat Member::make_beat(Instant now) const {
   beat.hypervisor_ok = target_.hypervisor_ok();
   beat.leaving = leaving_;
   beat.load = load_;
+  const auto asks = asking();
+  beat.request = outage_.request(asks);
+  beat.request_under = beat.request == 0 ? DirectoryWord{} : asks.under;
   return beat;
 }
 
@@ -716,8 +727,9 @@ void Member::beat(Turn& turn) {
   if (due) {
     next_beat_ = turn.now.at + settings_.timing.beat_interval;
     turn.orders.publish.push_back(
-        {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_});
+        {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_, dead_proposers()});
   }
+  turn.orders.words = words(turn.now.at);
   last_beat_ = beat;
   ++beats_made_;
   turn.orders.beats.push_back(std::move(beat));
@@ -811,6 +823,7 @@ std::vector<Problem> Member::problems(Instant now) const {
   else if (!reads_ok(now) && !reads_begin(now))
     list.push_back({"reads of the state volume do not complete", host_text(settings_.self),
                     "look at this host's storage network and at the volume's store"});
+  add_outage(list, now);
   for (HostId host : settings_.members) {
     const auto& slot = evidence_.of(host).disk.slot;
     if (slot && slot->state == SlotState::up && slot->w_ms == 0)

@@ -16,6 +16,7 @@
 #include "libha/core/judge.hpp"
 #include "libha/core/lock.hpp"
 #include "libha/core/operator_desk.hpp"
+#include "libha/core/outage.hpp"
 #include "libha/core/proofs.hpp"
 #include "libha/core/target.hpp"
 
@@ -29,6 +30,8 @@ struct MemberSettings {
   Timing timing;
   std::uint64_t config_digest{0};
   std::uint64_t memory_reserve_mib{512};
+  bool ride_out{false};                  // takes part in outage.hpp's rule
+  bool grants_always{false};             // also while this host can use the volume; only for tests
   IsolationResponse isolation{IsolationResponse::leave};  // where a guest's entry says nothing
   std::uint64_t seed{0};                 // of the ids drawn
 };
@@ -78,6 +81,8 @@ class Member {
   std::vector<std::vector<HostId>> split_groups() const;
   // none: armed. As the leading decider has recorded it.
   std::optional<Disarmed> disarmed() const;
+  // Since when this host has lived on the others' grants; none: it does not.
+  std::optional<Instant> on_grants_since() const { return outage_.riding_since(); }
   // What a person may confirm dead, newest first.
   std::vector<Incarnation> boots(HostId host) const { return desk_.boots(host); }
   // What is proved about the newest incarnation of a member, and what is missing.
@@ -99,6 +104,7 @@ class Member {
   void take(const VolumeLost& lost, Turn& turn);
   void take(const OwnHeartbeat& heartbeat, Turn& turn);
   void take(const Rights& rights, Turn& turn);
+  void take(const AskStamp& stamp, Turn& turn);
   void take(const StartListed& answer, Turn& turn);
   void take(const CellsRead& read, Turn& turn);
   void take(const CellWritten& written, Turn& turn);
@@ -124,6 +130,14 @@ class Member {
   bool routine(const PowerSeen& seen) const;
   bool is_news(const Input& input, Now now) const;
   bool may_act(Instant now) const;
+  void look_at_directory(Instant now);
+  std::vector<HostId> dead_proposers() const;
+  DirectoryWord directory_known() const;
+  Outage::Asking asking() const;
+  void take_grants(const Beat& beat, Turn& turn);
+  void live_on_grants(Turn& turn);
+  std::vector<BeatWord> words(Instant now) const;
+  void add_outage(std::vector<Problem>& list, Instant now) const;
   bool may_time(Instant now) const;
   bool reads_ok(Instant now) const;
   bool reads_begin(Instant now) const;
@@ -159,6 +173,7 @@ class Member {
   Decider decider_;
   Target target_;
   OperatorDesk desk_;
+  Outage outage_;
   Random random_;
   Ticket last_ticket_;
 
@@ -212,6 +227,8 @@ class Member {
     bool distrusted{false};
   };
   std::vector<Told> told_;  // by member
+  LockVersion directory_seen_;  // the version as of which this host is one that others ask
+  std::optional<Instant> told_riding_;
   HostId told_decider_;
   LockVersion told_version_;
   bool told_volume_ok_{true};

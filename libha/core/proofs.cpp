@@ -19,12 +19,40 @@ struct Wait {
   std::string missing;
 };
 
+// Why a host that may outlive its window would do so without asking this one; empty: it would not.
+std::string why_not_asked(const Evidence& evidence, const MemberEvidence& member,
+                          const Slot& slot) {
+  if (!evidence.asked_since())
+    return "this host has not been one of the domain lock's proposers for long enough, so that "
+           "host may live through an outage of the volume without asking it";
+  if (member.disk.twin_damaged)
+    return "one extent of its slot cannot be read, and may name this host as one that it does not "
+           "ask before it lives through an outage of the volume";
+  if (std::find(slot.unasked.begin(), slot.unasked.end(), evidence.self()) == slot.unasked.end())
+    return {};
+  // What that very daemon, or a later one, has said since is newer than its slot.
+  const auto& told = member.knows_me;
+  const bool knows = told && told->incarnation == member.disk.incarnation &&
+                     told->epoch >= slot.daemon_epoch;
+  return knows ? "" : "it held this host for dead when it was last seen, and may live through an "
+                      "outage of the volume without asking it";
+}
+
 // Silence counts from the completion of one read to the issue of another, D apart: whatever the
 // host wrote before the first was seen by it, and whatever it wrote in between would be seen by
 // the second.
-Wait wait_for(const SlotEvidence::Silence& silence, Duration d, bool observer_fit, Instant now) {
+//
+// A host that may outlive its window by grants (outage.hpp) is timed only by whom it asks for one,
+// and by that one from the moment at which it knew.
+Wait wait_for(SlotEvidence::Silence silence, Duration d, const Evidence& evidence,
+              const MemberEvidence& member, const Slot& slot, Instant now) {
   Wait wait;
-  if (!observer_fit) {
+  if (slot.rides_out) {
+    wait.missing = why_not_asked(evidence, member, slot);
+    if (!wait.missing.empty()) return wait;
+    if (silence.since) silence.since = std::max(silence.since, evidence.asked_since());
+  }
+  if (!evidence.observer_fit()) {
     wait.missing = "this host's own reads and heartbeats of the state volume, without which it "
                    "cannot time another's silence";
     return wait;
@@ -46,7 +74,7 @@ Wait newest_lease(const Evidence& evidence, const MemberEvidence& member, Instan
   if (member.heard(now, evidence.timing()) &&
       member.beats.newest->incarnation.number <= disk.incarnation.number)
     return {false, {}, "it is still heard"};
-  return wait_for(disk.silence, *d, evidence.observer_fit(), now);
+  return wait_for(disk.silence, *d, evidence, member, *disk.slot, now);
 }
 
 // A boot before the one that the slot shows. A keeper takes a slot over only from its own machine's
@@ -66,7 +94,8 @@ Wait earlier_lease(const Evidence& evidence, const MemberEvidence& member,
     return {false, {}, seen ? "the slot of that boot published no lease that could expire"
                             : "its slot publishes no lease that could expire"};
   if (!seen) d = std::max(*d, lease_silence(timing));
-  return wait_for(disk.later_boot, *d, evidence.observer_fit(), now);
+  return wait_for(disk.later_boot, *d, evidence, member,
+                  seen ? disk.earlier->slot : *disk.slot, now);
 }
 
 std::string power_detail(const MemberEvidence& member) {

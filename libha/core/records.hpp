@@ -18,6 +18,7 @@ inline constexpr std::size_t kMaxGuestXmlBytes = 256 * 1024;
 inline constexpr std::size_t kMaxGuestsPerHost = 1024;
 inline constexpr std::size_t kMaxAssignments = 2048;  // standing in one domain at a time
 inline constexpr std::size_t kMaxVerdicts = 512;
+inline constexpr std::size_t kMaxUnasked = 8;  // dead hosts that a slot names; more: all are asked
 inline constexpr std::size_t kMaxOperatorBytes = 100;  // who asked for something, for the record
 inline constexpr std::uint64_t kMaxDisarmedMs = 24 * 3600 * 1000;  // longer: until somebody arms
 
@@ -34,6 +35,27 @@ struct Load {
   std::uint64_t memory_total_mib{0};
   std::uint64_t memory_free_mib{0};    // MemAvailable
   friend bool operator==(const Load&, const Load&) = default;
+};
+
+// Who ballots for the next version of a domain's lock, as one of its sides knows it.
+struct DirectoryWord {
+  LockVersion version;      // the highest DECIDED one that is known; 0: none
+  std::uint64_t digest{0};  // of that version's directory, directory_digest()
+  friend bool operator==(const DirectoryWord&, const DirectoryWord&) = default;
+};
+
+// What a beat says to its one addressee alone.
+struct BeatWord {
+  HostId to;
+  // The newest incarnation of the addressee that the sender knows, by its number; 0: none. Until a
+  // verdict covers that one, the sender asks the addressee before it outlives its window.
+  std::uint64_t knows{0};
+  // A grant (core/outage.hpp): the sender has timed this life of the addressee anew since it had
+  // the request. Zero: none.
+  Incarnation granted_to;
+  std::uint64_t granted{0};       // the request's own number
+  DirectoryWord granted_under;
+  friend bool operator==(const BeatWord&, const BeatWord&) = default;
 };
 
 // One heartbeat datagram. Sent to every other member on both links, and at once when
@@ -58,6 +80,11 @@ struct Beat {
   bool hypervisor_ok{false};         // libvirt answers
   bool leaving{false};               // "I am going": an orderly stop of the daemon
   Load load;
+  // "My heartbeats are not acknowledged: who grants?" Its own number for that; 0: it does not
+  // ask.
+  std::uint64_t request{0};
+  DirectoryWord request_under;
+  BeatWord word;                     // to this host; sent ones are made for each addressee
   friend bool operator==(const Beat&, const Beat&) = default;
 };
 
@@ -99,6 +126,10 @@ struct Slot {
   MemberSet sees_storage;
   MemberSet sees_disk;
   Load load;
+  // It may outlive its window by the grants of others (core/outage.hpp), so its silence proves
+  // nothing to whoever is not asked for one; and of the directory, it asks all but these.
+  bool rides_out{false};
+  std::vector<HostId> unasked;    // at most kMaxUnasked
   std::string host_name;          // for people; at most 64 bytes
   friend bool operator==(const Slot&, const Slot&) = default;
 };
@@ -193,6 +224,9 @@ struct Proposer {
 };
 inline constexpr std::size_t kMaxProposers = 128;
 inline constexpr std::uint8_t kMaxProposerWeight = 15;
+
+// Equal of two directories if and only if (but for chance) they have the same judges.
+std::uint64_t directory_digest(const std::vector<Proposer>& directory);
 
 // What a ballot decides: who owns the lock, and who ballots for the next version.
 struct LockValue {

@@ -301,7 +301,11 @@ class KeeperClient::Worker {
     const auto instant = [](std::uint64_t ns) {
       return Instant{std::chrono::nanoseconds{static_cast<std::int64_t>(ns)}};
     };
-    events_.rights({m.lease, instant(m.act_until_ns), instant(m.feed_until_ns)});
+    events_.rights({m.lease, instant(m.act_until_ns), instant(m.feed_until_ns), m.granted});
+  }
+
+  void take(wire::AskStampMessage& m) {
+    events_.ask_stamp({Instant{std::chrono::nanoseconds{static_cast<std::int64_t>(m.stamp_ns)}}});
   }
 
   void take(wire::StartListedMessage& m) {
@@ -390,7 +394,7 @@ void KeeperClient::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> pay
 
 void KeeperClient::publish(const port::SelfView& view) {
   worker_->ask(wire::PublishRequest{view.progress, view.sees_mgmt, view.sees_storage,
-                                    view.sees_disk, view.load});
+                                    view.sees_disk, view.load, view.unasked});
 }
 
 void KeeperClient::list_start(Ticket ticket, GuestId guest) {
@@ -402,5 +406,10 @@ void KeeperClient::settle_start(GuestId guest, const GuestProcess& process) {
 }
 
 void KeeperClient::unlist(GuestId guest) { worker_->ask(wire::UnlistRequest{guest}); }
+
+void KeeperClient::extend(Instant stamp, std::vector<HostId> unasked) {
+  worker_->ask(wire::ExtendRequest{static_cast<std::uint64_t>(stamp.since_boot.count()),
+                                   std::move(unasked)});
+}
 
 }  // namespace wardom::keeper_client

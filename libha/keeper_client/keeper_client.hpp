@@ -35,6 +35,7 @@ class KeeperClient final : public port::Volume {
   void list_start(Ticket ticket, GuestId guest) override;
   void settle_start(GuestId guest, const GuestProcess& process) override;
   void unlist(GuestId guest) override;
+  void extend(Instant stamp, std::vector<HostId> unasked) override;
 
  private:
   class Worker;

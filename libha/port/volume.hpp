@@ -80,7 +80,15 @@ struct StartListed {
 struct Rights {
   LeaseState lease{LeaseState::none};
   Instant act_until;   // t_s + T_F/2 of the newest acknowledged heartbeat; zero: not at all
-  Instant feed_until;  // t_s + T_F
+  // Until when the host is certain to live: t_s + T_F, or by others' grants (core/outage.hpp).
+  Instant feed_until;
+  bool granted{false};  // it rests on those grants
+};
+
+// No heartbeat has been acknowledged for T_F/4, and while that lasts: the keeper's note of this
+// moment. Whoever is asked from now on, and grants, allows the host to live until T_F after it.
+struct AskStamp {
+  Instant at;
 };
 
 // What the keeper has for an operator: all that there is, after `ready` and when it changes.
@@ -106,6 +114,7 @@ struct SelfView {
   MemberSet sees_storage;
   MemberSet sees_disk;
   Load load;
+  std::vector<HostId> unasked;  // members that are not asked for grants, see extend()
 };
 
 struct VolumeEvents {
@@ -115,6 +124,7 @@ struct VolumeEvents {
   std::function<void(HeartbeatDone)> heartbeat;
   std::function<void(VolumeLost)> lost;
   std::function<void(Rights)> rights;
+  std::function<void(AskStamp)> ask_stamp;
   std::function<void(StartListed)> start_listed;
   std::function<void(KeeperTroubles)> troubles;
 };
@@ -140,6 +150,12 @@ class Volume {
   virtual void settle_start(GuestId guest, const GuestProcess& process) = 0;
   // Settled, and no QEMU of it is left: it is not this host's (any more).
   virtual void unlist(GuestId guest) = 0;
+
+  // Every member that may judge this host by its silence has granted, since `stamp` was handed out,
+  // to time it anew: the window reaches to T_F after the stamp. The keeper takes that only for a
+  // stamp of its own and a window that has not ended, and only where its newest heartbeats, as they
+  // stand on the volume or may come to stand there, name every member of `unasked`.
+  virtual void extend(Instant stamp, std::vector<HostId> unasked) = 0;
 
  protected:
   ~Volume() = default;  // not destroyed through the port

@@ -23,9 +23,8 @@ inline constexpr std::size_t kMaxWaitingDatagrams = 4096;
 // Whatever an adapter reports, undecoded. The loop turns it into inputs of the core.
 using Arrival =
     std::variant<port::VolumeReady, port::ReadDone, port::WriteDone, port::HeartbeatDone,
-                 port::Rights, port::StartListed, port::KeeperTroubles, port::VolumeLost,
-                 port::Datagram,
-                 port::PowerReading, port::PowerOffSent,
+                 port::Rights, port::AskStamp, port::StartListed, port::KeeperTroubles,
+                 port::VolumeLost, port::Datagram, port::PowerReading, port::PowerOffSent,
                  port::RingMembers, port::RingQuorum, port::RingMessage, port::RingLost,
                  port::HypervisorUp, port::HypervisorDown, port::GuestChanged, port::GuestDefined,
                  port::ActDone, core::Input>;

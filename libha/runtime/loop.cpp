@@ -150,8 +150,9 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           },
           [&](const port::HeartbeatDone& done) { step(core::OwnHeartbeat{done.sequence}); },
           [&](const port::Rights& rights) {
-            step(core::Rights{rights.lease, rights.act_until, rights.feed_until});
+            step(core::Rights{rights.lease, rights.act_until, rights.feed_until, rights.granted});
           },
+          [&](const port::AskStamp& stamp) { step(core::AskStamp{stamp.at}); },
           [&](const port::StartListed& answer) {
             step(core::StartListed{answer.ticket, answer.guest, answer.listed, answer.error});
           },
@@ -311,7 +312,7 @@ void Loop::write_records(const core::Orders& orders) {
   }
 }
 
-void Loop::send_beat(const Beat& content) {
+void Loop::send_beat(const Beat& content, const std::vector<BeatWord>& words) {
   for (const Link link : {Link::mgmt, Link::storage}) {
     auto& sequence = sequence_[static_cast<std::size_t>(link)];
     sequence = sequence.next();
@@ -320,13 +321,14 @@ void Loop::send_beat(const Beat& content) {
     beat.run = options_.run;
     beat.sequence = sequence;
     wire::Bytes bytes;
-    for (HostId host : options_.member.members) {
-      if (host == options_.member.self) continue;
-      if (bytes.empty())
-        bytes = wire::encode_beat(options_.key, beat, host);
-      else
-        wire::readdress_beat(options_.key, bytes, host);
-      ports_.beats.send(host, link, bytes);
+    for (const auto& word : words) {
+      if (bytes.empty()) {
+        beat.word = word;
+        bytes = wire::encode_beat(options_.key, beat);
+      } else {
+        wire::readdress_beat(options_.key, bytes, word);
+      }
+      ports_.beats.send(word.to, link, bytes);
     }
   }
 }
@@ -382,10 +384,12 @@ void Loop::describe_own() {
 // depends on a write comes with the input that confirms it.
 void Loop::carry_out(core::Orders& orders, core::Now now) {
   write_records(orders);
-  for (const auto& beat : orders.beats) send_beat(beat);
+  for (const auto& beat : orders.beats) send_beat(beat, orders.words);
   for (const auto& publish : orders.publish)
     ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
-                           publish.sees_disk, publish.load});
+                           publish.sees_disk, publish.load, publish.unasked});
+  for (auto& extend : orders.extends)
+    ports_.volume.extend(extend.stamp, std::move(extend.unasked));
   // A stall since this turn began may have outlasted the right to act, and the silence as well.
   for (const auto& off : orders.switch_off) {
     if (!may_act())

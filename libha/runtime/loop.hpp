@@ -87,7 +87,7 @@ class Loop {
   void carry_out(core::Orders& orders, core::Now now);
   bool may_act() const;
   void write_records(const core::Orders& orders);
-  void send_beat(const Beat& beat);
+  void send_beat(const Beat& beat, const std::vector<BeatWord>& words);
   void act(const core::GuestAct& act);
   void tell(const core::Note& note, core::Now now);
   void take_description(const port::ActDone& done, core::Now now, core::Orders& orders);

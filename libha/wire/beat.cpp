@@ -12,6 +12,33 @@ constexpr std::uint8_t kHypervisorOk = 2;
 constexpr std::uint8_t kLeaving = 4;
 constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving;
 constexpr std::ptrdiff_t kBeatAddressAt = 6;  // after magic and version
+constexpr std::size_t kWordBytes = 8 + 24 + 8 + 16;
+
+void write(Writer& out, const DirectoryWord& word) {
+  out.u64(word.version.value);
+  out.u64(word.digest);
+}
+
+DirectoryWord read_directory(Reader& in) {
+  const LockVersion version{in.u64()};
+  return {version, in.u64()};
+}
+
+void write_word(Writer& out, const BeatWord& word) {
+  out.u64(word.knows);
+  out.incarnation(word.granted_to);
+  out.u64(word.granted);
+  write(out, word.granted_under);
+}
+
+BeatWord read_word(Reader& in) {
+  BeatWord word;
+  word.knows = in.u64();
+  word.granted_to = in.incarnation();
+  word.granted = in.u64();
+  word.granted_under = read_directory(in);
+  return word;
+}
 
 Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   Beat beat;
@@ -34,6 +61,9 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.table_sequence = Sequence{in.u64()};
   beat.given_up = LockVersion{in.u64()};
   beat.load = in.load();
+  beat.request = in.u64();
+  beat.request_under = read_directory(in);
+  beat.word = read_word(in);
   return beat;
 }
 
@@ -52,11 +82,11 @@ const char* to_text(BeatError error) {
   return "?";
 }
 
-Bytes encode_beat(const Key& key, const Beat& beat, HostId to) {
+Bytes encode_beat(const Key& key, const Beat& beat) {
   Writer out(kBeatBytes);
   out.u32(kBeatMagic);
   out.u16(kBeatVersion);
-  out.u16(to.value);
+  out.u16(beat.word.to.value);
   out.u8(static_cast<std::uint8_t>(beat.link));
   out.u8(static_cast<std::uint8_t>((beat.volume_ok ? kVolumeOk : 0) |
                                    (beat.hypervisor_ok ? kHypervisorOk : 0) |
@@ -76,16 +106,24 @@ Bytes encode_beat(const Key& key, const Beat& beat, HostId to) {
   out.u64(beat.table_sequence.value);
   out.u64(beat.given_up.value);
   out.load(beat.load);
+  out.u64(beat.request);
+  write(out, beat.request_under);
+  write_word(out, beat.word);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);
   return out.take();
 }
 
-void readdress_beat(const Key& key, Bytes& beat, HostId to) {
+void readdress_beat(const Key& key, Bytes& beat, const BeatWord& word) {
   WARDOM_CHECK(beat.size() == kBeatBytes);
   Writer address;
-  address.u16(to.value);
+  address.u16(word.to.value);
   std::copy(address.view().begin(), address.view().end(), beat.begin() + kBeatAddressAt);
+  Writer words(kWordBytes);
+  write_word(words, word);
+  WARDOM_CHECK(words.size() == kWordBytes);
+  std::copy(words.view().begin(), words.view().end(),
+            beat.end() - static_cast<std::ptrdiff_t>(kBeatHashBytes + kWordBytes));
   const auto hash = key.beat_hash(View(beat).first(kBeatBytes - kBeatHashBytes));
   std::copy(hash.begin(), hash.end(), beat.end() - kBeatHashBytes);
 }
@@ -106,7 +144,8 @@ BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link li
   if (sent_on >= kLinks) return BeatError::malformed;
   if (static_cast<Link>(sent_on) != link) return BeatError::wrong_link;
   const auto flags = in.u8();
-  const Beat beat = read_body(in, link, flags);
+  Beat beat = read_body(in, link, flags);
+  beat.word.to = self;
   const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost;
   if (in.failed() || in.left() != kBeatHashBytes || !in_range) return BeatError::malformed;
   return beat;

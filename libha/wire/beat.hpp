@@ -10,8 +10,8 @@
 namespace wardom::wire {
 
 inline constexpr std::uint32_t kBeatMagic = 0x54424457;  // "WDBT"
-inline constexpr std::uint16_t kBeatVersion = 1;
-inline constexpr std::size_t kBeatBytes = 192;  // of 1200 that a datagram may have
+inline constexpr std::uint16_t kBeatVersion = 2;
+inline constexpr std::size_t kBeatBytes = 272;  // of 1200 that a datagram may have
 
 // Why a datagram is not a beat for us. Each is counted by its reason; none is evidence of anything.
 enum class BeatError : std::uint8_t {
@@ -29,9 +29,10 @@ template <class T>
 using BeatResult =
     boost::outcome_v2::basic_result<T, BeatError, boost::outcome_v2::policy::terminate>;
 
-Bytes encode_beat(const Key& key, const Beat& beat, HostId to);
-// Makes an encoded beat one for another addressee: only address and hash differ.
-void readdress_beat(const Key& key, Bytes& beat, HostId to);
+// The addressee is beat.word's.
+Bytes encode_beat(const Key& key, const Beat& beat);
+// Makes an encoded beat one for another addressee: only address, word and hash differ.
+void readdress_beat(const Key& key, Bytes& beat, const BeatWord& word);
 // `self` and `link`: who received it, and over which link.
 BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link);
 

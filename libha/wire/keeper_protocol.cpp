@@ -19,6 +19,7 @@ enum class Type : std::uint8_t {
   list_start = 5,
   settle_start = 6,
   unlist = 7,
+  extend = 8,
   ready = 65,
   read_answer = 66,
   write_answer = 67,
@@ -27,6 +28,7 @@ enum class Type : std::uint8_t {
   rights = 70,
   start_listed = 71,
   troubles = 72,
+  ask_stamp = 73,
 };
 
 constexpr std::size_t kCellBytes = 5;
@@ -71,6 +73,18 @@ GuestProcess read_process(Reader& in) {
   return process;
 }
 
+void write(Writer& out, const std::vector<HostId>& hosts) {
+  const auto count = std::min(hosts.size(), kMaxUnasked);
+  out.u16(static_cast<std::uint16_t>(count));
+  for (HostId host : std::span(hosts).first(count)) out.u16(host.value);
+}
+
+std::vector<HostId> read_hosts(Reader& in) {
+  std::vector<HostId> hosts(in.count16(kMaxUnasked, 2));
+  for (auto& host : hosts) host = HostId{in.u16()};
+  return hosts;
+}
+
 struct Body {
   Writer& out;
 
@@ -97,6 +111,7 @@ struct Body {
     out.members(m.sees_storage);
     out.members(m.sees_disk);
     out.load(m.load);
+    write(out, m.unasked);
     return Type::publish;
   }
   Type operator()(const ListStartRequest& m) {
@@ -112,6 +127,15 @@ struct Body {
   Type operator()(const UnlistRequest& m) {
     out.bits(m.guest);
     return Type::unlist;
+  }
+  Type operator()(const ExtendRequest& m) {
+    out.u64(m.stamp_ns);
+    write(out, m.unasked);
+    return Type::extend;
+  }
+  Type operator()(const AskStampMessage& m) {
+    out.u64(m.stamp_ns);
+    return Type::ask_stamp;
   }
   Type operator()(const ReadyMessage& m) {
     out.u16(m.self.value);
@@ -160,6 +184,7 @@ struct Body {
     out.u8(static_cast<std::uint8_t>(m.lease));
     out.u64(m.act_until_ns);
     out.u64(m.feed_until_ns);
+    out.flag(m.granted);
     return Type::rights;
   }
   Type operator()(const StartListedMessage& m) {
@@ -220,6 +245,7 @@ PublishRequest publish_request(Reader& in) {
   m.sees_storage = in.members();
   m.sees_disk = in.members();
   m.load = in.load();
+  m.unasked = read_hosts(in);
   return m;
 }
 
@@ -336,6 +362,11 @@ Result<DaemonMessage> decode_daemon_frame(View frame) {
     message = settle_start_request(in);
   } else if (type.value() == Type::unlist) {
     message = UnlistRequest{GuestId{in.bits()}};
+  } else if (type.value() == Type::extend) {
+    ExtendRequest m;
+    m.stamp_ns = in.u64();
+    m.unasked = read_hosts(in);
+    message = std::move(m);
   } else {
     return failure("keeper protocol: not a daemon's message");
   }
@@ -363,7 +394,10 @@ Result<KeeperMessage> decode_keeper_frame(View frame) {
     m.lease = in.enumeration(LeaseState::ended);
     m.act_until_ns = in.u64();
     m.feed_until_ns = in.u64();
+    m.granted = in.flag();
     message = m;
+  } else if (type.value() == Type::ask_stamp) {
+    message = AskStampMessage{in.u64()};
   } else if (type.value() == Type::start_listed) {
     StartListedMessage m;
     m.ticket = Ticket{in.u64()};

@@ -17,7 +17,7 @@
 
 namespace wardom::wire {
 
-inline constexpr std::uint16_t kKeeperProtocolVersion = 4;
+inline constexpr std::uint16_t kKeeperProtocolVersion = 5;
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024 + 64 * 1024;  // one largest cell
 inline constexpr std::size_t kFrameHeadBytes = 7;
 inline constexpr std::size_t kMaxReadCells = 256;  // port/volume.hpp
@@ -48,6 +48,7 @@ struct PublishRequest {
   MemberSet sees_storage;
   MemberSet sees_disk;
   Load load;
+  std::vector<HostId> unasked;  // at most kMaxUnasked
   friend bool operator==(const PublishRequest&, const PublishRequest&) = default;
 };
 
@@ -65,6 +66,13 @@ struct SettleStartRequest {
 struct UnlistRequest {
   GuestId guest;
   friend bool operator==(const UnlistRequest&, const UnlistRequest&) = default;
+};
+
+// port::Volume::extend(). The answer, if it is taken, is a RightsMessage.
+struct ExtendRequest {
+  std::uint64_t stamp_ns{0};
+  std::vector<HostId> unasked;  // at most kMaxUnasked
+  friend bool operator==(const ExtendRequest&, const ExtendRequest&) = default;
 };
 
 // --- keeper to daemon
@@ -114,7 +122,13 @@ struct RightsMessage {
   LeaseState lease{LeaseState::none};
   std::uint64_t act_until_ns{0};   // no guest start and no decision at or after this; 0: none now
   std::uint64_t feed_until_ns{0};  // the window's end; 0: no window yet
+  bool granted{false};             // the window rests on others' grants, and not on a heartbeat
   friend bool operator==(const RightsMessage&, const RightsMessage&) = default;
+};
+// port::AskStamp.
+struct AskStampMessage {
+  std::uint64_t stamp_ns{0};
+  friend bool operator==(const AskStampMessage&, const AskStampMessage&) = default;
 };
 struct StartListedMessage {
   Ticket ticket;
@@ -140,10 +154,11 @@ struct RefusedMessage {
 };
 
 using DaemonMessage = std::variant<Hello, ReadRequest, WriteRequest, PublishRequest,
-                                   ListStartRequest, SettleStartRequest, UnlistRequest>;
+                                   ListStartRequest, SettleStartRequest, UnlistRequest,
+                                   ExtendRequest>;
 using KeeperMessage = std::variant<ReadyMessage, ReadAnswer, WriteAnswer, HeartbeatMessage,
-                                   RightsMessage, StartListedMessage, TroublesMessage,
-                                   RefusedMessage>;
+                                   RightsMessage, AskStampMessage, StartListedMessage,
+                                   TroublesMessage, RefusedMessage>;
 
 // Whole frames, ready to send. Texts above their limit are cut.
 Bytes encode_frame(const DaemonMessage& message);

@@ -11,7 +11,8 @@ Bytes encode_slot(const Slot& s) {
   Writer out;
   out.u8(static_cast<std::uint8_t>(s.state));
   out.flag(s.start_listed);
-  out.zeros(2);
+  out.flag(s.rides_out);
+  out.zeros(1);
   out.u32(s.t_f_ms);
   out.u32(s.w_ms);
   out.u32(s.daemon_epoch.value);
@@ -25,6 +26,8 @@ Bytes encode_slot(const Slot& s) {
   out.members(s.sees_storage);
   out.members(s.sees_disk);
   out.load(s.load);
+  for (std::size_t i = 0; i < kMaxUnasked; ++i)
+    out.u16(i < s.unasked.size() ? s.unasked[i].value : kNoHost.value);
   out.text8(std::string_view(s.host_name).substr(0, kMaxHostNameBytes));
   WARDOM_CHECK(out.size() <= kHeadPayload);
   return out.take();
@@ -35,7 +38,8 @@ Result<Slot> decode_slot(View payload) {
   Slot s;
   s.state = in.enumeration(SlotState::left);
   s.start_listed = in.flag();
-  in.zeros(2);
+  s.rides_out = in.flag();
+  in.zeros(1);
   s.t_f_ms = in.u32();
   s.w_ms = in.u32();
   s.daemon_epoch = DaemonEpoch{in.u32()};
@@ -49,6 +53,13 @@ Result<Slot> decode_slot(View payload) {
   s.sees_storage = in.members();
   s.sees_disk = in.members();
   s.load = in.load();
+  bool ended = false;
+  for (std::size_t i = 0; i < kMaxUnasked; ++i) {
+    const HostId host{in.u16()};
+    if (host != kNoHost && ended) in.fail();
+    ended = host == kNoHost;
+    if (!ended) s.unasked.push_back(host);
+  }
   s.host_name = in.text8(kMaxHostNameBytes);
   if (!in.complete()) return failure("slot: malformed");
   if (s.t_f_ms > kMaxTimeMs || s.w_ms > kMaxTimeMs)

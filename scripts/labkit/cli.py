@@ -45,6 +45,8 @@ def parser() -> Parser:
     start.add_argument("--stack", choices=("wardom", "stock", "none"), default="wardom")
     start.add_argument("--profile", choices=("fast", "default"), default="fast")
     start.add_argument("--no-bmc", action="store_true")
+    start.add_argument("--outage", choices=("ride-out", "fence"), default="",
+                       help="volume.outage; default: Wardom's")
     start.add_argument("--no-watchdog", action="store_true",
                        help="hosts have no watchdog, and so hold no lease")
     start.add_argument("--post-s", type=float, metavar="S",
@@ -109,6 +111,7 @@ def do_up(arguments: argparse.Namespace) -> int:
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
                   arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
     lab.disk_interval_ms, lab.log_volume = arguments.disk_interval_ms, arguments.log_volume
+    lab.outage = arguments.outage
     lab.watchdog = lab.stack == "wardom" and not arguments.no_watchdog
     began = time.monotonic()
 

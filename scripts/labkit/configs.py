@@ -176,7 +176,10 @@ name = "{lab.name}"
 
 [volume]
 path = "{VOLUME_PATH}"
-
+"""
+    if lab.outage:
+        text += f'outage = "{lab.outage}"\n'
+    text += f"""
 [timing]
 profile = "{lab.profile}"
 """

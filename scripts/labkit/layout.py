@@ -81,6 +81,7 @@ class Lab:
     watchdog: bool = False  # hosts have the lab's watchdog, and so hold leases
     post_s: float = 0.0  # from power on to the first process: the firmware's time
     disk_interval_ms: int = 0  # 0: Wardom's default
+    outage: str = ""           # volume.outage; empty: Wardom's default
     log_volume: bool = False   # the volume's server writes down every request
     started_ms: int = 0
     complete: bool = False

@@ -178,6 +178,7 @@ class Daemon {
                          [this](port::HeartbeatDone e) { put(heartbeat_, e); },
                          [this](port::VolumeLost e) { put(lost_, std::move(e)); },
                          [this](port::Rights e) { put(rights_, e); },
+                         [](port::AskStamp) {},
                          [this](port::StartListed e) { put(listed_, std::move(e)); },
                          [this](port::KeeperTroubles e) { put(troubles_, std::move(e)); }}) {}
   port::VolumeReady ready() { return get(ready_); }
@@ -248,7 +249,8 @@ Slot wait_for_slot(const Site& site, std::uint32_t host, Done done) {
 }
 
 // A slot as another machine would have left it, with a lease or without one.
-void write_slot(const Site& site, std::uint64_t sequence, bool lease = true) {
+void write_slot(const Site& site, std::uint64_t sequence, bool lease = true,
+                bool rides_out = false) {
   auto opened = disk::VolumeFile::open(site.volume, disk::Access::read_write, {});
   REQUIRE(opened.has_value());
   Slot slot;
@@ -258,6 +260,7 @@ void write_slot(const Site& site, std::uint64_t sequence, bool lease = true) {
   if (lease) {
     slot.t_f_ms = quick_geometry().t_f_ms;
     slot.w_ms = 500;
+    slot.rides_out = rides_out;
   }
   wire::Head head;
   head.volume = opened.value().geometry().volume_uuid;
@@ -669,6 +672,22 @@ TEST_CASE("keeper_takes_a_slot_after_silence_with_the_next_number") {
   keeper.wait_for("joins as incarnation 7/");
   wait_for_slot(site, 1, [](const Slot& s) { return s.host_name == "n1"; });
   CHECK(site.slot(1).sequence > Sequence{10});
+}
+
+// It may live on by grants of hosts that know nothing of this machine.
+TEST_CASE("keeper_joins_a_slot_that_rides_outages_out_only_by_word") {
+  const Site site;
+  site.format();
+  write_slot(site, 10, true, true);
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    keeper.wait_for("may live through an outage of the volume");
+    CHECK(keeper.wait_exit() == 1);
+  }
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"),
+                       {"--replaces", "2a" + std::string(30, '0')});
+  keeper.wait_for("joins as incarnation 7/");
+  CHECK(wait_for_slot(site, 1, [](const Slot& s) { return s.host_name == "n1"; }).rides_out);
 }
 
 TEST_CASE("keeper_joins_a_slot_without_a_lease_only_by_word") {

@@ -78,6 +78,7 @@ void seed_protocol() {
   daemon("list-start", ListStartRequest{Ticket{9}, GuestId{samples::bits(5)}});
   daemon("settle-start", SettleStartRequest{GuestId{samples::bits(5)}, {4711, 12, "/qemu"}});
   daemon("unlist", UnlistRequest{GuestId{samples::bits(5)}});
+  daemon("extend", ExtendRequest{5, {HostId{2}}});
   keeper("start-listed", StartListedMessage{Ticket{9}, {}, false, "why"});
   keeper("troubles", TroublesMessage{{{"what", "remedy"}}});
   keeper("ready", ReadyMessage{HostId{1}, {}, {}, {{{}, {4711, 12, "/qemu"}, DaemonEpoch{1}}},
@@ -88,7 +89,8 @@ void seed_protocol() {
   keeper("read-answer", ReadAnswer{Ticket{7}, true, {view, view}});
   keeper("write-answer", WriteAnswer{Ticket{8}, {}, true, Sequence{1}, ""});
   keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2});
-  keeper("rights", RightsMessage{LeaseState::held, 2, 3});
+  keeper("rights", RightsMessage{LeaseState::held, 2, 3, true});
+  keeper("ask-stamp", AskStampMessage{4});
   keeper("refused", RefusedMessage{"no"});
 }
 
@@ -140,7 +142,7 @@ int main(int argc, char** argv) {
   const Key key{{}};
   auto beat = samples::beat();
   beat.link = Link::mgmt;
-  seed("beat", "good", encode_beat(key, beat, HostId{9}));
+  seed("beat", "good", encode_beat(key, beat));
   seed("envelope", "good", seal(key, MessageKind{3}, Bytes(40, 1)));
   seed_cells();
   seed_records();

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import unittest
 
-from scenario_support import ScenarioCase, eventually, run, storage
+from scenario_support import ScenarioCase, eventually, layout, run, storage
 
 # Shorter than a quarter of the feed window T_F of every profile (fast: 6 s). Where more has to be done
 # meanwhile, the default profile leaves the time: its hosts kill their guests after 15 s.
@@ -65,9 +65,7 @@ class StoragePause(ScenarioCase):
         self.await_recovery("n3")
 
 
-class StorageAway(ScenarioCase):
-    """The same under the fast profile, against each rung of the lease's ladder."""
-
+class AwayCase(ScenarioCase):
     up_words = (*ScenarioCase.up_words, "--profile", "fast")
 
     def setUp(self) -> None:
@@ -89,6 +87,10 @@ class StorageAway(ScenarioCase):
                    explain=self.cluster.picture)
         self.assert_all_untouched()
         self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+
+
+class StorageAway(AwayCase):
+    """The same under the fast profile, against each rung of the lease's ladder."""
 
     def test_paused_for_less_than_half_of_t_f(self) -> None:
         self.pause()
@@ -122,6 +124,53 @@ class StorageAway(ScenarioCase):
                    explain=self.cluster.picture)
         self.assert_untouched(["g1", "g2", "g3"])
         self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+
+    def all_on_grants(self) -> bool:
+        return all(self.cluster.status(host)["on_grants_ms"] is not None
+                   for host in self.cluster.host_names)
+
+    def test_away_for_longer_than_every_lease(self) -> None:
+        """Each host grants the others to live on: guests run, nothing is reset or taken over."""
+        began = self.pause()
+        eventually("every host lives on grants", self.all_on_grants, explain=self.cluster.picture)
+        self.assertLess(time.monotonic() - began, 0.75 * self.t_f_s)
+        away_s = self.t_f_s + self.w_s + AWAY_WATCH_S - (time.monotonic() - began)
+        self.quiet_watch(away_s, also=self.assert_nobody_dead)
+        self.await_problem("n1", "lived on grants")
+        self.resume()
+        eventually("no host lives on grants", lambda: all(
+            self.cluster.status(host)["on_grants_ms"] is None for host in self.cluster.host_names),
+                   explain=self.cluster.picture)
+        self.assert_harmless()
+
+    def test_a_host_that_is_cut_off_while_the_storage_is_away(self) -> None:
+        """It has no grant any more, kills its guest and is reset. The others' storage comes back
+        before their last grants have run out; they recover the guest, and keep theirs."""
+        victim = "n3"
+        self.cluster.lab("bmc", victim, "down")  # else it is powered off before that
+        began = self.pause()
+        eventually("every host lives on grants", self.all_on_grants, explain=self.cluster.picture)
+        self.quiet_watch(self.t_f_s + self.w_s - (time.monotonic() - began),
+                         also=self.assert_nobody_dead)
+        for link in layout.LINKS:
+            self.cluster.lab("link", victim, link, "down")
+        self.resume()
+        resets = eventually("the watchdog resets it", lambda: self.cluster.events(
+            self.began_ms, "watchdog resets"), explain=self.cluster.picture)
+        self.assertEqual([event["host"] for event in resets], [victim])
+        guests = self.guests_of(victim)
+        self.cluster.lab("heal")
+        eventually(f"{guests} run again, each once", lambda: all(
+            entry["boot"] != self.before[guest]["boot"] and len(entry["running_on"]) == 1
+            for guest, entry in self.cluster.truth().items() if guest in guests),
+                   self.wait_s + RETURN_LIMIT_S, explain=self.cluster.picture)
+        self.assert_untouched(set(self.before) - set(guests))
+
+
+class StorageAwayFenced(AwayCase):
+    """Where the cluster does not want that, each host has its own lease and no more."""
+
+    up_words = (*AwayCase.up_words, "--outage", "fence")
 
     def test_away_for_longer_than_every_lease(self) -> None:
         """Every host kills its guests and is reset, and nobody takes anything over. When the

@@ -120,11 +120,21 @@ const HostTable* Domain::table_of(const Host& host) {
   return &known.second;
 }
 
-// The boot published a lease, and so its silence proves its end sooner or later.
+// The boot published a lease, and so its silence proves its end sooner or later: unless it names
+// who would have to judge, the decider or all who are left, as one that it does not ask for grants.
 bool Domain::leased(HostId host, const Incarnation& incarnation) {
   const auto* newest = store.cell({Region::slot, host.value}).newest();
   if (newest == nullptr || newest->incarnation != incarnation) return false;
-  return wire::decode_slot(newest->payload).value().w_ms != 0;
+  const auto slot = wire::decode_slot(newest->payload).value();
+  const auto judges = [&](const Host& judge) {
+    return std::find(slot.unasked.begin(), slot.unasked.end(), judge.id) == slot.unasked.end();
+  };
+  const auto& decider = *hosts[owners.empty() ? 0 : owners.rbegin()->second.owner.host.value - 1u];
+  const bool decides = decider.powered && decider.id != host;
+  const bool some = std::any_of(hosts.begin(), hosts.end(), [&](const auto& one) {
+    return one->powered && one->id != host && judges(*one);
+  });
+  return slot.w_ms != 0 && some && (!decides || judges(decider));
 }
 
 // The domain lock is of a host that is gone for good, and nothing but a person's word proves that:

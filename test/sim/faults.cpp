@@ -14,7 +14,8 @@ constexpr const char* kNames[] = {
     "cut-storage", "cut-pair", "lossy", "storage-stall", "storage-slow", "volume-outage",
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
-    "cell-damaged", "acks-lost", "io-errors", "answers-held", "leave", "suspend", "reads-fail"};
+    "cell-damaged", "acks-lost", "io-errors", "answers-held", "leave", "suspend", "reads-fail",
+    "volume-flaps"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
@@ -130,6 +131,18 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
       return d.clock.in(fault.lasts, [&d] {
         for (auto& one : d.hosts) d.set_storage(*one, true);
       });
+    // Away and back for all, each a little later than another.
+    case FaultKind::volume_flaps:
+      for (Duration at{0}; at < fault.lasts;) {
+        const auto off = d.disk.between(ms(100), ms(6000));
+        for (auto& one : d.hosts) {
+          const auto late = d.disk.between(ms(0), ms(200));
+          d.clock.in(at + late, [&d, &one] { d.set_storage(*one, false); });
+          d.clock.in(at + off + late, [&d, &one] { d.set_storage(*one, true); });
+        }
+        at += off + d.disk.between(ms(205), ms(1500));
+      }
+      return;
     case FaultKind::cell_damaged: {
       const Cell cell{fault.other % 2 == 0 ? Region::table : Region::decision, h.id.value};
       d.store.change(cell).damaged = true;
@@ -236,6 +249,25 @@ std::vector<Fault> drawn(const Options& options, std::size_t round) {
     fault.at = whole_us(isolation.between(Time{0}, kFaultsLast / 2));
     fault.lasts = whole_us(options.timing.isolation_delay + isolation.between(ms(0), ms(12000)));
     faults.push_back(fault);
+  }
+  // Longer than a window, and with links that go meanwhile.
+  Stream outage(options.seed, 400 + 1000 * round);
+  if (options.ride_out && outage.chance(350)) {
+    Fault fault;
+    fault.round = round;
+    fault.kind = outage.chance(300) ? FaultKind::volume_flaps : FaultKind::volume_outage;
+    fault.at = whole_us(outage.between(Time{0}, kFaultsLast / 2));
+    fault.lasts = whole_us(outage.between(ms(5000), ms(28000)));
+    faults.push_back(fault);
+    fault.kind = FaultKind::storage_stall;  // one path comes back later than the others
+    fault.host = outage.below(options.hosts);
+    fault.at += whole_us(outage.between(ms(0), ms(4000)));
+    fault.lasts += whole_us(outage.between(ms(0), ms(9000)));
+    if (outage.chance(500)) faults.push_back(fault);
+    fault.kind = FaultKind::cut_all;
+    fault.at += whole_us(outage.between(ms(0), ms(14000)));
+    fault.lasts = whole_us(outage.between(ms(500), ms(15000)));
+    if (outage.chance(500)) faults.push_back(fault);
   }
   // A lie that begins just as every path is lost cannot be told from a power cut: outside the
   // promise. So a lie comes alone on its host, and early enough to be seen beside life.

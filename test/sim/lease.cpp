@@ -17,6 +17,7 @@ void Domain::begin_lease(Host& host) {
   keeper::Ladder ladder(options.timing.feed_window);
   if (host.ladder) ladder.resume(host.ladder->kept(), {local(host, clock.now())});
   host.ladder = ladder;
+  host.ride.emplace(rides_out(host), options.timing.feed_window);
   tend_lease(host);
   read_back(host);
 }
@@ -36,6 +37,8 @@ void Domain::tend_lease(Host& host) {
   });
   const Instant now{local(host, clock.now())};
   auto& ladder = *host.ladder;
+  ask_stamp(host);
+  if (options.planted == Planted::heard_asked && bent()) extend_if_heard(host);
   const auto rung = ladder.rung(now);
   const bool may = !options.may_suspend || options.planted == Planted::lease_with_suspend;
   if (options.lease && may && !host.dog.armed && rung == keeper::Rung::full) {
@@ -85,7 +88,26 @@ void Domain::watch_dog(Host& host) {
 
 port::Rights Domain::rights(const Host& host) const {
   const auto& ladder = *host.ladder;
-  return {ladder.state(), ladder.act_until(), ladder.feed_until()};
+  return {ladder.state(), ladder.act_until(), ladder.feed_until(), ladder.on_grants()};
+}
+
+bool Domain::rides_out(const Host& host) const {
+  return options.ride_out && !options.fenced.contains(host.index);
+}
+
+void Domain::ask_stamp(Host& host) {
+  const Instant now{local(host, clock.now())};
+  const auto from = host.ladder->asks_from();
+  if (!from || !host.ride->takes_part() || now < host.ride->due(*from) || !host.volume_told) return;
+  to_daemon(host, us(50), port::AskStamp{host.ride->stamp(now)});
+}
+
+void Domain::extend(Host& host, Instant stamp, const std::vector<HostId>& unasked) {
+  const Instant now{local(host, clock.now())};
+  if (!host.ride->allows(stamp, unasked)) return;
+  if (options.planted == Planted::extended_from_answer && bent()) stamp = now;
+  if (host.ladder->extend_by_grants(stamp, now)) ++marks["window lengthened by grants"];
+  to_daemon(host, us(50), rights(host));
 }
 
 }  // namespace wardom::sim

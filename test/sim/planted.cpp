@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "libha/core/guest_life.hpp"
+#include "libha/wire/beat.hpp"
 #include "libha/wire/table.hpp"
 #include "test/sim/run.hpp"
 
@@ -41,6 +42,9 @@ const char* to_text(Planted planted) {
     case Planted::proposals_unread: return "the proposals of others not taken up";
     case Planted::boot_waits_for_nothing: return "a boot does not wait for late writes";
     case Planted::acts_too_late: return "decides later than T_F/2 after its heartbeat";
+    case Planted::granted_untimed: return "a grant without timing the asker anew";
+    case Planted::heard_asked: return "only heard members are asked for grants";
+    case Planted::extended_from_answer: return "a window counted from the grants' arrival";
   }
   return "?";
 }
@@ -93,6 +97,40 @@ port::CellRead Domain::bend(const Host& reader, port::CellRead read) {
   return read;
 }
 
+// A beat on its way, as it arrives instead; empty: as it is.
+std::vector<std::uint8_t> Domain::bend(Host& from, Host& to, std::span<const std::uint8_t> bytes) {
+  if (!bent() || (options.planted != Planted::granted_untimed &&
+                  options.planted != Planted::heard_asked))
+    return {};
+  for (const Link link : {Link::mgmt, Link::storage}) {
+    auto beat = wire::decode_beat(beat_key(), bytes, to.id, link);
+    if (!beat) continue;
+    auto& b = beat.value();
+    if (b.word.granted != 0) to.grants[from.index] = b.word.granted;
+    if (options.planted == Planted::heard_asked) return {};
+    if (b.request != 0) from.request = {b.incarnation, b.request, b.request_under};
+    b.request = 0;
+    if (to.request.number != 0) {
+      b.word.granted_to = to.request.incarnation;
+      b.word.granted = to.request.number;
+      b.word.granted_under = to.request.under;
+    }
+    return wire::encode_beat(beat_key(), b);
+  }
+  return {};
+}
+
+void Domain::extend_if_heard(Host& host) {
+  const Instant now{local(host, clock.now())};
+  if (!host.ladder->asks_from() || now < *host.ladder->asks_from()) return;
+  auto all = static_cast<std::uint64_t>(now.since_boot.count());
+  for (const auto& other : hosts)
+    if (other->index != host.index && link(other->index, host.index, Link::mgmt) &&
+        other->powered && !other->frozen)
+      all = std::min(all, host.grants[other->index]);
+  host.ladder->extend_by_grants(Instant{Duration{static_cast<std::int64_t>(all)}}, now);
+}
+
 namespace {
 
 // What is taken out of the core: the barrier itself, and those behind it which would hide that it
@@ -138,6 +176,8 @@ Options planted_options(Planted planted, std::uint64_t seed) {
   const auto removed = removed_for(planted);
   options.without = removed.behind;
   if (removed.barrier) options.without.push_back(*removed.barrier);
+  options.fenced.clear();
+  options.ride_out = options.grants_always = planted >= Planted::granted_untimed;
   switch (planted) {
     case Planted::none: break;
     case Planted::one_off_suffices:
@@ -193,6 +233,12 @@ Options planted_options(Planted planted, std::uint64_t seed) {
       options.focus = {{FaultKind::acks_lost, ms(0), options.timing.disk_interval - ms(50), false},
                        {FaultKind::cut_all, ms(0), ms(6000), false},
                        {FaultKind::bmc_lie, ms(500), ms(0), false}};
+      break;
+    case Planted::granted_untimed:
+      // It asks and is granted for so long that its old silence is proof once it is not heard.
+      options.focus = {{FaultKind::storage_stall, ms(0), ms(25000), false},
+                       {FaultKind::bmc_unreachable, ms(0), ms(25000), false},
+                       {FaultKind::cut_all, ms(9500), ms(15000), false}};
       break;
     case Planted::window_from_ack:
       // One heartbeat lands, and its acknowledgement comes as late as the window takes it.
@@ -274,6 +320,7 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::reads_fail, ms(2500), ms(20000), false, 1}};
       break;
     case Planted::d_too_short:
+    case Planted::heard_asked:
       options.focus = {{FaultKind::cut_all, ms(0), ms(25000), false},
                        {FaultKind::storage_stall, ms(0), ms(25000), false},
                        {FaultKind::bmc_unreachable, ms(0), ms(25000), false}};
@@ -281,6 +328,13 @@ Options planted_options(Planted planted, std::uint64_t seed) {
     case Planted::acts_too_late:
       options.focus = {{FaultKind::acks_lost, ms(0), ms(9000), true},
                        {FaultKind::power_cut, ms(2000), ms(1000), false}};
+      break;
+    case Planted::extended_from_answer:
+      // Its wardomd takes the last grants, which wait for it, long after they were given.
+      options.focus = {{FaultKind::storage_stall, ms(0), ms(25000), false},
+                       {FaultKind::bmc_unreachable, ms(0), ms(25000), false},
+                       {FaultKind::daemon_hang, ms(3000), ms(2900), false},
+                       {FaultKind::cut_all, ms(3400), ms(25000), false}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

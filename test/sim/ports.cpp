@@ -21,6 +21,8 @@ void Hands::send(HostId to, Link link, std::span<const std::uint8_t> bytes) {
   auto delay = us(50) + Duration{static_cast<std::int64_t>(share(1, 550000))};
   if (share(2, 1000) < 5) delay += d.net.between(ms(1), ms(400));
   auto& peer = *d.hosts[target];
+  const auto bent = d.bend(host, peer, bytes);
+  if (!bent.empty()) bytes = bent;
   if (peer.frozen && d.net.chance(900)) return;  // few fit into a frozen host's buffers
   d.send_datagram(peer, delay, link, bytes);
 }

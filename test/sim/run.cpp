@@ -80,6 +80,10 @@ Options options_of(std::uint64_t seed) {
   Stream isolation(seed, 51);
   options.timing.isolation_delay = isolation.chance(800) ? ms(3000) : ms(9000);
   options.timing.shutdown_patience = isolation.between(ms(1000), ms(8000));
+  Stream outage(seed, 52);
+  options.ride_out = options.lease && outage.chance(700);
+  options.grants_always = options.ride_out && outage.chance(400);
+  if (outage.chance(100)) options.fenced.insert(outage.below(options.hosts));
   if (draw.chance(300)) {
     options.timing.beat_interval = ms(250);
     options.timing.suspect_after = ms(800);

@@ -187,6 +187,7 @@ void Domain::beat(Host& host) {
   });
   const auto slot = slot_of(host, SlotState::up);
   const Duration submitted{static_cast<std::int64_t>(slot.raw_ns)};
+  host.ride->submitted({submitted}, slot.unasked);
   write_cell(host, Region::slot, wire::encode_slot(slot),
              [this, &host, submitted](bool ok, Sequence sequence) {
                beaten(host, ok, sequence, submitted);
@@ -213,6 +214,8 @@ Slot Domain::slot_of(const Host& host, SlotState state) const {
   slot.start_listed = std::any_of(host.listed.begin(), host.listed.end(), [&](const auto& one) {
     return one.second.start && *one.second.start < host.epoch;
   });
+  slot.rides_out = rides_out(host);
+  slot.unasked = host.view.unasked;
   return slot;
 }
 
@@ -232,6 +235,7 @@ void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted) 
     host.ladder->extend(late ? now : Instant{submitted}, now);
     const Instant until{submitted + options.timing.feed_window / 2};
     host.may_decide_until = std::max(host.may_decide_until, when(host, until));
+    host.ride->acknowledged({submitted});
     if (host.volume_told) {
       to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
       to_daemon(host, us(51), rights(host));
@@ -564,6 +568,14 @@ void Hands::list_start(Ticket ticket, GuestId guest) {
 
 void Hands::settle_start(GuestId guest, const GuestProcess& process) {
   host.listed[guest] = {guest, process, {}};
+}
+
+void Hands::extend(Instant stamp, std::vector<HostId> unasked) {
+  auto& d = domain;
+  auto& h = host;
+  d.on_host(h, us(30), [&d, &h, stamp, unasked = std::move(unasked), keeper = h.keeper_life] {
+    if (h.keeper_up && h.keeper_life == keeper) d.extend(h, stamp, unasked);
+  });
 }
 
 void Hands::unlist(GuestId guest) { host.listed.erase(guest); }

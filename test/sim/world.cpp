@@ -16,6 +16,8 @@ std::array<std::uint8_t, 32> secret() {
 
 }  // namespace
 
+wire::Key beat_key() { return wire::Key(secret()); }
+
 Domain::Domain(Options o)
     : options(std::move(o)),
       net(options.seed, 1),
@@ -121,6 +123,9 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.busy_till = Time{0};
   host.listed.clear();
   host.ladder.reset();
+  host.ride.reset();
+  host.request = {};
+  host.grants.clear();
   host.dog = {};
   host.epoch = {};
   host.greeted = 0;
@@ -185,6 +190,8 @@ void Domain::start_daemon(Host& host) {
   member.timing = options.timing;
   member.config_digest = 42;
   member.memory_reserve_mib = 64;
+  member.ride_out = rides_out(host);
+  member.grants_always = options.grants_always;
   member.seed = ids.next();
   runtime::LoopEvents events;
   events.note = [this, &host](const core::Note& note, WallTime) {
@@ -207,7 +214,7 @@ void Domain::start_daemon(Host& host) {
   events.described = [](const port::ActDone&) {};
   events.protected_ = [](const std::vector<GuestId>&) {};
   host.loop = std::make_unique<runtime::Loop>(
-      runtime::LoopOptions{member, wire::Key(secret()), ids.next() | 1},
+      runtime::LoopOptions{member, beat_key(), ids.next() | 1},
       runtime::Clock{[this, &host] {
         host.last_now = std::max(local(host, clock.now()), host.last_now + Duration{1});
         return core::Now{{host.last_now},

@@ -12,6 +12,7 @@
 
 #include "agents/keeper/ladder.hpp"
 #include "agents/keeper/pulse.hpp"
+#include "agents/keeper/ride.hpp"
 #include "libha/disk/twin_writer.hpp"
 #include "libha/runtime/loop.hpp"
 #include "test/sim/barriers.hpp"
@@ -54,8 +55,11 @@ enum class Planted : std::uint8_t {
   own_proposal_zeroed,
   proposals_unread,
   boot_waits_for_nothing,  // a keeper does not wait for what an earlier boot had in flight
+  granted_untimed,       // a grant is given, and the asker not timed anew
+  heard_asked,           // only members that are heard must grant
+  extended_from_answer,  // a window is lengthened from the grants' arrival on
 };
-inline constexpr int kPlanted = 32;
+inline constexpr int kPlanted = 35;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -65,7 +69,7 @@ enum class FaultKind : std::uint8_t {
   bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
   unprotect, protect, cell_damaged, acks_lost, io_errors,
   // drawn apart from the others, or only asked for
-  answers_held, leave, suspend, reads_fail
+  answers_held, leave, suspend, reads_fail, volume_flaps
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -79,6 +83,8 @@ struct Focus {
 
 // Ballot cells of domain 1 lie behind as many as the geometry has hosts.
 inline constexpr std::uint32_t kBallotBase = 64;
+
+wire::Key beat_key();
 
 struct Violation {
   int exit_code{0};  // 127 crash, 128 liveness, 129 safety
@@ -135,6 +141,7 @@ struct Hands final : port::Volume, port::Beats, port::Power, port::Ring, port::H
   void list_start(Ticket ticket, GuestId guest) override;
   void settle_start(GuestId guest, const GuestProcess& process) override;
   void unlist(GuestId guest) override;
+  void extend(Instant stamp, std::vector<HostId> unasked) override;
   void send(HostId to, Link link, std::span<const std::uint8_t> bytes) override;
   void ask(Ticket ticket, HostId host) override;
   void power_off(Ticket ticket, HostId host) override;
@@ -207,6 +214,14 @@ struct Host {
   Time may_decide_until{0};    // by the newest acknowledged heartbeat of this boot
   port::SelfView view;
   std::optional<keeper::Ladder> ladder;  // of this boot, over all its keepers
+  std::optional<keeper::Ride> ride;      // of this keeper
+  struct Request {  // its daemon's newest one, as beats have carried it; for planted bugs
+    Incarnation incarnation;
+    std::uint64_t number{0};
+    DirectoryWord under;
+  };
+  Request request;
+  std::map<std::size_t, std::uint64_t> grants;  // and who has granted what
   Dog dog;
   std::map<GuestId, ListedGuest> listed;
   DaemonEpoch epoch;                  // of this boot's daemons, over its keepers
@@ -272,6 +287,9 @@ struct Options {
   bool trace{false};
   bool lease{false};         // hosts have watchdogs, and publish leases
   bool may_suspend{false};   // the hosts' sleep targets are not masked: they publish none
+  bool ride_out{false};      // an outage of the volume is lived through by grants
+  bool grants_always{false}; // also by hosts whose volume works
+  std::set<std::size_t> fenced;  // hosts that do not take part in that
   Planted planted{Planted::none};
   std::vector<Barrier> without;  // the core's barriers that are gone once the domain is built up
   Duration length{0};        // rounds of faults are made until so much time has passed
@@ -364,6 +382,9 @@ struct Domain {
   void read_back(Host& host);
   void watch_dog(Host& host);
   port::Rights rights(const Host& host) const;
+  void ask_stamp(Host& host);
+  void extend(Host& host, Instant stamp, const std::vector<HostId>& unasked);
+  bool rides_out(const Host& host) const;
   void heartbeat(Host& host);
   void beat(Host& host);
   Slot slot_of(const Host& host, SlotState state) const;
@@ -386,6 +407,8 @@ struct Domain {
   bool bent() const;
   port::PowerState bend(const Host& asker, Host& peer, port::PowerState state);
   port::CellRead bend(const Host& reader, port::CellRead read);
+  std::vector<std::uint8_t> bend(Host& from, Host& to, std::span<const std::uint8_t> bytes);
+  void extend_if_heard(Host& host);
 
   // checker
   // blind: the writer had not read the volume for long when it submitted this.

@@ -271,13 +271,14 @@ TEST_CASE("peer_process_is_told_from_its_successor") {
 TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   Bits128 boot, other;
   boot.bytes[3] = 9;
-  const KeptWindow window{boot, 20s, {Instant{12345678901ns}, true, false, true}, 9s,
-                          true};
+  const KeptWindow window{
+      boot, 20s, {Instant{12345678901ns}, Instant{22345678901ns}, true, false, true}, 9s, true};
   const auto text = encode_window(window);
   const auto back = decode_window(text, boot);
   REQUIRE(back);
   CHECK(back->t_f == window.t_f);
   CHECK(back->ladder.submitted == window.ladder.submitted);
+  CHECK(back->ladder.granted == window.ladder.granted);
   CHECK(back->ladder.lease);
   CHECK_FALSE(back->ladder.killing);
   CHECK(back->ladder.ended);

@@ -205,7 +205,7 @@ TEST_CASE("ladder_names_the_next_rung") {
 }
 
 TEST_CASE("ladder_resumes_only_inside_the_window") {
-  const Ladder::Kept kept{at(0s), true, false, false};
+  const Ladder::Kept kept{at(0s), {}, true, false, false};
   const auto resumed = [](const Ladder::Kept& k, Duration when) {
     Ladder ladder(kWindow);
     ladder.resume(k, at(when));
@@ -216,8 +216,8 @@ TEST_CASE("ladder_resumes_only_inside_the_window") {
   CHECK(resumed(kept, 15s).rung(at(0s)) == Rung::killing);
   CHECK(resumed(kept, 20s - kTick).state() == LeaseState::ending);
   CHECK(resumed(kept, 20s).rung(at(0s)) == Rung::ended);
-  CHECK(resumed({at(0s), true, true, false}, 1s).rung(at(1s)) == Rung::killing);
-  CHECK(resumed({at(0s), true, false, true}, 1s).rung(at(1s)) == Rung::ended);
+  CHECK(resumed({at(0s), {}, true, true, false}, 1s).rung(at(1s)) == Rung::killing);
+  CHECK(resumed({at(0s), {}, true, false, true}, 1s).rung(at(1s)) == Rung::ended);
   auto ladder = resumed(kept, 1s);
   CHECK(ladder.extend(at(2s), at(3s)));  // a read-back is owed from the restart on
   CHECK_FALSE(ladder.extend(at(4s), at(11s)));
@@ -256,4 +256,61 @@ TEST_CASE("ladder_agrees_with_an_oracle_in_every_short_history") {
       REQUIRE(ladder.rung(at(now)) == expected);
     }
   }
+}
+
+TEST_CASE("grants_move_the_last_two_rungs_and_no_right_to_act") {
+  auto ladder = begun();
+  REQUIRE(ladder.extend_by_grants(at(6s), at(7s)));
+  CHECK(ladder.on_grants());
+  CHECK(ladder.act_until() == at(10s));
+  CHECK(ladder.kill_at() == at(21s));
+  CHECK(ladder.feed_until() == at(26s));
+  CHECK(ladder.rung(at(10s)) == Rung::no_starts);
+  CHECK(ladder.rung(at(21s - kTick)) == Rung::no_starts);
+  CHECK(ladder.next_deadline(at(10s)) == at(21s));
+  CHECK(ladder.next_deadline(at(21s)) == at(26s));
+  // An older request adds nothing, and a heartbeat that came in after all takes nothing away.
+  CHECK_FALSE(ladder.extend_by_grants(at(5s), at(7s)));
+  ladder.read_back(true, at(7s));
+  CHECK(ladder.extend(at(2s), at(7s)));
+  CHECK(ladder.feed_until() == at(26s));
+  CHECK(ladder.extend(at(8s), at(9s)));
+  CHECK_FALSE(ladder.on_grants());
+  CHECK(ladder.feed_until() == at(28s));
+}
+
+// By the request's time, and never past it by more than T_F; and not once the host has lost guests.
+TEST_CASE("grants_lengthen_only_a_window_that_stands") {
+  CHECK_FALSE(begun(false).extend_by_grants(at(6s), at(7s)));
+  CHECK_FALSE(Ladder(kWindow).extend_by_grants(at(6s), at(7s)));
+  CHECK_FALSE(begun().extend_by_grants(at(7s + kTick), at(7s)));
+  CHECK(begun().extend_by_grants(at(6s), at(15s - kTick)));
+  CHECK_FALSE(begun().extend_by_grants(at(14s), at(15s)));
+  CHECK_FALSE(begun().extend_by_grants(at(19s), at(20s)));
+  auto lapsed = begun();
+  lapsed.lapse();
+  CHECK_FALSE(lapsed.extend_by_grants(at(1s), at(1s)));
+  auto other = begun();  // another machine's word stands in the slot
+  other.read_back(false, at(1s));
+  CHECK_FALSE(other.extend_by_grants(at(2s), at(3s)));
+}
+
+TEST_CASE("a_window_that_rests_on_grants_is_resumed_as_such") {
+  auto ladder = begun();
+  REQUIRE(ladder.extend_by_grants(at(6s), at(7s)));
+  Ladder resumed(kWindow);
+  resumed.resume(ladder.kept(), at(20s));
+  CHECK(resumed.rung(at(20s)) == Rung::no_starts);
+  CHECK(resumed.feed_until() == at(26s));
+  Ladder late(kWindow);
+  late.resume(ladder.kept(), at(21s));
+  CHECK(late.rung(at(21s)) == Rung::killing);
+}
+
+TEST_CASE("others_are_asked_from_a_quarter_of_the_window_on") {
+  auto ladder = begun();
+  CHECK(ladder.asks_from() == at(5s));
+  CHECK_FALSE(begun(false).asks_from());
+  CHECK(ladder.rung(at(15s)) == Rung::killing);
+  CHECK_FALSE(ladder.asks_from());
 }

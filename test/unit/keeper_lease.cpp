@@ -178,7 +178,8 @@ struct Site {
   }
   // What an earlier keeper left behind.
   void leave_window(bool lease, bool disarmed, Duration timeout = 10s) const {
-    const KeptWindow window{boot, 20s, {raw_now() - 1s, lease, false, false}, timeout, disarmed};
+    const Ladder::Kept ladder{raw_now() - 1s, {}, lease, false, false};
+    const KeptWindow window{boot, 20s, ladder, timeout, disarmed};
     REQUIRE(replace_file(path + "/window", encode_window(window)));
   }
   KeptWindow window() const {

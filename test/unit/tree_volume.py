@@ -59,7 +59,7 @@ def extent(uuid, region, index, twin, writer, number, sequence, payload):
 def slot_payload(name, state=1):
     return (struct.pack("<B3xIIIQQQ", state, 6000, 5000, 2, 7, 123456789, 42) + b"\x11" * 16 +
             b"\x22" * 16 + bytes(16) + b"\x07" + bytes(15) + b"\x05" + bytes(15) + bytes(16) +
-            struct.pack("<IIQQ", 500, 8, 4096, 1024) + bytes([len(name)]) + name.encode())
+            struct.pack("<IIQQ16x", 500, 8, 4096, 1024) + bytes([len(name)]) + name.encode())
 
 
 def ballot_payload(version, host, released=False):
@@ -171,7 +171,8 @@ class Format(Volume):
                     "format", self.path, "--hosts", 3, "--domains", 2, "--cluster", "lab",
                     "--profile", profile, "--l-late", late.split()[0], "--l-late-after-off",
                     1.5 if off != "at once" else 0, "--dry-run").stdout
-                self.assertIn(f"outage of this volume longer than {kills} (3/4 T_F) KILLS", text)
+                self.assertIn(f"for longer than {kills}\n(3/4 T_F) KILLS ITS PROTECTED GUESTS", text)
+                self.assertIn('[volume] outage = "fence"', text)
                 self.assertIn(f"by {resets} (T_F + W)", text)
                 self.assertIn(f"From {stops}", text)
                 proofs = {line.split()[0]: line for line in text.splitlines() if line}

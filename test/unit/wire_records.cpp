@@ -43,7 +43,13 @@ TEST_CASE("slot_round_trip_and_refusals") {
   bad[1] = 2;  // a flag is 0 or 1
   CHECK_FALSE(decode_slot(bad));
   bad = bytes;
-  bad[2] = 1;  // a reserved byte
+  bad[2] = 2;
+  CHECK_FALSE(decode_slot(bad));
+  bad = bytes;
+  bad[3] = 1;  // a reserved byte
+  CHECK_FALSE(decode_slot(bad));
+  bad = bytes;
+  bad[160] = bad[161] = 0;  // of the hosts that are not asked, none before another
   CHECK_FALSE(decode_slot(bad));
 }
 

@@ -24,6 +24,8 @@ inline MemberSet members(std::initializer_list<std::size_t> set) {
 
 inline Load load() { return {731, 48, 515'000, 123'456}; }
 
+inline constexpr HostId kBeatTo{9};
+
 inline Beat beat() {
   Beat b;
   b.from = HostId{7};
@@ -42,6 +44,10 @@ inline Beat beat() {
   b.volume_ok = true;
   b.leaving = true;
   b.load = load();
+  b.request = 0x3132333435363738;
+  b.request_under = {LockVersion{11}, 0x5152535455565758};
+  b.word = {kBeatTo, 12, incarnation(13), 0x4142434445464748,
+            {LockVersion{14}, 0x6162636465666768}};
   return b;
 }
 
@@ -62,6 +68,8 @@ inline Slot slot() {
   s.sees_storage = members({1});
   s.sees_disk = members({100});
   s.load = load();
+  s.rides_out = true;
+  s.unasked = {HostId{4}, HostId{2000}};
   s.host_name = "n1.example.org";
   return s;
 }

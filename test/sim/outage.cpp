@@ -1,0 +1,199 @@
+// Outages of the volume that all hosts see, for longer than every lease.
+#include <catch2/catch.hpp>
+
+#include "test/sim/faults.hpp"
+#include "test/sim/run.hpp"
+
+namespace wardom::sim {
+namespace {
+
+struct Site {
+  Domain d;
+
+  Site(std::uint64_t seed, std::size_t hosts, bool always = false,
+       std::set<std::size_t> fenced = {})
+      : d(options(seed, hosts, always, std::move(fenced))) {
+    for (auto& host : d.hosts) d.power_on(*host, ms(100));
+    run_for(ms(1500));
+    for (auto& guest : d.guests) {
+      auto& host = home(guest);
+      host.definitions[guest.id] = guest.version;
+      d.run_qemu(host, guest.id, guest.version, "its administrator");
+      d.to_daemon(host, us(100), port::GuestChanged{d.state_of(host, guest.id)});
+    }
+    run_for(ms(3000));
+    for (auto& guest : d.guests) d.protect(home(guest), guest);
+    run_for(ms(8000));
+    for (auto& guest : d.guests) REQUIRE(guest.is_protected);
+  }
+  static Options options(std::uint64_t seed, std::size_t hosts, bool always,
+                         std::set<std::size_t> fenced) {
+    Options options;
+    options.seed = seed;
+    options.hosts = hosts;
+    options.guests = hosts;
+    options.timing = timing_of(Profile::fast);
+    options.lease = options.ride_out = true;
+    options.grants_always = always;
+    options.fenced = std::move(fenced);
+    options.isolation = IsolationResponse::leave;
+    return options;
+  }
+  Host& home(const GuestTruth& guest) {
+    return *d.hosts[static_cast<std::size_t>(&guest - d.guests.data())];
+  }
+  void run_for(Duration time) {
+    d.clock.run(d.clock.now() + time, [this] { return d.violation.has_value(); });
+    INFO((d.violation ? d.violation->what : ""));
+    REQUIRE_FALSE(d.violation.has_value());
+  }
+  void strike_now(FaultKind kind, std::size_t host, Duration time) {
+    strike(d, {0, Time{0}, kind, host, host, time});
+  }
+  bool at_home(std::size_t host) { return d.runner(d.guests[host].id) == d.hosts[host].get(); }
+  bool all_at_home() {
+    for (std::size_t i = 0; i < d.hosts.size(); ++i)
+      if (!at_home(i)) return false;
+    return true;
+  }
+  std::uint64_t resets() { return d.marks["watchdog resets a host"]; }
+  bool living_on_grants(std::size_t host) {
+    return d.hosts[host]->loop->member().on_grants_since().has_value();
+  }
+};
+
+constexpr std::uint64_t kSeeds = 8;
+constexpr Duration kLong = ms(300000);
+
+}  // namespace
+
+TEST_CASE("five_minutes_without_the_volume_cost_no_guest_and_no_host") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const std::size_t hosts = seed % 4 == 0 ? 5 : seed % 3 == 0 ? 2 : 3;
+    INFO("seed " << seed << ", " << hosts << " hosts");
+    Site site(seed, hosts, seed % 2 == 0);
+    site.strike_now(FaultKind::volume_outage, 0, kLong);
+    site.run_for(ms(20000));
+    for (std::size_t i = 0; i < hosts; ++i) {
+      CHECK(site.living_on_grants(i));
+      CHECK_FALSE(site.d.hosts[i]->loop->member().lock(site.d.hosts[i]->loop->now().at).mine);
+    }
+    site.run_for(kLong);
+    for (std::size_t i = 0; i < hosts; ++i) CHECK_FALSE(site.living_on_grants(i));
+    CHECK(site.all_at_home());
+    CHECK(site.resets() == 0);
+    CHECK(site.d.unsettled_guests().empty());
+  }
+}
+
+TEST_CASE("paths_that_come_and_go_cost_nothing_either") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Site site(seed, 3);
+    site.strike_now(FaultKind::volume_flaps, 0, ms(60000));
+    site.run_for(ms(80000));
+    CHECK(site.all_at_home());
+    CHECK(site.resets() == 0);
+  }
+}
+
+// It is granted nothing any more. Nor does it grant, and nobody may leave it out: it could be the
+// one that judges. So all are fenced, and all guests are recovered, wherever the links are by then.
+TEST_CASE("a_host_that_is_cut_off_in_the_outage_ends_it_for_all_and_guests_are_recovered") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Site site(seed, 3);
+    const auto victim = seed % 3;
+    site.d.hosts[victim]->bmc.reachable = false;
+    site.strike_now(FaultKind::volume_outage, 0, ms(60000));
+    site.run_for(ms(15000));
+    site.strike_now(FaultKind::cut_all, victim, ms(90000));
+    site.run_for(ms(13000));
+    CHECK(site.resets() == 3);
+    for (const auto& guest : site.d.guests) CHECK(site.d.runner(guest.id) == nullptr);
+    site.run_for(ms(100000));
+    CHECK(site.d.unsettled_guests().empty());
+  }
+}
+
+TEST_CASE("a_host_that_does_not_take_part_has_all_fenced") {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    Site site(seed, 3, false, {seed % 3});
+    site.strike_now(FaultKind::volume_outage, 0, ms(30000));
+    site.run_for(ms(20000));
+    CHECK(site.resets() == 3);
+    for (auto& guest : site.d.guests) CHECK(site.d.runner(guest.id) == nullptr);
+    site.run_for(ms(90000));
+    CHECK(site.d.unsettled_guests().empty());
+  }
+}
+
+// The others can use the volume: then it is its path, and its guests run better elsewhere.
+TEST_CASE("a_host_that_loses_the_volume_alone_is_fenced") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Site site(seed, 3);
+    const auto victim = seed % 3;
+    site.strike_now(FaultKind::storage_stall, victim, ms(40000));
+    site.run_for(ms(11500));
+    CHECK(site.resets() == 1);
+    site.run_for(ms(60000));
+    CHECK(site.d.unsettled_guests().empty());
+    for (std::size_t i = 0; i < 3; ++i)
+      if (i != victim) CHECK(site.at_home(i));
+  }
+}
+
+// A dead host is not asked; and once the last other one is dead, nobody is.
+TEST_CASE("the_living_ride_on_without_the_dead") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const std::size_t hosts = seed % 2 == 0 ? 2 : 3;
+    INFO("seed " << seed << ", " << hosts << " hosts");
+    Site site(seed, hosts);
+    const auto dead = seed % hosts;
+    site.strike_now(FaultKind::power_cut, dead, ms(0));
+    site.run_for(ms(12000));
+    CHECK(site.d.unsettled_guests().empty());
+    site.strike_now(FaultKind::volume_outage, 0, ms(60000));
+    site.run_for(ms(40000));
+    CHECK(site.resets() == 0);
+    // It comes back, and cannot join before the volume does.
+    site.d.power_on(*site.d.hosts[dead], ms(500));
+    site.run_for(ms(40000));
+    CHECK(site.resets() == 0);
+    for (const auto& guest : site.d.guests) CHECK(site.d.runner(guest.id) != nullptr);
+  }
+}
+
+// It returns with a path to the volume that the others have lost. It is asked again as soon as it
+// is heard, grants nothing, and times them once they are known to know it.
+TEST_CASE("a_dead_host_that_returns_takes_nothing_from_who_lives") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const std::size_t hosts = seed % 2 == 0 ? 2 : 3;
+    INFO("seed " << seed << ", " << hosts << " hosts");
+    Site site(seed, hosts);
+    const auto dead = seed % hosts;
+    site.strike_now(FaultKind::power_cut, dead, ms(0));
+    site.run_for(ms(12000));
+    for (std::size_t i = 0; i < hosts; ++i) {
+      if (i == dead) continue;
+      site.d.hosts[i]->bmc.reachable = false;
+      site.strike_now(FaultKind::storage_stall, i, ms(100000));
+    }
+    site.run_for(ms(20000));
+    CHECK(site.resets() == 0);
+    const bool heard = seed % 4 < 2;
+    if (!heard) site.strike_now(FaultKind::cut_all, dead, ms(60000));
+    site.d.power_on(*site.d.hosts[dead], ms(500));
+    site.run_for(ms(50000));
+    if (heard)
+      CHECK(site.resets() > 0);
+    else
+      CHECK(site.resets() == 0);
+    if (heard)
+      for (const auto& guest : site.d.guests)
+        CHECK(site.d.runner(guest.id) == site.d.hosts[dead].get());
+  }
+}
+
+}  // namespace wardom::sim
