@@ -48,6 +48,7 @@ struct SlotFound {
   Incarnation incarnation;
   Sequence sequence;
   Slot slot;
+  bool twin_lost{false};  // what stood there may have been newer
 };
 
 SlotFound newest(const disk::CellExtents& found) {
@@ -56,6 +57,9 @@ SlotFound newest(const disk::CellExtents& found) {
   out.state = choice.state;
   if (!choice.twin) return out;
   const auto& extent = found.twins[choice.twin->value];
+  for (const auto& one : found.twins)
+    out.twin_lost = out.twin_lost || (one.state != ExtentState::valid &&
+                                      one.state != ExtentState::empty);
   out.incarnation = extent.head.incarnation;
   out.sequence = extent.head.sequence;
   if (auto slot = wire::decode_slot(extent.payload))
@@ -199,8 +203,7 @@ class Joiner {
                          ": it cannot become another host, or use another volume, before it has "
                          "left (stop its guests, then wardomd and wardom-keeper) or rebooted"};
     if (found.state == ExtentState::valid && found.slot.state != SlotState::left &&
-        !same_machine(found.slot, identity_) &&
-        !(options_.replaces && *options_.replaces == found.slot.machine_id)) {
+        !same_machine(found.slot, identity_)) {
       if (auto ended = watch(found)) return *ended;
       joined.slot = read(Region::slot);
     }
@@ -219,23 +222,23 @@ class Joiner {
     return window && window->ladder.lease;
   }
 
-  // nullopt: D of silence has passed.
+  // nullopt: the slot may be taken. D of silence has passed; or an operator says that its machine
+  // is gone, and it has stood for T_F at least: a machine that lives moves it, unless it has lost
+  // the volume, so a mistaken word is found out here.
   std::optional<JoinResult> watch(const SlotFound& found) const {
-    const auto d = silence_of(found.slot, volume_->geometry());
-    if (!d)
-      return JoinRefused{
-          "slot " + std::to_string(options_.self.value) + " was last used by another machine (\"" +
-          found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
-          ") whose silence proves nothing: it held no lease, or may live through an outage of the "
-          "volume ([volume] outage). If that machine is gone for good, "
-          "start the keeper once with --replaces " + to_hex(found.slot.machine_id) +
-          "; else give each host its own id in wardom.toml"};
-    const auto silence = *d;
-    log(Severity::notice,
-        "slot " + std::to_string(options_.self.value) + " was last used by another machine (\"" +
-            found.slot.host_name + "\", machine id " + to_hex(found.slot.machine_id) +
-            "); waits for D = " + std::to_string(whole_ms(silence)) +
-            " ms of silence before taking it");
+    const auto& geometry = volume_->geometry();
+    const bool by_word = options_.replaces && *options_.replaces == found.slot.machine_id;
+    const Duration window = std::chrono::milliseconds{geometry.t_f_ms};
+    const auto d = found.twin_lost ? std::nullopt : silence_of(found.slot, geometry);
+    const Duration silence = by_word ? window : d.value_or(window / 4);
+    const auto last_user = "slot " + std::to_string(options_.self.value) +
+                           " was last used by another machine (\"" + found.slot.host_name +
+                           "\", machine id " + to_hex(found.slot.machine_id) + ")";
+    const bool waits = d && !by_word;
+    log(Severity::notice, last_user + (waits ? "; waits for D = " : "; looks for ") +
+                              std::to_string(whole_ms(silence)) +
+                              (waits ? " ms of silence before taking it"
+                                     : " ms whether that still writes it"));
     // From the completion of the read that showed it to the issue of the last one: what the other
     // machine writes in between is seen by that.
     const auto since = disk::raw_now();
@@ -250,7 +253,12 @@ class Joiner {
       if (now.sequence != found.sequence || now.incarnation != found.incarnation)
         return JoinRefused{duplicate(options_, now)};
     }
-    return std::nullopt;
+    if (by_word || d) return std::nullopt;
+    return JoinRefused{
+        last_user + " whose silence proves nothing: it held no lease, or may live through an "
+                    "outage of the volume ([volume] outage), or one extent cannot be read. If that "
+                    "machine is gone for good, start the keeper once with --replaces " +
+        to_hex(found.slot.machine_id) + "; else give each host its own id in wardom.toml"};
   }
 
   const Options& options_;

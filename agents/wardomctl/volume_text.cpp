@@ -62,9 +62,9 @@ void print_costs(const Geometry& g) {
             << "\n(3/4 T_F) KILLS ITS PROTECTED GUESTS, and by " << span_text(sums.resets_ms)
             << " (T_F + W) its watchdog resets it.\nFrom " << span_text(g.t_f_ms / 2)
             << " (T_F/2) on it starts and decides nothing; without a lease it does only that.\n"
-               "In an outage that every host of a domain sees, guests run on for as long as every\n"
-               "host that is not proved dead is up and hears the others, unless wardom.toml says\n"
-               "[volume] outage = \"fence\".\n\n"
+               "With [volume] outage = \"ride-out\" in every wardom.toml, an outage that all\n"
+               "hosts of a domain see is lived through, for as long as each that is not proved\n"
+               "dead is up and hears the others.\n\n"
                "Before a silent host's guests start elsewhere, one proof of its death must come:\n";
   TextTable table({"PROOF", "COMES", "GUESTS START"});
   const auto later = [](std::uint64_t ms) {

@@ -74,7 +74,7 @@ struct Config {
     std::optional<Bits128> uuid;  // refuse any other volume
     // `outage`: hosts outlive an outage that all of them see, by each other's grants; else each is
     // fenced by its own ladder. A host that does not take part grants nothing, so none does.
-    bool ride_out{true};
+    bool ride_out{false};
   };
   struct Beats {
     std::uint16_t port{kDefaultBeatPort};  // UDP, on both links

@@ -193,8 +193,11 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   beats.sequence[link] = beat.sequence;
   beats.last[link] = now;
   beats.newest = beat;
-  if (!own_.is_none() && beat.word.knows >= own_.number)
-    member.knows_me = DaemonLife{beat.incarnation, beat.epoch};
+  if (!own_.is_none() && beat.word.knows >= own_.number) {
+    const DaemonLife life{beat.incarnation, beat.epoch};
+    if (member.knows_me != life) member.knows_since = now;
+    member.knows_me = life;
+  }
   const bool distrusted = member.power.distrusted;
   note_life(member, now);
   return same && distrusted == member.power.distrusted ? BeatNews::alive : BeatNews::changed;

@@ -89,6 +89,7 @@ struct OperatorEvidence {
 struct DaemonLife {
   Incarnation incarnation;
   DaemonEpoch epoch;
+  friend bool operator==(const DaemonLife&, const DaemonLife&) = default;
 };
 
 struct MemberEvidence {
@@ -99,6 +100,7 @@ struct MemberEvidence {
   std::optional<OperatorEvidence> operator_word;
   // The newest life that has told this daemon that it knows this host's present incarnation.
   std::optional<DaemonLife> knows_me;
+  Instant knows_since{};  // when that life's first beat that said so came
   bool daemon_in_ring{false};
   bool node_in_ring{false};
 

@@ -455,7 +455,8 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
 
 // The members as configured, once all that are heard agree on them and all new ones are heard.
 std::vector<Proposer> Member::wanted_directory(Instant now) const {
-  if (!domain_lock_.holds() || silent_member(now)) return {};
+  if (!domain_lock_.holds() || silent_member(now) || !asked_by_all(evidence_, board_))
+    return {};
   // What a host that is left out has said and has must have been read first: nobody reads it later.
   if (!decider_.knows_all(board_.lock().version)) return {};
   const auto& present = board_.lock().value.directory;

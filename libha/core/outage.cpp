@@ -98,4 +98,19 @@ std::vector<HostId> Outage::missing(const Asking& asking, Instant now) const {
   return hosts;
 }
 
+bool asked_by_all(const Evidence& evidence, const Board& board) {
+  if (!board.verdicts().contains(evidence.self())) return true;
+  const auto& present = board.lock().value.directory;
+  return std::all_of(present.begin(), present.end(), [&](const Proposer& one) {
+    if (one.host == evidence.self()) return true;
+    const auto* member = evidence.find(one.host);
+    if (member == nullptr) return false;
+    const auto boot = member->incarnation();
+    if (!boot.is_none() && board.verdict_on(one.host, boot) != nullptr) return true;
+    const auto& slot = member->disk.slot;
+    if (slot && slot->state == SlotState::left) return true;
+    return member->knows_me && member->knows_me->incarnation == boot;
+  });
+}
+
 }  // namespace wardom::core

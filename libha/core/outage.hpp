@@ -18,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "libha/core/board.hpp"
+#include "libha/core/evidence.hpp"
 #include "libha/core/inputs.hpp"
 #include "libha/core/timing.hpp"
 
@@ -91,5 +93,11 @@ class Outage {
   std::optional<Instant> extended_;
   std::optional<Instant> riding_since_;
 };
+
+// Whether every other proposer would ask this host before it lives through an outage of the volume.
+// Who may have left it out, since an earlier boot of it was proved dead, has to have said that it
+// knows the present one. Else a member that this host takes in would judge a host that was never
+// told to ask it (decision 0010).
+bool asked_by_all(const Evidence& evidence, const Board& board);
 
 }  // namespace wardom::core

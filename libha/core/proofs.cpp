@@ -25,17 +25,18 @@ std::string why_not_asked(const Evidence& evidence, const MemberEvidence& member
   if (!evidence.asked_since())
     return "this host has not been one of the domain lock's proposers for long enough, so that "
            "host may live through an outage of the volume without asking it";
+  // What that very daemon, or a later one, has said since is newer than its slot.
+  const auto& told = member.knows_me;
+  const bool knows = told && told->incarnation == member.disk.incarnation &&
+                     told->epoch >= slot.daemon_epoch;
+  if (knows) return {};
   if (member.disk.twin_damaged)
     return "one extent of its slot cannot be read, and may name this host as one that it does not "
            "ask before it lives through an outage of the volume";
   if (std::find(slot.unasked.begin(), slot.unasked.end(), evidence.self()) == slot.unasked.end())
     return {};
-  // What that very daemon, or a later one, has said since is newer than its slot.
-  const auto& told = member.knows_me;
-  const bool knows = told && told->incarnation == member.disk.incarnation &&
-                     told->epoch >= slot.daemon_epoch;
-  return knows ? "" : "it held this host for dead when it was last seen, and may live through an "
-                      "outage of the volume without asking it";
+  return "it held this host for dead when it was last seen, and may live through an outage of the "
+         "volume without asking it";
 }
 
 // Silence counts from the completion of one read to the issue of another, D apart: whatever the
@@ -51,6 +52,10 @@ Wait wait_for(SlotEvidence::Silence silence, Duration d, const Evidence& evidenc
     wait.missing = why_not_asked(evidence, member, slot);
     if (!wait.missing.empty()) return wait;
     if (silence.since) silence.since = std::max(silence.since, evidence.asked_since());
+    // Until it knew this boot it may have left it out, and lived on by what others granted, or by
+    // nobody's grant: only what came later was to be asked for here.
+    if (silence.since && member.knows_me)
+      silence.since = std::max(*silence.since, member.knows_since);
   }
   if (!evidence.observer_fit()) {
     wait.missing = "this host's own reads and heartbeats of the state volume, without which it "

@@ -687,7 +687,21 @@ TEST_CASE("keeper_joins_a_slot_that_rides_outages_out_only_by_word") {
   KeeperProcess keeper(site.config, "n1", site.run_dir("1"),
                        {"--replaces", "2a" + std::string(30, '0')});
   keeper.wait_for("joins as incarnation 7/");
-  CHECK(wait_for_slot(site, 1, [](const Slot& s) { return s.host_name == "n1"; }).rides_out);
+  // Nor does this one ride them out: wardom.toml does not say so.
+  CHECK_FALSE(wait_for_slot(site, 1, [](const Slot& s) { return s.host_name == "n1"; }).rides_out);
+}
+
+TEST_CASE("keeper_believes_no_word_about_a_machine_that_writes") {
+  const Site site;
+  site.format();
+  write_slot(site, 10, true, true);
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"),
+                       {"--replaces", "2a" + std::string(30, '0')});
+  keeper.wait_for("whether that still writes it");
+  write_slot(site, 11, true, true);
+  keeper.wait_for("two hosts have the same id");
+  CHECK(keeper.wait_exit() == 1);
+  CHECK(site.slot(1).sequence == Sequence{11});
 }
 
 TEST_CASE("keeper_joins_a_slot_without_a_lease_only_by_word") {

@@ -92,6 +92,8 @@ class AwayCase(ScenarioCase):
 class StorageAway(AwayCase):
     """The same under the fast profile, against each rung of the lease's ladder."""
 
+    up_words = (*AwayCase.up_words, "--outage", "ride-out")
+
     def test_paused_for_less_than_half_of_t_f(self) -> None:
         self.pause()
         self.quiet_watch(self.t_f_s / 2 - LAST_HEARTBEAT_S, also=self.assert_nobody_dead)
@@ -170,7 +172,7 @@ class StorageAway(AwayCase):
 class StorageAwayFenced(AwayCase):
     """Where the cluster does not want that, each host has its own lease and no more."""
 
-    up_words = (*AwayCase.up_words, "--outage", "fence")
+    up_words = (*AwayCase.up_words, "--outage", "fence")  # as by default
 
     def test_away_for_longer_than_every_lease(self) -> None:
         """Every host kills its guests and is reset, and nobody takes anything over. When the

@@ -84,7 +84,7 @@ TEST_CASE("read_good_file") {
   CHECK(config.isolation.response == IsolationResponse::leave);
   CHECK(config.beats.port == 5415);
   CHECK_FALSE(config.volume.uuid);
-  CHECK(config.volume.ride_out);
+  CHECK_FALSE(config.volume.ride_out);
   REQUIRE(config.hosts.size() == 3);
   REQUIRE(config.find_host("n1") != nullptr);
   CHECK(config.find_host("n4") == nullptr);
@@ -120,7 +120,7 @@ key_file = "/k"
 [volume]
 path = "/v"
 uuid = "01020304-0506-0708-090a-0b0c0d0e0f10"
-outage = "fence"
+outage = "ride-out"
 [timing]
 profile = "tolerant"
 beat_interval = "200ms"
@@ -149,7 +149,7 @@ patience = "5m"
                                    "f")
                           .value();
   CHECK(config.volume.uuid->bytes[15] == 0x10);
-  CHECK_FALSE(config.volume.ride_out);
+  CHECK(config.volume.ride_out);
   CHECK(config.timing.feed_window == 60s);
   CHECK(config.timing.suspect_after == 2s);
   CHECK(config.timing.bmc_timeout == 3s);

@@ -240,3 +240,78 @@ TEST_CASE("who_is_left_out_judges_only_once_the_other_says_that_it_knows_it", "[
   CHECK_FALSE(dead_after(told(3, 5, 1), seen(), kD));  // an earlier daemon, which had not read it
   CHECK_FALSE(dead_after(told(3, 4, 2), seen(), kD));  // an earlier boot of the other
 }
+
+// Else the silence that was timed while it did not ask would count at once when it does.
+TEST_CASE("silence_before_the_other_knew_this_boot_counts_for_nothing", "[outage]") {
+  auto evidence = judging();
+  const auto seen = riding(6, {kSelf});
+  evidence.on_slot(seen, at(-10), at(0));
+  const auto knew = at(0) + kD + seconds{30};
+  auto word = beat(kPeer, Link::mgmt, 1, 5);
+  word.word.knows = 3;
+  evidence.on_beat(word, knew);
+  word.sequence = Sequence{2};
+  evidence.on_beat(word, knew + milliseconds{200});  // moves nothing
+  evidence.on_slot(seen, knew + seconds{1}, knew + seconds{1});
+  CHECK_FALSE(proof_about(evidence, kPeer, boot(5), knew + seconds{1}).stands());
+  evidence.on_slot(seen, knew + kD - milliseconds{1}, knew + kD);
+  CHECK_FALSE(proof_about(evidence, kPeer, boot(5), knew + kD).stands());
+  evidence.on_slot(seen, knew + kD, knew + kD + milliseconds{1});
+  CHECK(proof_about(evidence, kPeer, boot(5), knew + kD + milliseconds{1}).stands());
+}
+
+TEST_CASE("a_lost_extent_means_nothing_once_the_other_knows_this_boot", "[outage]") {
+  auto evidence = judging();
+  auto word = beat(kPeer, Link::mgmt, 1, 5);
+  word.word.knows = 3;
+  evidence.on_beat(word, at(-5000));
+  auto seen = riding(6);
+  seen.twin_damaged = true;
+  CHECK(dead_after(evidence, seen, kD));
+}
+
+TEST_CASE("who_was_proved_dead_takes_nobody_in_before_all_others_know_its_boot", "[outage]") {
+  const auto board_with = [](std::optional<HostId> dead, std::optional<HostId> also = {}) {
+    Board board({kSelf, kPeer, kThird});
+    Ballot ballot;
+    ballot.decided = LockVersion{1};
+    ballot.value.owner = {kSelf, boot(3), DaemonEpoch{1}};
+    ballot.value.directory = {{kSelf, false, 1}, {kPeer, false, 1}};
+    CellSeen cell;
+    cell.cell = board.ballot_cell(kSelf);
+    cell.health = CellHealth::valid;
+    cell.incarnation = boot(3);
+    cell.sequence = Sequence{1};
+    cell.content = ballot;
+    board.on_read(cell, at(1));
+    Decision decision;
+    decision.version = LockVersion{1};
+    for (const auto host : {dead, also}) {
+      if (!host) continue;
+      Verdict verdict;
+      verdict.host = *host;
+      verdict.incarnation = boot(*host == kSelf ? 2 : 5);
+      verdict.proof = Proof::power_off;
+      decision.verdicts.push_back(verdict);
+    }
+    cell.cell = {Region::decision, kPeer.value};
+    cell.content = decision;
+    board.on_read(cell, at(2));
+    return board;
+  };
+  auto evidence = judging();
+  CHECK(asked_by_all(evidence, board_with(std::nullopt)));
+  CHECK_FALSE(asked_by_all(evidence, board_with(kSelf)));  // never heard
+  auto word = beat(kPeer, Link::mgmt, 1, 5);
+  evidence.on_beat(word, at(10));
+  CHECK_FALSE(asked_by_all(evidence, board_with(kSelf)));
+  word.word.knows = 2;
+  word.sequence = Sequence{2};
+  evidence.on_beat(word, at(20));
+  CHECK_FALSE(asked_by_all(evidence, board_with(kSelf)));  // the boot that was proved dead
+  CHECK(asked_by_all(evidence, board_with(kSelf, kPeer)));
+  word.word.knows = 3;
+  word.sequence = Sequence{3};
+  evidence.on_beat(word, at(30));
+  CHECK(asked_by_all(evidence, board_with(kSelf)));
+}

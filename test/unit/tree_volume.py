@@ -172,7 +172,7 @@ class Format(Volume):
                     "--profile", profile, "--l-late", late.split()[0], "--l-late-after-off",
                     1.5 if off != "at once" else 0, "--dry-run").stdout
                 self.assertIn(f"for longer than {kills}\n(3/4 T_F) KILLS ITS PROTECTED GUESTS", text)
-                self.assertIn('[volume] outage = "fence"', text)
+                self.assertIn('[volume] outage = "ride-out"', text)
                 self.assertIn(f"by {resets} (T_F + W)", text)
                 self.assertIn(f"From {stops}", text)
                 proofs = {line.split()[0]: line for line in text.splitlines() if line}
