@@ -273,4 +273,10 @@ JoinResult join(const Options& options, const Identity& identity, const std::ato
   return Joiner(options, identity, stop).run();
 }
 
+LockVersion votes_found(const disk::CellExtents& slot, const Bits128& boot_id) {
+  const auto found = newest(slot);
+  const bool same = found.state == ExtentState::valid && found.slot.boot_id == boot_id;
+  return same ? found.slot.votes_under : LockVersion{};
+}
+
 }  // namespace wardom::keeper

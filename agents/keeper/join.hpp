@@ -41,4 +41,8 @@ using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;
 // Blocks; gives up soon after `stop` is set.
 JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop);
 
+// What the slot, as found, states of the quorum device's vote: corosync may have kept that of this
+// boot. After another boot there is none.
+LockVersion votes_found(const disk::CellExtents& slot, const Bits128& boot_id);
+
 }  // namespace wardom::keeper

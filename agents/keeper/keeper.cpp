@@ -211,6 +211,7 @@ void Keeper::take(JoinResult result) {
   if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms}))
     return fatal(options_.volume_path + ": its T_F is another one than that of the lease that this "
                  "host holds; it was formatted or replaced under a living cluster");
+  if (!votes_under_) votes_under_ = votes_found(joined.slot, identity_.boot_id);
   running_ = std::make_unique<Running>(joined, options_, identity_, completions_, opened_, used_);
   if (!own_writes_settled())
     log(Severity::notice, "earlier writes of this host may still land: wardomd is served when "
@@ -264,6 +265,7 @@ void Keeper::beat(Instant now) {
   slot.daemon_epoch = daemon_.epoch();
   slot.start_listed = guests_.start_open_before(daemon_.epoch());
   slot.daemon_progress = view_.progress;
+  slot.votes_under = votes_under_.value_or(LockVersion{});
   slot.sees_mgmt = view_.sees_mgmt;
   slot.sees_storage = view_.sees_storage;
   slot.sees_disk = view_.sees_disk;
@@ -283,10 +285,13 @@ void Keeper::beat(Instant now) {
   }
   lease_.submitted(submitted, slot.unasked);
   r.store.write(beats_, cell, wire::encode_slot(slot),
-                [this, submitted](const auto& outcome) { beaten(outcome, submitted); });
+                [this, submitted, votes = slot.votes_under](const auto& outcome) {
+                  beaten(outcome, submitted, votes);
+                });
 }
 
-void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted) {
+void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted,
+                    LockVersion votes) {
   if (!running_) return;
   Running& r = *running_;
   const auto now = raw_now();
@@ -304,18 +309,19 @@ void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted) 
     r.failing_since.reset();
     r.acknowledged = outcome.sequence;
     beat_trouble_.gone("heartbeats are written again");
-    tell_heartbeat(submitted);
+    tell_heartbeat(submitted, votes);
   }
   beat_if_overdue();
 }
 
-void Keeper::tell_heartbeat(Instant submitted) {
+void Keeper::tell_heartbeat(Instant submitted, LockVersion votes) {
   lease_.acknowledged(submitted, raw_now());
   const auto session = server_.session();
   if (!session) return;
   server_.send(*session,
                wire::HeartbeatMessage{running_->acknowledged,
-                                      static_cast<std::uint64_t>(submitted.since_boot.count())});
+                                      static_cast<std::uint64_t>(submitted.since_boot.count()),
+                                      votes});
   tell_rights(*session);
 }
 
@@ -574,6 +580,7 @@ void Keeper::take(Session session, wire::DaemonMessage message) {
   if (auto* publish = std::get_if<wire::PublishRequest>(&message)) {
     daemon_.published(publish->progress, raw_now());
     view_ = *publish;
+    if (view_.votes_under) votes_under_ = view_.votes_under;
   }
   if (const auto* list = std::get_if<wire::ListStartRequest>(&message)) list_start(session, *list);
   if (const auto* settled = std::get_if<wire::SettleStartRequest>(&message))

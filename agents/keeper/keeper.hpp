@@ -87,11 +87,11 @@ class Keeper {
   void retry_join(const std::string& why);
 
   void beat(Instant now);
-  void beaten(const disk::CellStore::Outcome& outcome, Instant submitted);
+  void beaten(const disk::CellStore::Outcome& outcome, Instant submitted, LockVersion votes);
   void left(const disk::CellStore::Outcome& outcome);
   void beat_if_overdue();
   void ask_if_open(Instant now);
-  void tell_heartbeat(Instant submitted);
+  void tell_heartbeat(Instant submitted, LockVersion votes);
   void read_back(Instant now);
   void look_at_slot();
   void take(const ReadBack& back);
@@ -151,6 +151,8 @@ class Keeper {
   std::optional<wire::RightsMessage> told_rights_;
   std::vector<wire::KeeperTrouble> told_troubles_;
   wire::PublishRequest view_;  // of the connected daemon; all zero without one
+  // What the slot states of the quorum device's vote; none: the volume was not joined yet.
+  std::optional<LockVersion> votes_under_;
   std::list<Read> open_reads_;
   std::uint64_t last_read_{0};
   LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_, settle_trouble_;

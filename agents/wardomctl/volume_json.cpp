@@ -68,6 +68,7 @@ json::object slot_json(const Slot& s) {
           {"w_fingerprint", s.w_fingerprint},
           {"daemon_epoch", s.daemon_epoch.value},
           {"daemon_progress", s.daemon_progress},
+          {"votes_under", s.votes_under.value},
           {"sees_mgmt", members_json(s.sees_mgmt)},
           {"sees_storage", members_json(s.sees_storage)},
           {"sees_disk", members_json(s.sees_disk)},

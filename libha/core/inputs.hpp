@@ -38,6 +38,7 @@ struct VolumeLost {
 // The keeper's own heartbeat was acknowledged.
 struct OwnHeartbeat {
   Sequence sequence;
+  LockVersion votes_under;  // as it states
 };
 
 // What the host's own lease allows: while now < act_until it may decide and start guests.
@@ -250,6 +251,7 @@ struct Publish {
   MemberSet sees_disk;
   Load load;
   std::vector<HostId> unasked;  // core/outage.hpp
+  std::optional<LockVersion> votes_under;  // port/volume.hpp, SelfView
 };
 // Every host that has to has granted since the keeper noted `stamp`.
 struct Extend {

@@ -294,7 +294,7 @@ class KeeperClient::Worker {
 
   void take(wire::HeartbeatMessage& m) {
     const auto ns = static_cast<std::int64_t>(m.raw_ns);
-    events_.heartbeat({m.sequence, Instant{std::chrono::nanoseconds{ns}}});
+    events_.heartbeat({m.sequence, Instant{std::chrono::nanoseconds{ns}}, m.votes_under});
   }
 
   void take(wire::RightsMessage& m) {
@@ -394,7 +394,7 @@ void KeeperClient::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> pay
 
 void KeeperClient::publish(const port::SelfView& view) {
   worker_->ask(wire::PublishRequest{view.progress, view.sees_mgmt, view.sees_storage,
-                                    view.sees_disk, view.load, view.unasked});
+                                    view.sees_disk, view.load, view.unasked, view.votes_under});
 }
 
 void KeeperClient::list_start(Ticket ticket, GuestId guest) {

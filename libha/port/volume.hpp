@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,7 @@ struct VolumeReady {
 struct HeartbeatDone {
   Sequence sequence;
   Instant submitted;  // CLOCK_MONOTONIC_RAW just before it was submitted
+  LockVersion votes_under;  // as it states
 };
 
 // Whether the start is listed, and so may be made. Exactly one answer per list_start().
@@ -109,7 +111,11 @@ struct VolumeLost {
 
 // What the daemon wants published with the next heartbeat.
 struct SelfView {
-  std::uint64_t progress{0};
+  std::uint64_t progress{0  // The lock version under which this host may be casting the quorum device's vote, 0: it is not.
+  // None: what the slot states stays, since an earlier daemon's vote may still count. What was
+  // published last goes on being stated when the daemon is gone, by a later keeper as well.
+  std::optional<LockVersion> votes_under;
+};
   MemberSet sees_mgmt;
   MemberSet sees_storage;
   MemberSet sees_disk;

@@ -148,7 +148,7 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
             step(core::CellWritten{done.ticket, done.cell, done.acknowledged, done.sequence,
                                    done.error});
           },
-          [&](const port::HeartbeatDone& done) { step(core::OwnHeartbeat{done.sequence}); },
+          [&](const port::HeartbeatDone& done) { step(core::OwnHeartbeat{done.sequence, done.votes_under}); },
           [&](const port::Rights& rights) {
             step(core::Rights{rights.lease, rights.act_until, rights.feed_until, rights.granted});
           },
@@ -387,7 +387,8 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& beat : orders.beats) send_beat(beat, orders.words);
   for (const auto& publish : orders.publish)
     ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
-                           publish.sees_disk, publish.load, publish.unasked});
+                           publish.sees_disk, publish.load, publish.unasked,
+                           publish.votes_under});
   for (auto& extend : orders.extends)
     ports_.volume.extend(extend.stamp, std::move(extend.unasked));
   // A stall since this turn began may have outlasted the right to act, and the silence as well.

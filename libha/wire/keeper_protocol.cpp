@@ -112,6 +112,8 @@ struct Body {
     out.members(m.sees_disk);
     out.load(m.load);
     write(out, m.unasked);
+    out.flag(m.votes_under.has_value());
+    out.u64(m.votes_under.value_or(LockVersion{}).value);
     return Type::publish;
   }
   Type operator()(const ListStartRequest& m) {
@@ -178,6 +180,7 @@ struct Body {
   Type operator()(const HeartbeatMessage& m) {
     out.u64(m.sequence.value);
     out.u64(m.raw_ns);
+    out.u64(m.votes_under.value);
     return Type::heartbeat;
   }
   Type operator()(const RightsMessage& m) {
@@ -246,6 +249,12 @@ PublishRequest publish_request(Reader& in) {
   m.sees_disk = in.members();
   m.load = in.load();
   m.unasked = read_hosts(in);
+  const bool states = in.flag();
+  const LockVersion under{in.u64()};
+  if (states)
+    m.votes_under = under;
+  else if (under != LockVersion{})
+    in.fail();
   return m;
 }
 
@@ -388,6 +397,7 @@ Result<KeeperMessage> decode_keeper_frame(View frame) {
     HeartbeatMessage m;
     m.sequence = Sequence{in.u64()};
     m.raw_ns = in.u64();
+    m.votes_under = LockVersion{in.u64()};
     message = m;
   } else if (type.value() == Type::rights) {
     RightsMessage m;

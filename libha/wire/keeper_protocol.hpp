@@ -49,6 +49,7 @@ struct PublishRequest {
   MemberSet sees_disk;
   Load load;
   std::vector<HostId> unasked;  // at most kMaxUnasked
+  std::optional<LockVersion> votes_under;  // none: as the slot states it already
   friend bool operator==(const PublishRequest&, const PublishRequest&) = default;
 };
 
@@ -114,6 +115,7 @@ struct WriteAnswer {
 struct HeartbeatMessage {
   Sequence sequence;
   std::uint64_t raw_ns{0};
+  LockVersion votes_under;  // as it states
   friend bool operator==(const HeartbeatMessage&, const HeartbeatMessage&) = default;
 };
 // What the host's own lease allows. Sent after Ready, after each heartbeat, and when it changes.

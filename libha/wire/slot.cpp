@@ -19,6 +19,7 @@ Bytes encode_slot(const Slot& s) {
   out.u64(s.w_fingerprint);
   out.u64(s.raw_ns);
   out.u64(s.daemon_progress);
+  out.u64(s.votes_under.value);
   out.bits(s.boot_id);
   out.bits(s.machine_id);
   out.bits(s.dmi_uuid);
@@ -46,6 +47,7 @@ Result<Slot> decode_slot(View payload) {
   s.w_fingerprint = in.u64();
   s.raw_ns = in.u64();
   s.daemon_progress = in.u64();
+  s.votes_under = LockVersion{in.u64()};
   s.boot_id = in.bits();
   s.machine_id = in.bits();
   s.dmi_uuid = in.bits();

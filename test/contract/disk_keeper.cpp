@@ -199,9 +199,10 @@ class Daemon {
     client_.write(Ticket{ticket}, cell, std::move(payload));
     return get(write_);
   }
-  void publish(std::uint64_t progress) {
+  void publish(std::uint64_t progress, std::optional<LockVersion> votes_under = {}) {
     port::SelfView view;
     view.progress = progress;
+    view.votes_under = votes_under;
     client_.publish(view);
   }
 
@@ -343,6 +344,40 @@ TEST_CASE("keeper_serves_a_daemon_and_shows_its_life_in_the_slot") {
   CHECK(first.end(SIGTERM) == 0);
   CHECK(second.end(SIGTERM) == 0);
   CHECK(site.slot(1).state == wire::ExtentState::valid);
+}
+
+TEST_CASE("keeper_states_the_vote_until_a_daemon_withdraws_it") {
+  const Site site;
+  site.format();
+  const auto states = [&](std::uint64_t progress, std::uint64_t version) {
+    const auto slot = wait_for_slot(
+        site, 1, [&](const Slot& s) { return s.daemon_progress == progress; });
+    CHECK(slot.votes_under == LockVersion{version});
+  };
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    {
+      Daemon daemon(keeper.socket());
+      daemon.ready();
+      CHECK(daemon.heartbeat().votes_under == LockVersion{});
+      daemon.publish(1, LockVersion{7});
+      states(1, 7);
+      auto told = daemon.heartbeat();
+      while (told.votes_under != LockVersion{7}) told = daemon.heartbeat();
+      daemon.publish(2);
+      states(2, 7);
+    }
+    states(0, 7);  // the daemon is gone, and its vote may not be
+    keeper.end(SIGKILL);
+  }
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+  Daemon daemon(keeper.socket());
+  daemon.ready();
+  daemon.publish(3);
+  states(3, 7);
+  CHECK(daemon.heartbeat().votes_under == LockVersion{7});
+  daemon.publish(4, LockVersion{});
+  states(4, 0);
 }
 
 TEST_CASE("keeper_lists_starts_and_shows_an_earlier_daemons_in_the_slot") {

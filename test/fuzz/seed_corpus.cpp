@@ -88,9 +88,9 @@ void seed_protocol() {
   view.error = "why";
   keeper("read-answer", ReadAnswer{Ticket{7}, true, {view, view}});
   keeper("write-answer", WriteAnswer{Ticket{8}, {}, true, Sequence{1}, ""});
-  keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2});
   keeper("rights", RightsMessage{LeaseState::held, 2, 3, true});
   keeper("ask-stamp", AskStampMessage{4});
+  keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2, {}});
   keeper("refused", RefusedMessage{"no"});
 }
 

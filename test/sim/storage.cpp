@@ -189,8 +189,8 @@ void Domain::beat(Host& host) {
   const Duration submitted{static_cast<std::int64_t>(slot.raw_ns)};
   host.ride->submitted({submitted}, slot.unasked);
   write_cell(host, Region::slot, wire::encode_slot(slot),
-             [this, &host, submitted](bool ok, Sequence sequence) {
-               beaten(host, ok, sequence, submitted);
+             [this, &host, submitted, votes = slot.votes_under](bool ok, Sequence sequence) {
+               beaten(host, ok, sequence, submitted, votes);
              });
 }
 
@@ -206,6 +206,7 @@ Slot Domain::slot_of(const Host& host, SlotState state) const {
   if (host.ladder->has_lease())
     slot.w_ms = static_cast<std::uint32_t>(whole_ms(options.timing.watchdog)) / (less ? 10 : 1);
   slot.daemon_progress = host.view.progress;
+  slot.votes_under = host.votes_under;
   slot.sees_mgmt = host.view.sees_mgmt;
   slot.sees_storage = host.view.sees_storage;
   slot.sees_disk = host.view.sees_disk;
@@ -219,7 +220,8 @@ Slot Domain::slot_of(const Host& host, SlotState state) const {
   return slot;
 }
 
-void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted) {
+void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted,
+                    LockVersion votes) {
   if (sequence == Sequence{}) return;  // was not submitted
   const Instant now{local(host, clock.now())};
   host.pulse->ended(ok, now);
@@ -237,7 +239,7 @@ void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted) 
     host.may_decide_until = std::max(host.may_decide_until, when(host, until));
     host.ride->acknowledged({submitted});
     if (host.volume_told) {
-      to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}});
+      to_daemon(host, us(50), port::HeartbeatDone{sequence, {submitted}, votes});
       to_daemon(host, us(51), rights(host));
     }
   }
@@ -546,7 +548,10 @@ void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
   d.write_cell(h, cell.region, std::move(payload), answer);
 }
 
-void Hands::publish(const port::SelfView& view) { host.view = view; }
+void Hands::publish(const port::SelfView& view) {
+  host.view = view;
+  if (view.votes_under) host.votes_under = *view.votes_under;
+}
 
 void Hands::list_start(Ticket ticket, GuestId guest) {
   auto& d = domain;

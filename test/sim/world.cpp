@@ -126,6 +126,7 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.ride.reset();
   host.request = {};
   host.grants.clear();
+  host.votes_under = {};
   host.dog = {};
   host.epoch = {};
   host.greeted = 0;

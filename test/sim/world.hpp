@@ -213,6 +213,7 @@ struct Host {
   Sequence beaten;             // newest acknowledged heartbeat of this keeper
   Time may_decide_until{0};    // by the newest acknowledged heartbeat of this boot
   port::SelfView view;
+  LockVersion votes_under;     // as the slot states it; of this boot, over all its keepers
   std::optional<keeper::Ladder> ladder;  // of this boot, over all its keepers
   std::optional<keeper::Ride> ride;      // of this keeper
   struct Request {  // its daemon's newest one, as beats have carried it; for planted bugs
@@ -388,7 +389,7 @@ struct Domain {
   void heartbeat(Host& host);
   void beat(Host& host);
   Slot slot_of(const Host& host, SlotState state) const;
-  void beaten(Host& host, bool ok, Sequence sequence, Duration submitted);
+  void beaten(Host& host, bool ok, Sequence sequence, Duration submitted, LockVersion votes);
   void beat_if_overdue(Host& host);
   void ask_if_open(Host& host);
   void look_at_slot(Host& host);

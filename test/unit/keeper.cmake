@@ -1,5 +1,5 @@
 add_executable(test_keeper
-  keeper_daemon_life.cpp keeper_feeder.cpp keeper_guests.cpp keeper_ladder.cpp
+  keeper_daemon_life.cpp keeper_feeder.cpp keeper_guests.cpp keeper_join.cpp keeper_ladder.cpp
   keeper_pulse.cpp keeper_ride.cpp)
 target_link_libraries(test_keeper PRIVATE keeper_parts wardom_catch_main)
 add_test(NAME unit.keeper COMMAND test_keeper)

@@ -10,9 +10,10 @@ namespace {
 
 std::vector<DaemonMessage> daemon_messages() {
   PublishRequest publish{44, samples::members({1}), samples::members({2}), samples::members({3}),
-                         samples::load(), {HostId{4}}};
+                         samples::load(), {HostId{4}}, LockVersion{12}};
   return {Hello{1234, 99}, ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}},
-          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)}, publish,
+          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)},
+          publish, PublishRequest{},
           ListStartRequest{Ticket{9}, GuestId{samples::bits(5)}},
           SettleStartRequest{GuestId{samples::bits(6)}, {4711, 12345, "/machine-qemu"}},
           UnlistRequest{GuestId{samples::bits(7)}},
@@ -37,9 +38,9 @@ std::vector<KeeperMessage> keeper_messages() {
                        samples::geometry()},
           ReadAnswer{Ticket{7}, false, {view, bad}},
           WriteAnswer{Ticket{8}, {Region::decision, 3}, true, Sequence{56}, ""},
-          HeartbeatMessage{Sequence{57}, 1234567890123},
           RightsMessage{LeaseState::ended, 1234567890123, 1234567890999, true},
           AskStampMessage{1234567890111},
+          HeartbeatMessage{Sequence{57}, 1234567890123, LockVersion{12}},
           StartListedMessage{Ticket{9}, GuestId{samples::bits(5)}, true, "why not"},
           TroublesMessage{{{"a list is malformed", "remove it"}, {"another", ""}}},
           TroublesMessage{},

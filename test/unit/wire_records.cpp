@@ -49,7 +49,7 @@ TEST_CASE("slot_round_trip_and_refusals") {
   bad[3] = 1;  // a reserved byte
   CHECK_FALSE(decode_slot(bad));
   bad = bytes;
-  bad[160] = bad[161] = 0;  // of the hosts that are not asked, none before another
+  bad[168] = bad[169] = 0;  // of the hosts that are not asked, none before another
   CHECK_FALSE(decode_slot(bad));
 }
 

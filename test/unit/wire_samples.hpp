@@ -64,6 +64,7 @@ inline Slot slot() {
   s.daemon_epoch = DaemonEpoch{2};
   s.start_listed = true;
   s.daemon_progress = 4711;
+  s.votes_under = LockVersion{12};
   s.sees_mgmt = members({0, 5});
   s.sees_storage = members({1});
   s.sees_disk = members({100});

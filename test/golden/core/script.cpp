@@ -174,7 +174,7 @@ void Script::tick() {
     }
   }
   if (count % 10 == 0) {
-    step(core::OwnHeartbeat{Sequence{peers_.at(kSelf).slot_sequence}});
+    step(core::OwnHeartbeat{Sequence{peers_.at(kSelf).slot_sequence}, {}});
     tell_rights();
   }
   for (const auto& answer : std::exchange(answers_, {})) step(answer);
