@@ -111,6 +111,17 @@ std::string disarmed_text(const json::value& status) {
          ": nothing is restarted";
 }
 
+std::string quorum_text(const json::value& status, const Paint& paint) {
+  const auto* casts = find(status, {"quorum_device", "casts"});
+  if (casts == nullptr || !casts->is_bool()) return {};
+  const auto ring = ", ring " + text(status, {"quorum_device", "ring"});
+  if (casts->get_bool())
+    return "\nquorum device: casts under lock version " +
+           text(status, {"quorum_device", "lock_version"}) + ring;
+  return "\nquorum device: " + paint(Colour::warning, "casts nothing") + ring + ": " +
+         text(status, {"quorum_device", "why"});
+}
+
 std::string headline(const json::value& status, const Paint& paint) {
   const auto* armed = find(status, {"armed"});
   std::string out = "domain " + paint(Colour::strong, text(status, {"domain"})) + ", decider " +
@@ -123,7 +134,7 @@ std::string headline(const json::value& status, const Paint& paint) {
   if (find(status, {"profile"}) != nullptr)
     out += "\nlease T_F " + seconds(status, "t_f_s") + ", W " + seconds(status, "w_s") + ", D " +
            seconds(status, "d_s") + ", L_late " + seconds(status, "l_late_s");
-  return out + "\n";
+  return out + quorum_text(status, paint) + "\n";
 }
 
 TextTable host_table(const json::array& hosts, const json::value* self) {

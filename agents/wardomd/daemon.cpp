@@ -16,6 +16,7 @@
 #include "agents/wardomd/load.hpp"
 #include "agents/wardomd/requests.hpp"
 #include "libha/corosync/corosync_ring.hpp"
+#include "libha/corosync/votequorum_device.hpp"
 #include "libha/keeper_client/keeper_client.hpp"
 #include "libha/ipmi/ipmi_power.hpp"
 #include "libha/libvirt/hypervisor.hpp"
@@ -71,6 +72,15 @@ Result<IpmiOptions> bmcs_of(const Config& config, const HostConfig& self) {
   return options;
 }
 
+// This stop of wardomd is part of the machine's, as far as systemd says so.
+bool machine_stops() {
+  const std::unique_ptr<FILE, int (*)(FILE*)> said(
+      ::popen("timeout 1 systemctl is-system-running 2>/dev/null", "re"), ::pclose);
+  char word[32] = {};
+  return said && std::fgets(word, sizeof word, said.get()) != nullptr &&
+         std::string(word).starts_with("stopping");
+}
+
 core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   core::MemberSettings settings;
   settings.self = self.id;
@@ -120,6 +130,11 @@ class Daemon::Impl {
   std::function<void(Event)> arrives() {
     return [this](Event event) { inbox_.put(std::move(event)); };
   }
+  // One that the core takes as it is.
+  template <class Event>
+  std::function<void(Event)> is_input() {
+    return [this](Event event) { inbox_.put(core::Input{std::move(event)}); };
+  }
   void wake() {
     asio::post(io_, [this] { turn(); });
   }
@@ -149,6 +164,7 @@ class Daemon::Impl {
   std::unique_ptr<UdpBeats> beats_;
   std::unique_ptr<IpmiPower> power_;
   std::unique_ptr<CorosyncRing> ring_;
+  std::unique_ptr<VotequorumDevice> quorum_;
   std::unique_ptr<libvirt::LibvirtHypervisor> hypervisor_;
   std::unique_ptr<runtime::Loop> loop_;
   std::unique_ptr<Requests> requests_;
@@ -171,6 +187,9 @@ Result<void> Daemon::Impl::open_adapters() {
                                     arrives<port::RingMessage>(), arrives<port::RingLost>()});
   if (!ring) return ring.error();
   ring_ = std::move(ring).value();
+  quorum_ = std::make_unique<VotequorumDevice>(port::QuorumDeviceEvents{
+      is_input<core::DeviceSet>(), is_input<core::DeviceLost>(), is_input<core::RingFormed>(),
+      is_input<core::VoteTaken>()});
   libvirt::HypervisorOptions libvirt_options;
   libvirt_options.uri = options_.libvirt_uri;
   hypervisor_ = std::make_unique<libvirt::LibvirtHypervisor>(
@@ -205,7 +224,8 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
   loop_ = std::make_unique<runtime::Loop>(
       runtime::LoopOptions{settings_of(options_.config, self_), wire::Key(key), draw()},
       runtime::Clock{read_clocks},
-      runtime::Ports{*volume_, *beats_, *power_, *ring_, *hypervisor_}, std::move(events));
+      runtime::Ports{*volume_, *beats_, *power_, *ring_, *hypervisor_, *quorum_},
+      std::move(events));
   for (const auto& step : archive_.load()) loop_->remember(step);
   requests_ = std::make_unique<Requests>([this] { return sight(); }, *hypervisor_,
                                          [this](core::Input input) {
@@ -264,7 +284,7 @@ void Daemon::Impl::write_protected(const std::vector<GuestId>& guests) {
 // Says so to the others, in more than one beat, since any may be lost; then stops.
 void Daemon::Impl::leave() {
   constexpr int kBeatsToTell = 3;
-  inbox_.put(core::Input{core::Leaving{}});
+  inbox_.put(core::Input{core::Leaving{machine_stops()}});
   leave_timer_.expires_after(kBeatsToTell * options_.config.timing.beat_interval);
   leave_timer_.async_wait([this](error_code) {
     told_ = true;

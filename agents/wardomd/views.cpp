@@ -124,6 +124,17 @@ json::array split_groups(const Names& names, const core::Member& member) {
   return groups;
 }
 
+// null: corosync.conf does not make Wardom its quorum device, or corosync cannot be reached.
+json::value quorum_object(const Names& names, const core::Member& member) {
+  const auto view = member.quorum_vote();
+  if (!view.set_up) return nullptr;
+  return json::object{{"casts", view.casts},
+                      {"lock_version", view.version.value},
+                      {"ring", std::to_string(view.ring.node) + "." +
+                                   std::to_string(view.ring.sequence)},
+                      {"why", names.in_text(view.why)}};
+}
+
 // null: armed. What is left is as the decider last recorded it, at most a minute ago.
 json::value disarmed_object(const core::Member& member) {
   const auto off = member.disarmed();
@@ -283,6 +294,7 @@ json::value status(const Sight& sight) {
       {"decider", names.host(lock.decider)},
       {"lock_version", member.version().value},
       {"split_groups", split_groups(names, member)},
+      {"quorum_device", quorum_object(names, member)},
       {"armed", !member.disarmed().has_value()},
       {"disarmed", disarmed_object(member)},
       {"on_grants_ms", on_grants_ms(member, now.at)},

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "libha/core/ids.hpp"
+#include "libha/core/quorum_device.hpp"
 #include "libha/core/records.hpp"
 #include "libha/core/time.hpp"
 
@@ -193,13 +194,16 @@ struct OperatorAnswer {
 };
 
 // This daemon is about to be stopped in good order.
-struct Leaving {};
+struct Leaving {
+  bool machine_stops{false};  // and corosync with it: its vote is withdrawn before that
+};
 
 using Input =
     std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, AskStamp, StartListed, CellsRead,
                  CellWritten, BeatSeen, PowerSeen, PowerOffTaken, RingMembers, RingQuorum, RingLost,
                  GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition, ActDone, Protect,
-                 Unprotect, PleaseAssign, Load, OperatorAsk, OperatorAnswer, Leaving>;
+                 Unprotect, PleaseAssign, Load, OperatorAsk, OperatorAnswer, DeviceSet,
+                 DeviceLost, RingFormed, VoteTaken, Leaving>;
 
 // ---- orders -------------------------------------------------------------------------------------
 
@@ -289,6 +293,7 @@ struct Orders {
   std::vector<BeatWord> words;  // to each addressee of those beats
   std::vector<Publish> publish;
   std::vector<Extend> extends;
+  std::vector<Vote> votes;
   std::vector<SwitchOff> switch_off;
   std::vector<AskPower> ask_power;
   std::vector<ReadCells> reads;
@@ -312,6 +317,7 @@ struct Orders {
     visit(words);
     visit(publish);
     visit(extends);
+    visit(votes);
     visit(switch_off);
     visit(ask_power);
     visit(reads);

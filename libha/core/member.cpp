@@ -52,6 +52,7 @@ Member::Member(MemberSettings settings)
       target_(evidence_, board_, settings_.isolation),
       desk_(evidence_, board_, decider_),
       outage_({settings_.self, settings_.ride_out, settings_.grants_always}, settings_.timing),
+      quorum_(settings_.self, settings_.members, settings_.timing, board_),
       random_(settings_.seed),
       told_(settings_.members.size()) {}
 
@@ -59,7 +60,8 @@ Member::Member(MemberSettings settings)
 // of a second does not: the next beat tells its sequence, and a right to act that only lasts longer
 // moves nothing that the tick has put off. Nor does one more `on` of a host that nobody asks about.
 bool Member::is_news(const Input& input, Now now) const {
-  if (std::holds_alternative<OwnHeartbeat>(input)) return false;
+  if (const auto* own = std::get_if<OwnHeartbeat>(&input))
+    return quorum_.is_news(own->votes_under);
   const auto* rights = std::get_if<Rights>(&input);
   if (const auto* power = std::get_if<PowerSeen>(&input)) return !routine(*power);
   return rights == nullptr || !acting_ || now.at >= rights_.act_until ||
@@ -98,6 +100,7 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   board_.set_domain(settings_.domain);
   board_.set_ballot_base(ready.ballot_base);
   domain_lock_.on_ready(ready, turn.now.at);
+  quorum_.on_volume_lost();  // what was stated on an earlier connection
   decider_.on_ready(ready, settings_.domain);
   target_.on_ready(ready, turn.now.at);
   board_.want_all();
@@ -112,12 +115,16 @@ void Member::take(const VolumeLost& lost, Turn& turn) {
   ready_ = false;
   rights_ = {};
   domain_lock_.on_lost();
+  quorum_.on_volume_lost();
   volume_error_ = lost.reason;
   reading_slots_.reset();
   reading_board_.reset();
 }
 
-void Member::take(const OwnHeartbeat& heartbeat, Turn&) { slot_sequence_ = heartbeat.sequence; }
+void Member::take(const OwnHeartbeat& heartbeat, Turn& turn) {
+  slot_sequence_ = heartbeat.sequence;
+  quorum_.on_stated(heartbeat.votes_under, turn.now.at);
+}
 
 void Member::take(const Rights& rights, Turn& turn) {
   if (rights.lease != rights_.lease) {
@@ -255,7 +262,7 @@ void Member::take(const OperatorAsk& ask, Turn& turn) { desk_.on_ask(ask, turn);
 void Member::take(const OperatorAnswer& answer, Turn& turn) { desk_.on_answer(answer, turn); }
 
 // Who has a guest to look after is missed when its daemon stops: it does not say that it leaves.
-void Member::take(const Leaving&, Turn& turn) {
+void Member::take(const Leaving& leaving, Turn& turn) {
   domain_lock_.leave();
   const auto& guests = target_.table().guests;
   leaving_ = ready() && !target_.busy() &&
@@ -266,6 +273,7 @@ void Member::take(const Leaving&, Turn& turn) {
   if (leaving_)
     turn.note({Severity::notice, "beats", settings_.self, {}, {}, "",
                "says that it leaves: wardomd stops here, and no protected guest runs"});
+  if (leaving_ && leaving.machine_stops) quorum_.leave();
 }
 
 // The keeper says until when: half of T_F after the newest acknowledged heartbeat was submitted.
@@ -568,6 +576,7 @@ void Member::tick(Now now, Orders& orders) {
   for (const auto& ask : orders.ask_power)
     asked_power_.try_emplace(ask.ticket, Asked{ask.host, now.at});
   poll_power(lock, turn);
+  vote(turn);
   read_slots(turn);
   read_board(turn);
   tell_changes(lock, turn);
@@ -724,12 +733,16 @@ void Member::beat(Turn& turn) {
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);
   const bool due = turn.now.at >= next_beat_;
-  if (!due && !news) return;
-  if (due) {
-    next_beat_ = turn.now.at + settings_.timing.beat_interval;
+  const bool states = published_votes_ != quorum_.states();
+  if (!due && !news && !states) return;
+  if (due) next_beat_ = turn.now.at + settings_.timing.beat_interval;
+  if (due || states) {
+    published_votes_ = quorum_.states();
     turn.orders.publish.push_back(
-        {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_, dead_proposers()});
+        {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_, dead_proposers(),
+         published_votes_});
   }
+  if (!due && !news) return;
   turn.orders.words = words(turn.now.at);
   last_beat_ = beat;
   ++beats_made_;
@@ -741,6 +754,7 @@ Instant Member::find_deadline(Instant now) const {
   if (ready_) next = std::min(next, next_lock_look_);
   if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
   if (ready_ && !reading_board_ && board_.wants()) next = std::min(next, next_board_);
+  next = std::min(next, quorum_.next_deadline());
   if (!acting_) return next;  // the next beat looks again
   next = std::min(next, domain_lock_.next_deadline());
   next = std::min(next, decider_.next_deadline());
@@ -861,6 +875,7 @@ std::vector<Problem> Member::problems(Instant now) const {
     list.push_back({"nobody decides: " + domain_lock_.why_idle(standing(others, now)),
                     "domain lock",
                     "look at the links between the hosts, and at the lock's owner"});
+  add_quorum(list);
   if (!evidence_.ring_up())
     list.push_back({"no corosync ring here", host_text(settings_.self), "start corosync"});
   for (const auto& view : hosts(now)) {

@@ -18,6 +18,7 @@
 #include "libha/core/operator_desk.hpp"
 #include "libha/core/outage.hpp"
 #include "libha/core/proofs.hpp"
+#include "libha/core/quorum_vote.hpp"
 #include "libha/core/target.hpp"
 
 namespace wardom::core {
@@ -95,7 +96,8 @@ class Member {
   const Incarnation& incarnation() const { return me_.incarnation; }
   bool ready() const { return ready_ && target_.loaded(); }
   // After Leaving: nothing of this host's has to reach the volume before the process may end.
-  bool left() const { return domain_lock_.left(); }
+  bool left() const { return domain_lock_.left() && !quorum_.leaves(); }
+  QuorumVoteView quorum_vote() const { return quorum_.view(); }
   // The owner of the domain lock's highest version, as this host knows it, gone or not.
   const LockWord& lock_word() const { return board_.lock(); }
 
@@ -125,6 +127,10 @@ class Member {
   void take(const Load& load, Turn& turn);
   void take(const OperatorAsk& ask, Turn& turn);
   void take(const OperatorAnswer& answer, Turn& turn);
+  void take(const DeviceSet& device, Turn& turn);
+  void take(const DeviceLost& lost, Turn& turn);
+  void take(const RingFormed& formed, Turn& turn);
+  void take(const VoteTaken& taken, Turn& turn);
   void take(const Leaving& leaving, Turn& turn);
 
   bool routine(const PowerSeen& seen) const;
@@ -158,6 +164,9 @@ class Member {
   void look_at_lock(const LockView& lock, Turn& turn);
   void look_around(const Contention& others, const LockView& lock, Instant now);
   std::optional<Duration> isolated(Instant now) const;
+  VoteStanding vote_standing(Instant now) const;
+  void vote(Turn& turn);
+  void add_quorum(std::vector<Problem>& list) const;
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
   void poll_power(const LockView& lock, Turn& turn);
@@ -174,6 +183,7 @@ class Member {
   Target target_;
   OperatorDesk desk_;
   Outage outage_;
+  QuorumVote quorum_;
   Random random_;
   Ticket last_ticket_;
 
@@ -220,6 +230,7 @@ class Member {
   Instant next_poll_{Instant::never()};  // the earliest of them that is this host's to ask
   Load load_;
   Instant next_beat_{};
+  std::optional<LockVersion> published_votes_;
   std::optional<Beat> last_beat_;
   // What people were told of a member last.
   struct Told {

@@ -198,8 +198,9 @@ void QuorumVote::vote(bool cast, const std::string& why, Turn& turn, std::vector
     counts_from_ = turn.now.at;
     lasts_ = vote_lasts(*device_);
     first_zero_.reset();
-  } else if (!first_zero_) {
-    first_zero_ = vote.ticket;
+  } else {
+    cast_under_ = {};
+    if (!first_zero_) first_zero_ = vote.ticket;
   }
   ring_->cast = cast;
   ring_->ordered = turn.now.at;
@@ -254,7 +255,8 @@ QuorumVoteView QuorumVote::view() const {
   QuorumVoteView view;
   view.set_up = device_.has_value();
   view.casts = view.set_up && ring_ && ring_->cast.value_or(false);
-  view.why = why_;
+  view.refused = view.set_up && !refusal().empty();
+  view.why = view.refused ? refusal() : why_;
   if (ring_) view.ring = ring_->formed.ring;
   if (view.casts) view.version = cast_under_;
   return view;

@@ -68,7 +68,8 @@ struct VoteStanding {
 struct QuorumVoteView {
   bool set_up{false};
   bool casts{false};
-  std::string why;  // a clause
+  bool refused{false};  // corosync.conf has to be corrected, see why
+  std::string why;      // a clause
   RingId ring;
   LockVersion version;  // under which it casts
 };
@@ -82,11 +83,17 @@ class QuorumVote {
   void on_device_lost(const DeviceLost& lost, Turn& turn);
   void on_ring(const RingFormed& formed, Instant now);
   void on_taken(const VoteTaken& taken, Instant now);
+  // Whether a heartbeat that states this has something to tell.
+  bool is_news(LockVersion under) const { return !stated_ || stated_->under != under; }
   // The keeper's heartbeat was acknowledged: so says the own slot now.
   void on_stated(LockVersion under, Instant now);
   void on_volume_lost() { stated_.reset(); }
-  // Casts no more: wardomd stops, and is not to be missed.
+  // Casts no more: corosync will stop here, and the others are not to wait for this host's vote.
   void leave() { leaving_ = true; }
+  // On that, and the own slot does not say so yet.
+  bool leaves() const {
+    return leaving_ && device_ && !(stated_ && stated_->under == LockVersion{});
+  }
 
   // Returns the votes to be given.
   std::vector<Vote> tick(const VoteStanding& standing, Turn& turn);
@@ -94,8 +101,7 @@ class QuorumVote {
   // What the own slot is to state from now on. none: what stands there stays, since a daemon that
   // ran here before may have cast under it.
   std::optional<LockVersion> states() const { return wanted_; }
-  // Set up, and no vote of this host counts any more, or never set up.
-  bool withdrawn() const { return withdrawn_ || !device_; }
+  bool is_set() const { return device_.has_value(); }
   QuorumVoteView view() const;
   Instant next_deadline() const { return deadline_; }
 
@@ -147,7 +153,9 @@ class QuorumVote {
 
   LockVersion seen_;                  // the highest version, since when it is known here
   Instant seen_at_{};
-  LockVersion cast_under_;            // this host cast under it, so others' votes were withdrawn
+  // Cast under it and not withdrawn since: the others' votes were withdrawn before that, and those
+  // of hosts that have left the ring meanwhile are not waited for.
+  LockVersion cast_under_;
   LockVersion forgotten_below_;       // corosync has surely forgotten votes under earlier versions
 
   // A vote of this host's may count: ordered by this daemon, or by one before it.

@@ -3,15 +3,9 @@
 #include <corosync/cpg.h>
 #include <corosync/quorum.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -19,12 +13,13 @@
 #include <mutex>
 #include <utility>
 
+#include "libha/corosync/adapter_thread.hpp"
+
 namespace wardom {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kThreadStackBytes = 4 * 1024 * 1024;  // virtual; dispatch wants over 1 MiB
 constexpr milliseconds kSendAgain{10};  // totem is busy or re-forming: no event tells its end
 constexpr std::size_t kSendBatch = 64;  // messages sent between two looks at what came in
 constexpr std::size_t kMaxDomainNameBytes = 100;  // CPG's limit is 128 with the prefix
@@ -53,10 +48,11 @@ class CorosyncRing::Impl : public std::enable_shared_from_this<CorosyncRing::Imp
  public:
   Impl(RingOptions options, port::RingEvents events)
       : options_(std::move(options)), events_(std::move(events)) {}
-  ~Impl() { ::close(wake_); }
 
-  void start();
-  void stop();
+  void start() {
+    thread_.start([self = shared_from_this()] { self->run(); });
+  }
+  void stop() { thread_.stop(kRingStopLimit); }
   bool send(std::vector<std::uint8_t> bytes);
   RingCounters counters() const;
 
@@ -68,23 +64,12 @@ class CorosyncRing::Impl : public std::enable_shared_from_this<CorosyncRing::Imp
   bool send_waiting(std::string* reason);
   void disconnect();
   void lose(const std::string& reason);
-  void wake() const;
-  void sleep_until_woken(milliseconds limit) const;
-  void drain_wake() const;
-  bool stopping() const { return stopping_.load(); }
 
   void on_members(const cpg_address* members, std::size_t member_count, const cpg_address* left,
                   std::size_t left_count);
   void on_message(std::uint32_t node, const void* bytes, std::size_t length);
   void on_quorum(bool quorate, std::uint64_t sequence, const std::uint32_t* nodes,
                  std::size_t count);
-
-  // Hands an event out unless stop() has begun; stop() waits for one that is under way.
-  template <class Event>
-  void emit(const std::function<void(Event)>& to, Event event) {
-    const std::lock_guard lock(emitting_);
-    if (!stopping() && to) to(std::move(event));
-  }
 
   static Impl& of(cpg_handle_t handle);
   static void deliver(cpg_handle_t handle, const cpg_name* group, std::uint32_t node,
@@ -100,10 +85,7 @@ class CorosyncRing::Impl : public std::enable_shared_from_this<CorosyncRing::Imp
 
   const RingOptions options_;
   const port::RingEvents events_;
-  const int wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  pthread_t thread_{};
-  std::atomic<bool> stopping_{false};
-  std::mutex emitting_;
+  AdapterThread thread_;
 
   // The thread's own.
   cpg_handle_t cpg_{0};
@@ -116,68 +98,11 @@ class CorosyncRing::Impl : public std::enable_shared_from_this<CorosyncRing::Imp
   std::string last_reason_;
 
   mutable std::mutex mutex_;
-  std::condition_variable ended_changed_;
-  bool ended_{false};
   bool up_{false};
   std::deque<std::vector<std::uint8_t>> queue_;
   std::size_t queued_bytes_{0};
   RingCounters counters_;
 };
-
-void CorosyncRing::Impl::start() {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kThreadStackBytes);
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are the main thread's
-  auto* self = new std::shared_ptr<Impl>(shared_from_this());
-  const int error = pthread_create(
-      &thread_, &attributes,
-      [](void* argument) -> void* {
-        const std::unique_ptr<std::shared_ptr<Impl>> mine(
-            static_cast<std::shared_ptr<Impl>*>(argument));
-        (*mine)->run();
-        return nullptr;
-      },
-      self);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_attr_destroy(&attributes);
-  if (error != 0) std::abort();
-}
-
-void CorosyncRing::Impl::stop() {
-  {
-    const std::lock_guard lock(emitting_);
-    stopping_ = true;
-  }
-  wake();
-  std::unique_lock lock(mutex_);
-  const bool ended = ended_changed_.wait_for(lock, kRingStopLimit, [this] { return ended_; });
-  lock.unlock();
-  // A corosync that does not run holds its callers for ever, and nothing can wake them. The thread
-  // keeps its own reference to this object.
-  if (ended)
-    pthread_join(thread_, nullptr);
-  else
-    pthread_detach(thread_);
-}
-
-void CorosyncRing::Impl::wake() const {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(wake_, &one, sizeof one);  // full is awake enough
-}
-
-void CorosyncRing::Impl::drain_wake() const {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const auto got = ::read(wake_, &count, sizeof count);
-}
-
-void CorosyncRing::Impl::sleep_until_woken(milliseconds limit) const {
-  pollfd waiting{wake_, POLLIN, 0};
-  ::poll(&waiting, 1, static_cast<int>(limit.count()));
-  drain_wake();
-}
 
 bool CorosyncRing::Impl::send(std::vector<std::uint8_t> bytes) {
   {
@@ -199,7 +124,7 @@ bool CorosyncRing::Impl::send(std::vector<std::uint8_t> bytes) {
     queue_.push_back(std::move(bytes));
     if (queue_.size() > 1) return true;  // the thread has been woken for the first one
   }
-  wake();
+  thread_.wake();
   return true;
 }
 
@@ -210,21 +135,18 @@ RingCounters CorosyncRing::Impl::counters() const {
 
 void CorosyncRing::Impl::run() {
   milliseconds pause = kRingRetryMin;
-  while (!stopping()) {
+  while (!thread_.stopping()) {
     std::string reason;
     if (connect(&reason)) {
       pause = kRingRetryMin;
       reason = serve();
     }
     disconnect();
-    if (stopping()) break;
+    if (thread_.stopping()) break;
     lose(reason);
-    sleep_until_woken(pause);
+    thread_.sleep_until_woken(pause);
     pause = std::min(2 * pause, kRingRetryMax);
   }
-  const std::lock_guard lock(mutex_);
-  ended_ = true;
-  ended_changed_.notify_all();
 }
 
 bool CorosyncRing::Impl::connect(std::string* reason) {
@@ -306,18 +228,19 @@ void CorosyncRing::Impl::disconnect() {
 void CorosyncRing::Impl::lose(const std::string& reason) {
   if (reason == last_reason_) return;
   last_reason_ = reason;
-  emit(events_.lost, port::RingLost{reason});
+  thread_.emit(events_.lost, port::RingLost{reason});
 }
 
 // Until the ring is lost or the adapter stops. Returns why.
 std::string CorosyncRing::Impl::serve() {
   std::string reason;
   while (true) {
-    pollfd waiting[3] = {{cpg_fd_, POLLIN, 0}, {quorum_fd_, POLLIN, 0}, {wake_, POLLIN, 0}};
+    pollfd waiting[3] = {{cpg_fd_, POLLIN, 0}, {quorum_fd_, POLLIN, 0},
+                         {thread_.wake_fd(), POLLIN, 0}};
     const int limit = send_again_ ? static_cast<int>(kSendAgain.count()) : -1;
     if (::poll(waiting, 3, limit) < 0 && errno != EINTR) std::abort();  // our own fds are wrong
-    if (waiting[2].revents != 0) drain_wake();
-    if (stopping()) return "stopped";
+    if (waiting[2].revents != 0) thread_.drain_wake();
+    if (thread_.stopping()) return "stopped";
     if (waiting[0].revents != 0) {
       // ALL: ONE and BLOCKING wait for ever.
       const auto error = cpg_dispatch(cpg_, CS_DISPATCH_ALL);
@@ -355,7 +278,7 @@ bool CorosyncRing::Impl::send_waiting(std::string* reason) {
     queue_.pop_front();
     ++counters_.sent;
   }
-  wake();  // more may wait: go on after a look at what came in
+  thread_.wake();  // more may wait: go on after a look at what came in
   return true;
 }
 
@@ -369,7 +292,7 @@ void CorosyncRing::Impl::on_members(const cpg_address* members, std::size_t memb
     if (contains(now.daemons, host)) continue;  // a successor of that process is in the group
     insert_once(left[i].reason == CPG_REASON_NODEDOWN ? now.gone_host : now.gone_process, host);
   }
-  emit(events_.members, std::move(now));
+  thread_.emit(events_.members, std::move(now));
 }
 
 void CorosyncRing::Impl::on_message(std::uint32_t node, const void* bytes, std::size_t length) {
@@ -381,14 +304,14 @@ void CorosyncRing::Impl::on_message(std::uint32_t node, const void* bytes, std::
   }
   if (!ours) return;
   const auto* first = static_cast<const std::uint8_t*>(bytes);
-  emit(events_.message, port::RingMessage{from, {first, first + length}});
+  thread_.emit(events_.message, port::RingMessage{from, {first, first + length}});
 }
 
 void CorosyncRing::Impl::on_quorum(bool quorate, std::uint64_t sequence,
                                    const std::uint32_t* nodes, std::size_t count) {
   port::RingQuorum now{quorate, sequence, {}};
   for (std::size_t i = 0; i < count; ++i) insert_once(now.nodes, host_of(nodes[i]));
-  emit(events_.quorum, std::move(now));
+  thread_.emit(events_.quorum, std::move(now));
 }
 
 CorosyncRing::Impl& CorosyncRing::Impl::of(cpg_handle_t handle) {

@@ -111,16 +111,16 @@ struct VolumeLost {
 
 // What the daemon wants published with the next heartbeat.
 struct SelfView {
-  std::uint64_t progress{0  // The lock version under which this host may be casting the quorum device's vote, 0: it is not.
-  // None: what the slot states stays, since an earlier daemon's vote may still count. What was
-  // published last goes on being stated when the daemon is gone, by a later keeper as well.
-  std::optional<LockVersion> votes_under;
-};
+  std::uint64_t progress{0};
   MemberSet sees_mgmt;
   MemberSet sees_storage;
   MemberSet sees_disk;
   Load load;
   std::vector<HostId> unasked;  // members that are not asked for grants, see extend()
+  // The lock version under which this host may be casting the quorum device's vote, 0: it is not.
+  // None: what the slot states stays, since an earlier daemon's vote may still count. What was
+  // published last goes on being stated when the daemon is gone, by a later keeper as well.
+  std::optional<LockVersion> votes_under;
 };
 
 struct VolumeEvents {

@@ -11,6 +11,7 @@
 #include "libha/port/beats.hpp"
 #include "libha/port/hypervisor.hpp"
 #include "libha/port/power.hpp"
+#include "libha/port/quorum_device.hpp"
 #include "libha/port/ring.hpp"
 #include "libha/port/volume.hpp"
 

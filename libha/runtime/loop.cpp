@@ -148,7 +148,9 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
             step(core::CellWritten{done.ticket, done.cell, done.acknowledged, done.sequence,
                                    done.error});
           },
-          [&](const port::HeartbeatDone& done) { step(core::OwnHeartbeat{done.sequence, done.votes_under}); },
+          [&](const port::HeartbeatDone& done) {
+            step(core::OwnHeartbeat{done.sequence, done.votes_under});
+          },
           [&](const port::Rights& rights) {
             step(core::Rights{rights.lease, rights.act_until, rights.feed_until, rights.granted});
           },
@@ -391,6 +393,7 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
                            publish.votes_under});
   for (auto& extend : orders.extends)
     ports_.volume.extend(extend.stamp, std::move(extend.unasked));
+  for (const auto& vote : orders.votes) ports_.quorum.vote(vote);
   // A stall since this turn began may have outlasted the right to act, and the silence as well.
   for (const auto& off : orders.switch_off) {
     if (!may_act())

@@ -35,6 +35,7 @@ struct Ports {
   port::Power& power;
   port::Ring& ring;
   port::Hypervisor& hypervisor;
+  port::QuorumDevice& quorum;
 };
 
 struct LoopEvents {

@@ -23,6 +23,8 @@ enum class Barrier : std::uint8_t {
   acts_in_time_again,     // nor submitted, whenever it was decided
   reads_in_time,          // nothing is decided by a host whose reads do not end
   leaves_without_guests,  // (in the simulated keeper) a host leaves only once no guest is listed
+  votes_waited_for,       // a ring casts once the votes outside it are withdrawn or forgotten
+  vote_reads_fresh,       // each vote rests on a read that is at most one poll old
   count
 };
 

@@ -86,11 +86,7 @@ void strike_machine(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::libvirt_restart: return d.restart_libvirt(h, ms(100) + fault.lasts / 10);
     case FaultKind::libvirt_away: return d.restart_libvirt(h, fault.lasts);
     case FaultKind::corosync_down:
-      h.corosync_up = false;
-      h.ring_formed = false;
-      h.ring.reset();
-      h.ring_pending.reset();
-      d.to_daemon(h, us(50), port::RingLost{"corosync is gone"});
+      d.lose_corosync(h);
       return d.clock.in(fault.lasts, [&h] { h.corosync_up = true; });
     default: return;
   }

@@ -45,6 +45,8 @@ const char* to_text(Planted planted) {
     case Planted::granted_untimed: return "a grant without timing the asker anew";
     case Planted::heard_asked: return "only heard members are asked for grants";
     case Planted::extended_from_answer: return "a window counted from the grants' arrival";
+    case Planted::vote_unwaited: return "the quorum device's vote cast beside others";
+    case Planted::vote_by_old_read: return "the quorum device's vote cast by an old read";
   }
   return "?";
 }
@@ -157,6 +159,8 @@ Removed removed_for(Planted planted) {
     case Planted::no_latch:
       return {std::nullopt,
               {Barrier::last_read_late, Barrier::observer_fit, Barrier::reads_in_time}};
+    case Planted::vote_unwaited: return {Barrier::votes_waited_for, {}};
+    case Planted::vote_by_old_read: return {Barrier::vote_reads_fresh, {Barrier::reads_in_time}};
     default: return {};
   }
 }
@@ -339,6 +343,15 @@ Options planted_options(Planted planted, std::uint64_t seed) {
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},
                        {FaultKind::bmc_unreachable, ms(0), ms(20000), false}};
+      break;
+    // The lock's owner loses its daemon, and the host beside it its reads, in a ring that the third
+    // host, which takes the lock, is not in.
+    case Planted::vote_unwaited:
+    case Planted::vote_by_old_read:
+      options.quorum = true;
+      options.focus = {{FaultKind::cut_all, ms(0), ms(30000), false, 2},
+                       {FaultKind::reads_fail, ms(5000), ms(26000), false, 1},
+                       {FaultKind::daemon_kill, ms(5200), ms(26000), false, 0}};
       break;
   }
   return options;

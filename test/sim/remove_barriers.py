@@ -60,6 +60,19 @@ BARRIERS = {
          "bool Member::reads_ok(Instant now) const {\n",
          "bool Member::reads_ok(Instant now) const {\n  if ({removed}) return ready_;\n"),
     ],
+    "core/quorum_vote.cpp": [
+        ("votes_waited_for",
+         "  if (cast_under_ == seen_ || forgotten_below_ >= seen_) return {};\n",
+         "  if ({removed} || cast_under_ == seen_ || forgotten_below_ >= seen_) return {};\n"),
+        ("vote_reads_fresh",
+         "  if (!read_since(std::max(stated_->since, now - poll_interval(*device_))))\n",
+         "  if (!{removed} &&\n"
+         "      !read_since(std::max(stated_->since, now - poll_interval(*device_))))\n"),
+        ("vote_reads_fresh",
+         "    vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) + interval;\n",
+         "    if (!{removed})\n"
+         "      vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) + interval;\n"),
+    ],
     "runtime/loop.cpp": [
         ("acts_in_time_again",
          "    if (!may_act()) {\n      failed_write(write.ticket, cell, \"this host's own heartbeat",

@@ -126,6 +126,7 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.ride.reset();
   host.request = {};
   host.grants.clear();
+  host.votes = {};
   host.votes_under = {};
   host.dog = {};
   host.epoch = {};
@@ -221,7 +222,8 @@ void Domain::start_daemon(Host& host) {
         return core::Now{{host.last_now},
                          {1700000000000 + whole_ms(clock.now()) + 3 * host.id.value}};
       }},
-      runtime::Ports{*host.hands, *host.hands, *host.hands, *host.hands, *host.hands},
+      runtime::Ports{*host.hands, *host.hands, *host.hands, *host.hands, *host.hands,
+                     *host.hands},
       std::move(events));
   host.last_now = Duration{0};
   greet(host);
@@ -367,13 +369,16 @@ void Domain::ring_tick() {
       host->ring = component;
       host->ring_formed = true;
       host->daemons_told.reset();
+      form_ring(*host);
       tell_ring(*host);
       for (auto& message : std::exchange(host->ring_held, {}))
         if (host->hands) host->hands->send(std::move(message));
     }
   }
+  check_quorum();
   for (auto& host : hosts)
     if (host->ring_formed && host->loop) {
+      connect_device(*host);
       Places daemons;
       for (std::size_t at = 0; at < hosts.size(); ++at)
         if (host->ring.test(at) && hosts[at]->loop) daemons.set(at);

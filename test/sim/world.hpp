@@ -58,8 +58,10 @@ enum class Planted : std::uint8_t {
   granted_untimed,       // a grant is given, and the asker not timed anew
   heard_asked,           // only members that are heard must grant
   extended_from_answer,  // a window is lengthened from the grants' arrival on
+  vote_unwaited,         // casts the quorum device's vote while others may still cast it
+  vote_by_old_read,      // casts it by what it read long ago
 };
-inline constexpr int kPlanted = 35;
+inline constexpr int kPlanted = 37;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -132,7 +134,12 @@ using Places = std::bitset<kMaxHosts>;  // of hosts, by index
 struct Host;
 
 // The hands of one host's loop.
-struct Hands final : port::Volume, port::Beats, port::Power, port::Ring, port::Hypervisor {
+struct Hands final : port::Volume,
+                     port::Beats,
+                     port::Power,
+                     port::Ring,
+                     port::Hypervisor,
+                     port::QuorumDevice {
   Hands(Domain& d, Host& h) : domain(d), host(h) {}
   virtual ~Hands() = default;
   void read(Ticket ticket, std::vector<Cell> cells) override;
@@ -154,6 +161,7 @@ struct Hands final : port::Volume, port::Beats, port::Power, port::Ring, port::H
   void describe(Ticket ticket, std::string name) override;
   void mark(Ticket ticket, GuestId guest, Generation generation) override;
   void unmark(Ticket ticket, GuestId guest) override;
+  void vote(const core::Vote& vote) override;
   Domain& domain;
   Host& host;
 };
@@ -175,6 +183,22 @@ struct Dog {
   Time fed{0};
   Duration bites_after{0};
 };
+
+// votequorum on one host, with Wardom as its device (votequorum_qdevice_register(3)).
+struct Votequorum {
+  std::uint64_t device_of{0};  // the life of the daemon whose adapter is connected
+  bool registered{false};      // outlives that daemon
+  bool alive{false};           // polled lately: a new ring waits for the next poll
+  bool cast{false};            // as polled last, until it is forgotten
+  LockVersion under;           // which that vote was cast under
+  core::RingId ring;
+  bool syncing{false};
+  bool quorate{false};         // as told last
+  std::uint64_t timer{0};      // of the newest wait
+};
+// The simulated corosync.conf.
+inline constexpr Duration kDeviceTimeout = ms(4000);
+inline constexpr Duration kSyncTimeout = ms(4000);
 
 struct Host {
   HostId id;
@@ -250,6 +274,7 @@ struct Host {
   Places daemons_told;
   Time ring_pending_since{0};
   bool ring_formed{false};
+  Votequorum votes;
   std::vector<std::vector<std::uint8_t>> ring_held;
   // libvirt
   bool libvirt_up{true};
@@ -298,6 +323,7 @@ struct Options {
   std::uint64_t acks_lost{1};  // permille of writes that land unacknowledged while nothing is wrong
   std::optional<std::vector<Fault>> faults;  // instead of drawn ones
   std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
+  bool quorum{false};          // corosync has Wardom as its quorum device
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 
@@ -353,6 +379,14 @@ struct Domain {
   void fail(int code, const std::string& what);
   void ring_tick();
   void tell_ring(Host& host);
+  void lose_corosync(Host& host);
+  void connect_device(Host& host);
+  void form_ring(Host& host);
+  void poll_device(Host& host, const core::Vote& vote, LockVersion under);
+  void wait_for_poll(Host& host, Duration time);
+  void count_votes(Host& host);
+  void check_cast(const Host& host, LockVersion under);
+  void check_quorum();
   void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload, Care::Done done);
   void submit(Host& host, Region region, Care::Job job);
   // One write on its way to the storage.
@@ -460,6 +494,9 @@ struct Domain {
   };
   std::map<GuestId, LastWrite> written_until;  // by a runner that died
   std::set<GuestId> unproved;  // wait for a proof about their host, as last looked
+  // Pairs of hosts whose rings are both quorate by the device's vote, and do not hold one another.
+  std::map<std::pair<std::size_t, std::size_t>, Time> both_quorate;
+  std::uint64_t rings_formed{0};
   std::map<std::string, std::uint64_t> marks;  // rare states that were reached
 };
 

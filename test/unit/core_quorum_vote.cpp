@@ -399,6 +399,25 @@ TEST_CASE("same_version_in_a_smaller_ring_is_not_waited_for", "[quorum]") {
   CHECK(host.held_since(at(0)));
 }
 
+TEST_CASE("same_version_is_waited_for_after_a_withdrawal", "[quorum]") {
+  Host host;
+  begin(host);
+  host.own(kSelf, 2);
+  host.run(seconds{1});
+  REQUIRE(host.quorum.view().version == LockVersion{2});
+  host.about(kThird).under = LockVersion{1};  // its daemon is dead, and corosync has its vote
+  host.form(kNext, {kSelf, kPeer});
+  host.standing.able = false;
+  host.run(milliseconds{1100});
+  REQUIRE_FALSE(host.casts());
+  host.standing.able = true;
+  host.about(kThird).read_issued = host.now;
+  host.run(seconds{5});
+  CHECK_FALSE(host.casts());
+  host.run(seconds{10});
+  CHECK(host.casts());
+}
+
 TEST_CASE("statement_ends_after_corosync_took_the_withdrawal", "[quorum]") {
   Host host;
   begin(host);
@@ -473,13 +492,14 @@ TEST_CASE("stated_volume_loss_forgets_the_statement", "[quorum]") {
 TEST_CASE("leaving_host_withdraws", "[quorum]") {
   Host host;
   begin(host);
-  CHECK_FALSE(host.quorum.withdrawn());
+  CHECK_FALSE(host.quorum.leaves());
   host.quorum.leave();
   host.run(milliseconds{20});
   CHECK_FALSE(host.casts());
-  CHECK(host.quorum.withdrawn());
+  CHECK(host.quorum.leaves());
   host.run(milliseconds{300});
   CHECK(host.slot == LockVersion{});
+  CHECK_FALSE(host.quorum.leaves());
 }
 
 TEST_CASE("device_out_of_bounds_is_refused", "[quorum]") {
@@ -493,6 +513,7 @@ TEST_CASE("device_out_of_bounds_is_refused", "[quorum]") {
   host.run(seconds{2});
   CHECK_FALSE(host.casts());
   CHECK_FALSE(host.votes.empty());
+  CHECK(host.quorum.view().refused);
 }
 
 TEST_CASE("vote_that_was_not_taken_is_given_again", "[quorum]") {

@@ -1,0 +1,51 @@
+// The member's part that lets this host cast the quorum device's vote: what quorum_vote.hpp has to
+// know of this host and of all others.
+#include "libha/core/member.hpp"
+
+namespace wardom::core {
+
+void Member::take(const DeviceSet& device, Turn&) { quorum_.on_device(device); }
+void Member::take(const DeviceLost& lost, Turn& turn) { quorum_.on_device_lost(lost, turn); }
+void Member::take(const RingFormed& formed, Turn& turn) { quorum_.on_ring(formed, turn.now.at); }
+void Member::take(const VoteTaken& taken, Turn& turn) { quorum_.on_taken(taken, turn.now.at); }
+
+VoteStanding Member::vote_standing(Instant now) const {
+  VoteStanding standing;
+  if (!quorum_.is_set()) return standing;
+  const HostId owner = board_.lock().value.owner.host;
+  standing.able = may_act(now);
+  standing.condemned = verdict_on(settings_.self);
+  standing.owner_gone = owner == settings_.self ? !domain_lock_.holds() : owner_gone(now);
+  for (HostId host : board_.proposers()) {  // all members are among them
+    if (host == settings_.self) continue;
+    OtherVote other{host, false, std::nullopt, LockVersion{}};
+    if (const auto* member = evidence_.find(host)) {
+      const auto incarnation = member->incarnation();
+      const auto* verdict = board_.verdict_on(host, incarnation);
+      // A host that has released its incarnation lives on, and so does its corosync.
+      other.dead = verdict != nullptr && !incarnation.is_none() &&
+                   verdict->proof != Proof::released;
+      if (member->disk.slot) {
+        other.read_issued = member->disk.shown_issued;
+        other.under = member->disk.slot->votes_under;
+      }
+    }
+    standing.others.push_back(other);
+  }
+  return standing;
+}
+
+void Member::vote(Turn& turn) {
+  for (auto& vote : quorum_.tick(vote_standing(turn.now.at), turn))
+    turn.orders.votes.push_back(vote);
+}
+
+void Member::add_quorum(std::vector<Problem>& list) const {
+  const auto view = quorum_.view();
+  if (view.refused)
+    list.push_back({"the quorum device is not served: " + view.why,
+                    "host " + std::to_string(settings_.self.value),
+                    "correct corosync.conf on all hosts, then `corosync-cfgtool -R`"});
+}
+
+}  // namespace wardom::core

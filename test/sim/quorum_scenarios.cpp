@@ -1,0 +1,137 @@
+// Which hosts have quorum while the domain lock passes on, the ring parts, or hosts are lost.
+#include <catch2/catch.hpp>
+
+#include "test/sim/faults.hpp"
+#include "test/sim/run.hpp"
+
+namespace wardom::sim {
+namespace {
+
+struct Quorum {
+  Domain d;
+
+  Quorum(std::uint64_t seed, std::size_t hosts) : d(options(seed, hosts)) {
+    for (auto& host : d.hosts) d.power_on(*host, ms(100));
+    run_for(ms(15000));
+    for (auto& host : d.hosts) REQUIRE(host->votes.cast);
+  }
+  static Options options(std::uint64_t seed, std::size_t hosts) {
+    Options options;
+    options.seed = seed;
+    options.hosts = hosts;
+    options.guests = 0;
+    options.timing = timing_of(Profile::fast);
+    options.acks_lost = 0;
+    options.lease = true;
+    options.quorum = true;
+    return options;
+  }
+  void run_for(Duration time) {
+    d.clock.run(d.clock.now() + time, [this] { return d.violation.has_value(); });
+    INFO((d.violation ? d.violation->what : ""));
+    REQUIRE_FALSE(d.violation.has_value());
+  }
+  // Until it holds; false: it did not in this time.
+  template <class Holds>
+  bool within(Duration time, Holds holds) {
+    d.clock.run(d.clock.now() + time,
+                [&] { return d.violation.has_value() || holds(); });
+    INFO((d.violation ? d.violation->what : ""));
+    REQUIRE_FALSE(d.violation.has_value());
+    return holds();
+  }
+  Host& host(int id) { return *d.hosts[static_cast<std::size_t>(id - 1)]; }
+  bool quorate(int id) { return host(id).ring_formed && host(id).votes.quorate; }
+  std::uint64_t withdrawn() {
+    return d.marks["a vote withdrawn"] + d.marks["a vote forgotten by corosync"];
+  }
+  void cut(std::vector<int> group) {
+    const auto in = [&](std::size_t index) {
+      return std::find(group.begin(), group.end(), static_cast<int>(index) + 1) != group.end();
+    };
+    for (std::size_t a = 0; a < d.hosts.size(); ++a)
+      for (std::size_t b = 0; b < d.hosts.size(); ++b)
+        for (std::size_t l = 0; l < kLinks; ++l) d.cut[a][b][l] = in(a) != in(b);
+  }
+  int owner() {
+    for (auto& one : d.hosts)
+      if (one->loop && one->loop->member().lock(one->loop->now().at).mine) return one->id.value;
+    return 0;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("lock_passes_on_and_no_vote_is_withdrawn") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 3);
+    const int owner = q.owner();
+    REQUIRE(owner != 0);
+    q.d.kill_daemon(q.host(owner));
+    q.d.on_host(q.host(owner), ms(800), [&] { q.d.start_daemon(q.host(owner)); });
+    CHECK(q.within(ms(8000), [&] { return q.owner() != 0 && q.owner() != owner; }));
+    q.run_for(ms(12000));
+    CHECK(q.withdrawn() == 0);
+    for (int id = 1; id <= 3; ++id) CHECK(q.host(id).votes.cast);
+  }
+}
+
+TEST_CASE("ring_parts_and_one_part_has_quorum") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 5);
+    const int owner = q.owner();
+    const int beside = owner % 5 + 1;
+    const auto stays = [&](int id) { return id != owner && id != beside; };
+    q.cut({owner, beside});  // the owner is outweighed, and gives the lock up
+    const auto settled = [&] {
+      for (int id = 1; id <= 5; ++id)
+        if (q.quorate(id) != stays(id)) return false;
+      return true;
+    };
+    CHECK(q.within(ms(40000), settled));
+    q.run_for(ms(20000));
+    CHECK(settled());
+    q.cut({});
+    CHECK(q.within(ms(15000), [&] {
+      return std::all_of(q.d.hosts.begin(), q.d.hosts.end(),
+                         [](const auto& one) { return one->votes.cast; });
+    }));
+  }
+}
+
+TEST_CASE("hosts_are_lost_and_the_last_one_has_quorum") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 3);
+    for (int id : {1, 2}) q.d.power_off(q.host(id), false, Duration{0});
+    CHECK(q.within(ms(60000), [&] { return q.host(3).ring.count() == 1 && q.quorate(3); }));
+    q.run_for(ms(20000));
+    CHECK(q.quorate(3));
+    // The others come back, each forming a ring of its own first.
+    for (int id : {1, 2}) q.d.power_on(q.host(id), ms(1000));
+    CHECK(q.within(ms(60000), [&] { return q.quorate(1) && q.quorate(2) && q.quorate(3); }));
+  }
+}
+
+TEST_CASE("vote_of_a_dead_daemon_is_waited_for") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 4);
+    const int owner = q.owner();
+    const std::vector<int> here{owner, owner % 4 + 1};
+    const std::vector<int> there{(owner + 1) % 4 + 1, (owner + 2) % 4 + 1};
+    q.cut(here);  // into halves of which none outweighs the other: the owner keeps the lock
+    REQUIRE(q.within(ms(10000), [&] {
+      return q.host(owner).ring.count() == 2 && q.quorate(here[0]) && q.quorate(here[1]) &&
+             !q.quorate(there[0]) && !q.quorate(there[1]);
+    }));
+    // The lock is free and is taken there; here corosync keeps the votes for a while.
+    for (int id : here) q.d.kill_daemon(q.host(id));
+    CHECK(q.within(ms(10000), [&] { return q.owner() != 0; }));
+    CHECK(q.quorate(owner));
+    CHECK_FALSE(q.quorate(there[0]));
+    CHECK(q.within(ms(40000), [&] { return q.quorate(there[0]) && q.quorate(there[1]); }));
+    CHECK_FALSE(q.quorate(here[0]));
+    CHECK_FALSE(q.quorate(here[1]));
+  }
+}
+
+}  // namespace wardom::sim
