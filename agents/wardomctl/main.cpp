@@ -8,6 +8,7 @@
 #include "agents/wardomctl/host_watchdog_command.hpp"
 #include "agents/wardomctl/operator_commands.hpp"
 #include "agents/wardomctl/print.hpp"
+#include "agents/wardomctl/quorum_command.hpp"
 #if __has_include("agents/wardomctl/volume_command.hpp")
 #include "agents/wardomctl/volume_command.hpp"
 #define WARDOM_HAS_VOLUME_COMMANDS 1
@@ -162,6 +163,7 @@ int main(int argc, char** argv) {
   add_guest_commands(app, options, exit_code);
   add_config_commands(app, options, exit_code);
   add_host_commands(app, exit_code);
+  add_quorum_commands(app, exit_code);
 #ifdef WARDOM_HAS_VOLUME_COMMANDS
   add_volume_commands(app, options.socket, exit_code);
 #endif
