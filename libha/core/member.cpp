@@ -227,13 +227,6 @@ void Member::take(const RingMembers& members, Turn& turn) {
     turn.note({Severity::notice, "ring", host, {}, {}, "", "its node left corosync's ring"});
 }
 
-void Member::take(const RingQuorum& quorum, Turn& turn) {
-  if (quorum.quorate != evidence_.quorate())
-    turn.note({Severity::notice, "ring", {}, {}, {}, "",
-               quorum.quorate ? "corosync's ring has quorum" : "corosync's ring has no quorum"});
-  evidence_.on_quorum(quorum.quorate, quorum.nodes);
-}
-
 void Member::take(const RingLost& lost, Turn& turn) {
   if (evidence_.ring_up())
     turn.note({Severity::warning, "ring", settings_.self, {}, {}, "",

@@ -81,7 +81,7 @@ void Domain::wait_for_poll(Host& host, Duration time) {
     auto& votes = host.votes;
     if (votes.timer != number) return;
     if (votes.cast) ++marks["a vote forgotten by corosync"];
-    votes.alive = votes.cast = votes.syncing = false;
+    votes.alive = votes.cast = false;
     count_votes(host);
   });
 }
@@ -96,7 +96,6 @@ void Domain::poll_device(Host& host, const core::Vote& vote, LockVersion under) 
     votes.alive = true;
     votes.cast = vote.cast;
     votes.under = under;
-    votes.syncing = false;
     wait_for_poll(host, kDeviceTimeout);
     count_votes(host);
   }
@@ -107,10 +106,12 @@ void Domain::count_votes(Host& host) {
   auto& votes = host.votes;
   const auto total = host.ring.count() + (votes.cast ? hosts.size() - 1 : 0);
   const bool quorate = total >= hosts.size();
-  if (quorate == votes.quorate) return;
+  const bool told = !std::exchange(votes.syncing, false);
+  if (told && quorate == votes.quorate) return;
   votes.quorate = quorate;
   trace("ring of host " + std::to_string(host.id.value) + ": " +
         (quorate ? "quorate" : "no quorum"));
+  tell_ring(host);
 }
 
 // OneVote: who begins to cast under a version finds nobody outside its ring casting under another;

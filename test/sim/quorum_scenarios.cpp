@@ -10,19 +10,20 @@ namespace {
 struct Quorum {
   Domain d;
 
-  Quorum(std::uint64_t seed, std::size_t hosts) : d(options(seed, hosts)) {
+  Quorum(std::uint64_t seed, std::size_t hosts, bool lease = true)
+      : d(options(seed, hosts, lease)) {
     for (auto& host : d.hosts) d.power_on(*host, ms(100));
     run_for(ms(15000));
     for (auto& host : d.hosts) REQUIRE(host->votes.cast);
   }
-  static Options options(std::uint64_t seed, std::size_t hosts) {
+  static Options options(std::uint64_t seed, std::size_t hosts, bool lease = true) {
     Options options;
     options.seed = seed;
     options.hosts = hosts;
     options.guests = 0;
     options.timing = timing_of(Profile::fast);
     options.acks_lost = 0;
-    options.lease = true;
+    options.lease = lease;
     options.quorum = true;
     return options;
   }
@@ -131,6 +132,20 @@ TEST_CASE("vote_of_a_dead_daemon_is_waited_for") {
     CHECK(q.within(ms(40000), [&] { return q.quorate(there[0]) && q.quorate(there[1]); }));
     CHECK_FALSE(q.quorate(here[0]));
     CHECK_FALSE(q.quorate(here[1]));
+  }
+}
+
+// Without a watchdog a hung owner's death is proved by nothing but the power-off, to which a ring
+// that waits for the owner's vote could never agree.
+TEST_CASE("hung_owner_is_powered_off_by_the_others") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 3, false);
+    const int owner = q.owner();
+    q.d.freeze(q.host(owner));
+    CHECK(q.within(ms(30000), [&] {
+      return !q.host(owner).powered && q.quorate(owner % 3 + 1) &&
+             q.quorate((owner + 1) % 3 + 1);
+    }));
   }
 }
 

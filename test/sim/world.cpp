@@ -388,9 +388,10 @@ void Domain::ring_tick() {
 }
 
 void Domain::tell_ring(Host& host) {
-  if (!host.ring_formed || !host.loop || !host.corosync_up) return;
+  if (!host.ring_formed || !host.loop || !host.corosync_up || host.votes.syncing) return;
   port::RingQuorum quorum;
-  quorum.quorate = host.ring.count() * 2 > hosts.size();
+  quorum.quorate =
+      options.quorum ? host.votes.quorate : host.ring.count() * 2 > hosts.size();
   port::RingMembers members;
   host.daemons_told.reset();
   for (std::size_t at = 0; at < hosts.size(); ++at) {
