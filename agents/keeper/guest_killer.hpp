@@ -1,6 +1,7 @@
 // The ladder's third rung: ends every process of the protected guests, and sees that they are gone.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,7 +22,21 @@ struct KillReport {
   std::size_t listed{0};
   std::size_t killed{0};     // processes that got SIGKILL
   std::size_t remaining{0};  // processes that still live: held up in the kernel
+  std::size_t open{0};       // starts that are not settled: libvirt may still bring up a QEMU
   std::string trouble;       // for people; the list could not be read
+  bool gone{false};          // none of the above: all guests that were ever listed, for kGoneAfter
+  // Why something of them may outlive them that nobody can see any more; empty: nothing is known.
+  std::string lingers;
+};
+
+// For a host that may stay up: only what is certain counts, and every process is looked at before
+// it is killed.
+struct KillRules {
+  bool strict{false};
+  bool lab{false};           // guests have no cgroup of their own
+  bool expects_list{false};  // guests have been listed: a list that is missing was lost
+  std::string host{"1"};     // the process that stands for the host, under /proc
+  const std::atomic<bool>* cancelled{nullptr};  // nothing is to be killed any more
 };
 
 // Kills by pidfd, after the start time has shown that the PID is still the listed process; so a
@@ -33,6 +48,6 @@ struct KillReport {
 // `cgroups` stand for /proc and /sys/fs/cgroup.
 KillReport kill_guests(const std::string& list_path, Instant until,
                        const std::function<Instant()>& now, const std::string& proc = "/proc",
-                       const std::string& cgroups = "/sys/fs/cgroup");
+                       const std::string& cgroups = "/sys/fs/cgroup", const KillRules& rules = {});
 
 }  // namespace wardom::keeper

@@ -9,12 +9,6 @@
 #include "libha/wire/guest_list.hpp"
 
 namespace wardom::keeper {
-namespace {
-
-constexpr const char* kMalformedSuffix = ".malformed";
-
-}  // namespace
-
 GuestRegister::GuestRegister(std::string path) : path_(std::move(path)) {
   const auto aside = path_ + kMalformedSuffix;
   if (::access(path_.c_str(), F_OK) == 0) {

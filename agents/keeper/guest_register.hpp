@@ -13,6 +13,9 @@
 
 namespace wardom::keeper {
 
+// Of a list that could not be read, beside the new one.
+inline constexpr const char* kMalformedSuffix = ".malformed";
+
 class GuestRegister {
  public:
   // Goes on with what stands there. trouble(): there was a list, and it could not be read. It is

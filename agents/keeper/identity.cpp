@@ -18,6 +18,8 @@ namespace wardom::keeper {
 namespace {
 
 constexpr const char* kFirstLine = "wardom incarnation 1";
+constexpr const char* kStaysUp = "stays-up";
+constexpr const char* kReleasedLine = "wardom released 1";
 constexpr const char* kDaemonLine = "wardom daemon 1";
 
 std::optional<Bits128> bits_in(const std::string& path) {
@@ -54,11 +56,14 @@ std::optional<KeptIncarnation> load_incarnation(const std::string& run_dir,
   std::uint16_t self = 0;
   if (!std::getline(file, first) || first != kFirstLine) return std::nullopt;
   if (!(file >> boot >> volume >> self >> number >> id)) return std::nullopt;
+  std::string stays;  // absent in older ones
+  file >> stays;
   const auto boot_bits = parse_bits(boot);
   const auto volume_bits = parse_bits(volume);
   const auto id_bits = parse_bits(id);
   if (!boot_bits || !volume_bits || !id_bits || *boot_bits != boot_id) return std::nullopt;
-  return KeptIncarnation{*boot_bits, *volume_bits, HostId{self}, {number, *id_bits}};
+  return KeptIncarnation{*boot_bits, *volume_bits, HostId{self}, {number, *id_bits},
+                         stays == kStaysUp};
 }
 
 Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation& kept) {
@@ -67,19 +72,35 @@ Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation&
        << to_uuid(kept.boot_id) << '\n'
        << to_uuid(kept.volume) << '\n'
        << kept.self.value << ' ' << kept.incarnation.number << ' ' << to_hex(kept.incarnation.id)
-       << '\n';
-  const auto content = text.str();
-  const auto path = kept_path(run_dir);
-  const auto fresh = path + ".new";
-  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return failure(cannot("create", fresh));
-  const bool written =
-      ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size()) &&
-      ::fsync(fd) == 0;
-  ::close(fd);
-  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
-    return failure(cannot("write", path));
-  return success();
+       << (kept.stays_up ? std::string(" ") + kStaysUp : std::string()) << '\n';
+  return replace_file(kept_path(run_dir), text.str(), Flush::yes);
+}
+
+Result<std::optional<Incarnation>> load_released(const std::string& run_dir,
+                                                 const Bits128& boot_id) {
+  const auto path = run_dir + "/released";
+  std::ifstream file(path);
+  if (!file.is_open() && ::access(path.c_str(), F_OK) != 0) return std::optional<Incarnation>{};
+  std::string first, boot, id, end;
+  std::uint64_t number = 0;
+  if (std::getline(file, first) && first == kReleasedLine &&
+      file >> boot >> number >> id >> end && end == "end") {
+    const auto boot_bits = parse_bits(boot);
+    const auto id_bits = parse_bits(id);
+    if (boot_bits && id_bits && *boot_bits != boot_id) return std::optional<Incarnation>{};
+    if (boot_bits && id_bits) return std::optional(Incarnation{number, *id_bits});
+  }
+  return failure(path + ": cannot be read, so it is not known which incarnation is over; reboot "
+                        "this host");
+}
+
+Result<void> save_released(const std::string& run_dir, const Bits128& boot_id,
+                           const Incarnation& incarnation) {
+  std::ostringstream text;
+  text << kReleasedLine << '\n'
+       << to_uuid(boot_id) << ' ' << incarnation.number << ' ' << to_hex(incarnation.id)
+       << " end\n";
+  return replace_file(run_dir + "/released", text.str(), Flush::yes);
 }
 
 std::optional<KeptDaemon> load_daemon(const std::string& run_dir, const Bits128& boot_id) {

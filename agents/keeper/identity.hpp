@@ -22,11 +22,20 @@ struct KeptIncarnation {
   Bits128 volume;
   HostId self;
   Incarnation incarnation;
+  // watchdog.stay_up was on when it was drawn: no start was ever let pass that is not on the list.
+  bool stays_up{false};
 };
 // nullopt: none kept, or one that is not to be trusted (malformed, another boot's).
 std::optional<KeptIncarnation> load_incarnation(const std::string& run_dir, const Bits128& boot_id);
 // Replaces the file as a whole, on stable storage where the run directory has any.
 Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation& kept);
+
+// The incarnation of this boot that is over: it holds no guest, their I/O is drained, and none is
+// ever started under it. Stands here before anybody is told. nullopt: none. Error: nobody can say.
+Result<std::optional<Incarnation>> load_released(const std::string& run_dir,
+                                                 const Bits128& boot_id);
+Result<void> save_released(const std::string& run_dir, const Bits128& boot_id,
+                           const Incarnation& incarnation);
 
 // The last daemon that this boot's keepers stood by, see daemon_life.hpp.
 struct KeptDaemon {

@@ -106,6 +106,8 @@ class Joiner {
                          std::to_string(volume_->geometry().domains) + "; this host's domain is " +
                          std::to_string(options_.domain.value) +
                          " (volume format --domains, or another id in wardom.toml)"};
+    if (const auto released = load_released(options_.run_dir, identity_.boot_id); !released)
+      return JoinRefused{released.error().message};
     if (auto later = learn_in_flight(joined)) return *later;
     joined.slot = read(Region::slot);
     joined.ballot = disk::read_extents(
@@ -194,6 +196,7 @@ class Joiner {
           found.incarnation.number >= kept->incarnation.number)
         return JoinRefused{duplicate(options_, found)};
       joined.incarnation = kept->incarnation;
+      joined.stays_up = kept->stays_up && options_.stay_up;
       joined.how = "goes on as incarnation " + to_text(joined.incarnation);
       return joined;
     }
@@ -209,9 +212,11 @@ class Joiner {
     }
     joined.incarnation = {found.incarnation.number + 1, kept ? kept->incarnation.id
                                                              : random_bits()};
+    joined.stays_up = options_.stay_up && !kept;
     joined.how = "joins as incarnation " + to_text(joined.incarnation);
-    const auto saved = save_incarnation(
-        options_.run_dir, {identity_.boot_id, uuid, options_.self, joined.incarnation});
+    const auto saved =
+        save_incarnation(options_.run_dir, {identity_.boot_id, uuid, options_.self,
+                                            joined.incarnation, joined.stays_up});
     if (!saved) return JoinRefused{saved.error().message};
     return joined;
   }

@@ -25,6 +25,7 @@ struct JoinRefused {
 struct Joined {
   std::shared_ptr<disk::VolumeFile> volume;
   Incarnation incarnation;
+  bool stays_up{false};  // watchdog.stay_up counts for this incarnation
   disk::CellExtents slot;      // as found
   disk::CellExtents ballot;    // in the own domain
   disk::CellExtents decision;

@@ -55,6 +55,7 @@ Keeper::Keeper(Options options, Identity identity)
                },
                [this](Session) {
                  view_ = {};
+                 renew_.reset();
                  daemon_.gone(raw_now());
                }}),
       daemon_({}),
@@ -131,7 +132,8 @@ void Keeper::take_signal() {
 // is gone counts until its epoch is.
 bool Keeper::may_leave() const {
   return running_ && !running_->contested_until && running_->acknowledged != Sequence{} &&
-         !server_.session() && !daemon_.owes_an_epoch() && guests_.guests().empty() &&
+         !lease_.released() && !server_.session() && !daemon_.owes_an_epoch() &&
+         guests_.guests().empty() &&
          guests_.trouble().empty() && own_writes_settled();
 }
 
@@ -145,9 +147,13 @@ Instant Keeper::next_deadline() const {
   consider(lease_.next_deadline(raw_now()));
   consider(leaving_until_);
   if (running_) {
-    consider(running_->next_beat);
-    consider(running_->ask_at);
-    consider(running_->next_read_back);
+    if (renew_) {
+      if (!lease_.ended()) consider(renew_);
+    } else {
+      consider(running_->next_beat);
+      consider(running_->ask_at);
+      consider(running_->next_read_back);
+    }
     consider(running_->contested_until);
     consider(running_->store.next_deadline());
     if (const auto due = running_->store.next_due(); due && !running_->settling)
@@ -162,7 +168,8 @@ Instant Keeper::next_deadline() const {
 void Keeper::tick(Instant now) {
   server_.tick(now);
   expire_reads(now);
-  lease_.tick(now);
+  lease_.tick(now, !guests_.guests().empty());
+  if (lease_.may_release()) record_release(now);
   if (leaving_until_ && now >= *leaving_until_) exit_code_ = 0;
   if (const auto session = server_.session(); session && lease_.rights(now) != told_rights_)
     tell_rights(*session);
@@ -180,9 +187,59 @@ void Keeper::tick(Instant now) {
   settle_doubts(now);
   watch_daemon(now);
   if (reopen_if_dead(now)) return;
+  if (renew_ && begin_new_incarnation(now)) return;
+  if (renew_) {  // what is under way is waited for
+    if (now >= *renew_) lease_.lapse("its own I/O does not end, so no new incarnation can begin");
+    return;
+  }
   if (now >= running_->next_read_back) read_back(now);
   ask_if_open(now);
   if (now >= running_->next_beat) beat(now);
+}
+
+// In the run directory first: from then on it holds for every keeper and daemon of this boot.
+void Keeper::record_release(Instant now) {
+  const auto kept = load_incarnation(options_.run_dir, identity_.boot_id);
+  const auto saved = kept ? save_released(options_.run_dir, identity_.boot_id, kept->incarnation)
+                          : failure(options_.run_dir + "/incarnation cannot be read");
+  if (!saved)
+    return release_trouble_.present(saved.error().message + ": that this host holds no guest any "
+                                    "more cannot be recorded, so it is not said", now);
+  release_trouble_.gone("that this host holds no guest is recorded");
+  lease_.released(kept->incarnation, now);
+  if (running_) running_->next_beat = now;
+}
+
+// This incarnation is released, and its daemon has given up every guest on the volume.
+bool Keeper::over() const { return running_ && lease_.released() == running_->incarnation; }
+
+// The number that follows is drawn and kept; the volume is joined with it as by a new boot. False:
+// not yet.
+bool Keeper::begin_new_incarnation(Instant now) {
+  Running& r = *running_;
+  if (!over()) {
+    renew_.reset();
+    return false;
+  }
+  if (r.store.in_flight() || r.read_backs != 0 || r.settling || !open_reads_.empty() ||
+      !own_writes_settled())
+    return false;
+  const auto& uuid = r.store.volume().geometry().volume_uuid;
+  const auto saved = save_incarnation(
+      options_.run_dir, {identity_.boot_id, uuid, options_.self,
+                         {r.incarnation.number + 1, random_bits()}, stays_up_});
+  renew_.reset();
+  if (!saved) {
+    release_trouble_.present(saved.error().message + ": no new incarnation can begin", now);
+    return false;
+  }
+  used_ = r.store.used();
+  opened_ = now;
+  running_.reset();
+  not_running_why_ = "a new incarnation begins";
+  server_.drop_daemon(not_running_why_);
+  next_join_ = now;
+  return true;
 }
 
 void Keeper::fatal(const std::string& why) {
@@ -208,10 +265,13 @@ void Keeper::take(JoinResult result) {
   if (const auto* later = std::get_if<JoinLater>(&result)) return retry_join(later->why);
   const auto& joined = std::get<Joined>(result);
   const auto& g = joined.volume->geometry();
-  if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms}))
+  if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms},
+                    std::chrono::milliseconds{g.l_late_ms}, joined.incarnation,
+                    joined.stays_up))
     return fatal(options_.volume_path + ": its T_F is another one than that of the lease that this "
                  "host holds; it was formatted or replaced under a living cluster");
   if (!votes_under_) votes_under_ = votes_found(joined.slot, identity_.boot_id);
+  stays_up_ = joined.stays_up;
   running_ = std::make_unique<Running>(joined, options_, identity_, completions_, opened_, used_);
   if (!own_writes_settled())
     log(Severity::notice, "earlier writes of this host may still land: wardomd is served when "
@@ -258,8 +318,10 @@ void Keeper::beat(Instant now) {
   slot.boot_id = identity_.boot_id;
   slot.machine_id = identity_.machine_id;
   slot.dmi_uuid = identity_.dmi_uuid;
+  if (over()) slot.state = SlotState::released;
   slot.t_f_ms = r.store.volume().geometry().t_f_ms;
-  const auto lease = lease_.published(now);
+  // A new incarnation's window begins with its first acknowledged heartbeat.
+  const auto lease = lease_.released() ? Lease::Published{} : lease_.published(now);
   slot.w_ms = lease.w_ms;
   slot.w_fingerprint = lease.fingerprint;
   slot.daemon_epoch = daemon_.epoch();
@@ -270,7 +332,7 @@ void Keeper::beat(Instant now) {
   slot.sees_storage = view_.sees_storage;
   slot.sees_disk = view_.sees_disk;
   slot.load = view_.load;
-  slot.rides_out = options_.ride_out;
+  slot.rides_out = options_.ride_out && !over();
   slot.unasked = view_.unasked;
   slot.host_name = options_.host_name;
   const auto submitted = raw_now();
@@ -516,7 +578,7 @@ wire::KeeperMessage Keeper::hello(const wire::Hello& hello, std::int32_t pid) {
 
 wire::ReadyMessage Keeper::ready() const {
   return {options_.self, running_->incarnation, daemon_.epoch(), {},
-          running_->store.volume().geometry()};
+          running_->store.volume().geometry(), stays_up_};
 }
 
 void Keeper::tell_rights(Session session) {
@@ -581,6 +643,10 @@ void Keeper::take(Session session, wire::DaemonMessage message) {
     daemon_.published(publish->progress, raw_now());
     view_ = *publish;
     if (view_.votes_under) votes_under_ = view_.votes_under;
+    if (!over() || view_.yielded != running_->incarnation)
+      renew_.reset();
+    else if (!renew_ && !lease_.ended())
+      renew_ = raw_now() + 4 * running_->patience;
   }
   if (const auto* list = std::get_if<wire::ListStartRequest>(&message)) list_start(session, *list);
   if (const auto* settled = std::get_if<wire::SettleStartRequest>(&message))

@@ -82,6 +82,10 @@ class Keeper {
   void tick(Instant now);
   void fatal(const std::string& why);
 
+  void record_release(Instant now);
+  bool over() const;
+  bool begin_new_incarnation(Instant now);
+
   void begin_join(Instant now);
   void take(JoinResult result);
   void retry_join(const std::string& why);
@@ -141,6 +145,9 @@ class Keeper {
   std::string not_running_why_{"joining the volume"};
   Instant next_join_;
   Duration join_backoff_{kJoinBackoffMin};
+  // A new incarnation is to begin as soon as no I/O is under way, and by then.
+  std::optional<Instant> renew_;
+  bool stays_up_{false};  // watchdog.stay_up counts for this incarnation
   std::unique_ptr<Running> running_;
   std::optional<wire::ReadyMessage> told_;  // what the connected daemon believes
 
@@ -155,7 +162,8 @@ class Keeper {
   std::optional<LockVersion> votes_under_;
   std::list<Read> open_reads_;
   std::uint64_t last_read_{0};
-  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_, settle_trouble_;
+  LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_, settle_trouble_,
+      release_trouble_;
 };
 
 }  // namespace wardom::keeper

@@ -12,6 +12,12 @@
 // The last two cannot be taken back: killed guests belong to nobody any more, and an observer may
 // count on a window that has ended. Without a lease (no watchdog, so none was ever published) no
 // silence proves anything about this host, and it gives up only acting.
+//
+// A host that is *quiet* by the window's end stays up (libha/doc/models.md, "Released"): every
+// listed start is settled, every QEMU has exited, and nothing of theirs is queued here. It may be
+// called dead all the same, and there is nothing left of it to fear. Quiet for L_late, its
+// incarnation is released; it then does nothing until a new one has been drawn, and its first
+// heartbeat acknowledged.
 #pragma once
 
 #include <algorithm>
@@ -35,6 +41,7 @@ class Ladder {
     bool lease{false};
     bool killing{false};
     bool ended{false};
+    bool released{false};
   };
   void resume(const Kept& kept, Instant now) {
     submitted_ = kept.submitted;
@@ -43,10 +50,11 @@ class Ladder {
     killing_ = kept.killing;
     ended_ = kept.ended;
     owed_since_ = now;
+    if (kept.released && !ended_) release(now);
     climb(now);
   }
   Kept kept() const {
-    return {submitted_.value_or(Instant{}), granted_, lease_, killing_, ended_};
+    return {submitted_.value_or(Instant{}), granted_, lease_, killing_, ended_, released_};
   }
 
   // A lease is about to be published: from now on observers may count on this window.
@@ -61,6 +69,7 @@ class Ladder {
   // heartbeat has extended it already.
   bool extend(Instant submitted, Instant now) {
     climb(now);
+    if (renewed_ && !ended_) begin_anew(now);
     if (killing_ || ended_) return false;
     if (!submitted_) owed_since_ = now;
     if (!read_back_is_fresh(now) || (submitted_ && submitted <= *submitted_)) return false;
@@ -85,6 +94,36 @@ class Ladder {
   std::optional<Instant> asks_from() const {
     if (!lease_ || !submitted_ || killing_ || ended_) return std::nullopt;
     return *submitted_ + t_f_ / 4;
+  }
+  // The ladder's guests are gone, and so on: seen by a look that is over. False: too late, or there
+  // was nothing to kill for.
+  bool quiet(Instant now) {
+    climb(now);
+    if (!killing_ || ended_) return false;
+    if (!quiet_since_) quiet_since_ = now;
+    stay_up(now);
+    return true;
+  }
+  // Something of them was found after all. Too late for a host that has said that there is nothing.
+  void disturbed(Instant now) {
+    quiet_since_.reset();
+    if (released_) ended_ = true;
+    climb(now);
+  }
+  std::optional<Instant> quiet_since() const { return quiet_since_; }
+  // This stands in the run directory: the incarnation is over, whatever else was believed.
+  void release(Instant now) {
+    killing_ = released_ = true;
+    stays_until_ = now + t_f_;
+  }
+  bool released() const { return released_ && !ended_; }
+  // A new incarnation has been drawn: the next acknowledged heartbeat begins its window.
+  void renew() { renewed_ = released_; }
+  bool renewed() const { return renewed_; }
+  // The keeper's loop runs: a host that stays up is fed for as long as it does.
+  void stay_up(Instant now) {
+    climb(now);
+    if ((quiet_since_ || released_) && !ended_) stays_until_ = now + t_f_;
   }
 
   // The own slot was read back, by a read issued at `issued`: with the own incarnation and a
@@ -111,19 +150,22 @@ class Ladder {
     return !submitted_ || killing_ || ended_ ? Instant{} : *submitted_ + t_f_ / 2;
   }
   Instant kill_at() const { return submitted_ ? base() + t_f_ * 3 / 4 : Instant::never(); }
-  Instant feed_until() const { return submitted_ && !ended_ ? base() + t_f_ : Instant{}; }
+  Instant feed_until() const { return ended_ ? Instant{} : window_end().value_or(Instant{}); }
   bool has_lease() const { return lease_; }
   LeaseState state() const {
     return !lease_     ? LeaseState::none
-           : ended_   ? LeaseState::ended
-           : killing_ ? LeaseState::ending
+           : ended_    ? LeaseState::ended
+           : released_ ? LeaseState::released
+           : killing_  ? LeaseState::ending
                       : LeaseState::held;
   }
   Duration window() const { return t_f_; }
 
   // When the next rung is reached; nullopt: none is ahead.
   std::optional<Instant> next_deadline(Instant now) const {
-    if (!submitted_ || ended_) return std::nullopt;
+    if (ended_) return std::nullopt;
+    if (stays_until_) return std::max(now, *stays_until_ - t_f_ * 3 / 4);
+    if (!submitted_) return std::nullopt;
     for (const auto at : {*submitted_ + t_f_ / 2, kill_at(), base() + t_f_})
       if (at > now) return at;
     return std::nullopt;
@@ -132,9 +174,24 @@ class Ladder {
  private:
   // Every look at the clock takes the rungs that it shows, so that none is missed or taken back.
   void climb(Instant now) {
-    if (!lease_ || !submitted_) return;
-    if (now >= kill_at()) killing_ = true;
-    if (now >= base() + t_f_) ended_ = true;
+    const auto end = window_end();
+    if (!lease_ || !end) return;
+    if (submitted_ && now >= kill_at()) killing_ = true;
+    if (now >= *end) ended_ = true;
+  }
+  std::optional<Instant> window_end() const {
+    std::optional<Instant> end;
+    if (submitted_) end = base() + t_f_;
+    if ((quiet_since_ || released_) && stays_until_) end = std::max(end, stays_until_);
+    return end;
+  }
+  void begin_anew(Instant now) {
+    killing_ = released_ = renewed_ = distrusted_ = false;
+    quiet_since_.reset();
+    stays_until_.reset();
+    submitted_.reset();
+    granted_ = {};
+    owed_since_ = now;
   }
 
   Instant base() const { return std::max(*submitted_, granted_); }
@@ -147,6 +204,10 @@ class Ladder {
   bool lease_{false};
   bool killing_{false};
   bool ended_{false};
+  std::optional<Instant> quiet_since_;
+  std::optional<Instant> stays_until_;
+  bool released_{false};
+  bool renewed_{false};
 };
 
 // A read back of the own slot that was issued at `issued` has ended: when the next one is due.

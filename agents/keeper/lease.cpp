@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "agents/keeper/drain.hpp"
+#include "agents/keeper/identity.hpp"
 #include "agents/keeper/run_file.hpp"
 #include "libha/disk/block_io.hpp"
 #include "libha/proc/process.hpp"
@@ -28,7 +30,8 @@ std::string encode_window(const KeptWindow& w) {
        << to_uuid(w.boot_id) << ' ' << w.t_f.count() << ' '
        << w.ladder.submitted.since_boot.count() << ' '
        << w.ladder.granted.since_boot.count() << ' ' << w.ladder.lease << ' '
-       << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.timeout.count() << ' '
+       << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.ladder.released << ' '
+       << w.timeout.count() << ' '
        << w.disarmed << " end\n";
   return text.str();
 }
@@ -40,7 +43,7 @@ std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& 
   KeptWindow w;
   if (!std::getline(in, first) || first != kFirstLine) return std::nullopt;
   if (!(in >> boot >> t_f >> submitted >> granted >> w.ladder.lease >> w.ladder.killing >>
-        w.ladder.ended >> timeout >> w.disarmed >> end))
+        w.ladder.ended >> w.ladder.released >> timeout >> w.disarmed >> end))
     return std::nullopt;
   const auto bits = parse_bits(boot);
   if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || granted < 0 || timeout < 0 ||
@@ -71,7 +74,11 @@ Lease::Lease(const Options& options, const Bits128& boot_id, disk::Completions& 
 // would take from it, unasked, the time that it counts on.
 void Lease::resume(Instant now) {
   const auto text = proc::read_file(options_.run_dir + "/window");
-  const auto kept = (text ? decode_window(*text, boot_id_) : std::nullopt).value_or(KeptWindow{});
+  auto kept = (text ? decode_window(*text, boot_id_) : std::nullopt).value_or(KeptWindow{});
+  // One without the other is none: then the guests are looked for anew.
+  if (const auto released = load_released(options_.run_dir, boot_id_); released && released.value())
+    released_ = released.value();
+  kept.ladder.released = kept.ladder.released && released_;
   if (!kept.ladder.lease && kept.disarmed && held_) return finish_leaving(kept.timeout);
   if (!kept.ladder.lease && !held_) return;
   if (!kept.ladder.lease) {
@@ -84,6 +91,10 @@ void Lease::resume(Instant now) {
   }
   ladder_.emplace(kept.t_f);
   ladder_->resume(kept.ladder, now);
+  const auto own = load_incarnation(options_.run_dir, boot_id_);
+  stays_up_ = options_.stay_up && own && own->stays_up;
+  if (ladder_->kept().killing && !ladder_->released())
+    lingers_ = "an earlier keeper has begun to kill the guests, and what it saw is not known";
   timeout_ = kept.timeout;
   if (ladder_->rung(now) == Rung::ended) return;
   auto opened = open_watchdog();
@@ -95,9 +106,20 @@ void Lease::resume(Instant now) {
   take(std::move(opened).value(), false);
 }
 
-bool Lease::begin(Duration t_f) {
+bool Lease::begin(Duration t_f, Duration late, const Incarnation& incarnation, bool stays_up) {
+  late_ = late;
+  stays_up_ = stays_up;
   if (ladder_ && ladder_->has_lease() && ladder_->window() != t_f) return ended();
   if (!ladder_ || !ladder_->has_lease()) ladder_.emplace(t_f);
+  // Whatever became of the window: nothing is started under an incarnation that is over.
+  if (released_ == incarnation && !ladder_->released()) ladder_->release(raw_now());
+  if (ladder_->released() && released_ != incarnation) {
+    ladder_->renew();
+    *std::exchange(cancelled_, std::make_shared<std::atomic<bool>>(false)) = true;
+    look_at_.reset();
+    lingers_.clear();
+    ride_.reset();  // what the old one has noted and named is over with it
+  }
   if (!ride_) ride_.emplace(options_.ride_out, t_f);
   return true;
 }
@@ -124,7 +146,15 @@ void Lease::extend(Instant stamp, const std::vector<HostId>& unasked, Instant no
 
 void Lease::acknowledged(Instant submitted, Instant now) {
   if (ride_) ride_->acknowledged(submitted);
+  const bool anew = ladder_ && ladder_->renewed();
   if (!ladder_ || !ladder_->extend(submitted, now)) return;
+  if (anew) {
+    on_grants_ = false;
+    killing_ = false;
+    look_at_.reset();
+    told_left_.clear();
+    log(Severity::notice, "goes on under a new incarnation, with no guest");
+  }
   if (std::exchange(on_grants_, false))
     log(Severity::notice, "heartbeats are acknowledged again: the window rests on them");
   // Kept first: a successor then never feeds longer than this, and never less by more than a beat.
@@ -273,7 +303,8 @@ void Lease::take(std::unique_ptr<port::Watchdog> watchdog, bool fresh) {
 
 // --- time
 
-void Lease::tick(Instant now) {
+void Lease::tick(Instant now, bool lists_guests) {
+  lists_guests_ = lists_guests;
   if (!ladder_) return;
   if (feeder_ != nullptr && feeder_->lapse() != Lapse::none && !ended()) {
     ladder_->lapse();
@@ -283,13 +314,24 @@ void Lease::tick(Instant now) {
     told_failures_ = feeder_->failures();
     feed_trouble_.present("the watchdog's driver refuses to be fed", now);
   }
-  const auto rung = ladder_->rung(now);
-  if (rung == told_rung_) return;
-  told_rung_ = rung;
-  if (ladder_->has_lease()) keep();
-  if (rung == Rung::ended && feeder_ != nullptr) feeder_->stop(Lapse::window_ended);
-  tell(rung);
-  if (rung == Rung::killing || rung == Rung::ended) kill(now);
+  ladder_->stay_up(now);
+  if (feeder_ != nullptr && !ended() && (ladder_->quiet_since() || ladder_->released()) &&
+      !feeder_->extend(ladder_->feed_until()))
+    ladder_->lapse();
+  if (const auto rung = ladder_->rung(now); rung != told_rung_) {
+    told_rung_ = rung;
+    if (ladder_->has_lease()) keep();
+    if (rung == Rung::ended && feeder_ != nullptr) feeder_->stop(Lapse::window_ended);
+    tell(rung);
+    if (rung == Rung::killing || rung == Rung::ended) kill(now);
+  }
+  if (look_at_ && now >= *look_at_ && !looking_ && !ladder_->renewed()) look(now);
+}
+
+void Lease::lapse(const std::string& why) {
+  if (!ladder_ || ended()) return;
+  log(Severity::error, why + ": the watchdog resets this host");
+  ladder_->lapse();
 }
 
 void Lease::tell(Rung rung) {
@@ -312,19 +354,90 @@ void Lease::tell(Rung rung) {
 void Lease::kill(Instant now) {
   if (killing_) return;
   killing_ = true;
+  look(now);
+}
+
+// Kills what there is, and sees whether anything is left.
+void Lease::look(Instant now) {
+  look_at_.reset();
   // At the window's end the hardware takes over; a window that lapsed leaves the watchdog's time.
   const auto until = std::max(ladder_->feed_until(), now + options_.watchdog_timeout);
-  auto work = [this, list = options_.run_dir + "/" + wire::kGuestListName, until] {
-    const auto report = kill_guests(list, until, raw_now);
-    completions_.post([report] {
-      if (!report.trouble.empty()) log(Severity::error, report.trouble);
-      log(report.remaining == 0 ? Severity::notice : Severity::error,
-          "protected guests: " + std::to_string(report.listed) + " listed, " +
-              std::to_string(report.killed) + " processes killed, " +
-              std::to_string(report.remaining) + " still there");
+  KillRules rules;
+  rules.strict = stays_up_ || ladder_->released();
+  rules.lab = options_.watchdog_lab;
+  rules.expects_list = lists_guests_;
+  // In the lab a host is a network namespace, and the keeper is in it.
+  if (rules.lab) rules.host = "self";
+  auto work = [this, list = options_.run_dir + "/" + wire::kGuestListName, until, begun = now,
+               volume = options_.volume_path, rules, cancelled = cancelled_,
+               // What was queued when it was released was waited for.
+               drains = stays_up_ && !ladder_->released()]() mutable {
+    rules.cancelled = cancelled.get();
+    const auto report = kill_guests(list, until, raw_now, "/proc", "/sys/fs/cgroup", rules);
+    const auto left =
+        drains && report.gone ? undrained(volume, rules.host) : std::string();
+    completions_.post([this, report, left, begun, cancelled] {
+      if (*cancelled)
+        looking_ = false;  // a new incarnation has begun
+      else
+        looked(report, left, begun, raw_now());
     });
   };
-  if (!killer_.submit(std::move(work))) log(Severity::error, "no thread for killing guests");
+  looking_ = killer_.submit(std::move(work));
+  if (!looking_) log(Severity::error, "no thread for killing guests");
+}
+
+void Lease::looked(const KillReport& report, const std::string& left, Instant begun, Instant now) {
+  looking_ = false;
+  if (!killing_) return;  // a new incarnation has begun
+  // What one look has seen holds for all later ones: the process is gone, and what it began is not.
+  if (lingers_.empty()) lingers_ = report.lingers;
+  const std::string why = !lingers_.empty() && stays_up_ && !ladder_->released() ? lingers_ : left;
+  const std::string found = "protected guests: " + std::to_string(report.listed) + " listed, " +
+                            std::to_string(report.killed) + " processes killed, " +
+                            std::to_string(report.remaining) + " still there" +
+                            (report.open > 0 ? ", " + std::to_string(report.open) +
+                                                   " starts not settled"
+                                             : "") +
+                            (why.empty() ? "" : "; " + why);
+  if (found != told_left_) {
+    if (!report.trouble.empty()) log(Severity::error, report.trouble);
+    log(report.gone && why.empty() ? Severity::notice : Severity::error, found);
+    told_left_ = found;
+  }
+  if (!stays_up_ && !ladder_->released()) return;  // the hardware has the word
+  const bool none = report.gone && why.empty();
+  if (!none || report.killed > 0) {
+    may_release_ = false;
+    if (ladder_->released())
+      log(Severity::error, "a protected guest was started under an incarnation that is released: "
+                           "the watchdog resets this host");
+    ladder_->disturbed(now);
+  }
+  const bool fresh = !ladder_->quiet_since();
+  if (!none || ladder_->released() || !ladder_->quiet(now)) {
+    if (!ended()) look_at_ = now + (none ? kLookEvery : Duration{kKillAgainEvery});
+    return;
+  }
+  if (fresh) log(Severity::notice, "no protected guest is left here: this host stays up");
+  look_at_ = now + kLookEvery;
+  if (!late_) return;
+  const auto due = *ladder_->quiet_since() + counted_by_clock(*late_);
+  may_release_ = begun >= due;
+  if (now < due) look_at_ = std::min(*look_at_, due);
+}
+
+void Lease::released(const Incarnation& incarnation, Instant now) {
+  released_ = incarnation;
+  may_release_ = false;
+  ladder_->release(now);
+  keep();
+  log(Severity::notice, "incarnation " + to_text(incarnation) + " is released: it holds no guest, "
+                        "and starts none any more");
+}
+
+std::optional<Incarnation> Lease::released() const {
+  return ladder_ && ladder_->released() ? released_ : std::nullopt;
 }
 
 std::optional<Instant> Lease::next_deadline(Instant now) const {
@@ -332,7 +445,7 @@ std::optional<Instant> Lease::next_deadline(Instant now) const {
   auto next = ladder_->next_deadline(now);
   const auto asks = ride_ && ride_->takes_part() ? ladder_->asks_from() : std::nullopt;
   if (asks && (!next || ride_->due(*asks) < *next)) next = ride_->due(*asks);
-  return next;
+  return look_at_ && !looking_ ? std::min(next.value_or(*look_at_), *look_at_) : next;
 }
 
 void Lease::keep() {
@@ -362,7 +475,7 @@ wire::RightsMessage Lease::rights(Instant now) {
   return {ladder_->state(),
           static_cast<std::uint64_t>(ladder_->act_until().since_boot.count()),
           static_cast<std::uint64_t>(ladder_->feed_until().since_boot.count()),
-          ladder_->on_grants()};
+          ladder_->on_grants(), released().value_or(Incarnation{})};
 }
 
 std::vector<wire::KeeperTrouble> Lease::troubles() const {

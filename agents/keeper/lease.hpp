@@ -5,6 +5,7 @@
 // so, and the host's silence proves nothing. Lives on the loop's thread and never waits.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@
 namespace wardom::keeper {
 
 inline constexpr const char* kKeptWatchdog = "wardom-watchdog";  // its name in the store
+// Guests that are gone are looked for this often, for as long as that counts.
+inline constexpr Duration kLookEvery = std::chrono::seconds{1};
 // A watchdog that cannot be had is tried again this often.
 inline constexpr Duration kArmAgainAfter = std::chrono::seconds{10};
 
@@ -42,8 +45,10 @@ class Lease {
  public:
   Lease(const Options& options, const Bits128& boot_id, disk::Completions& completions);
 
-  // The volume says how long the window is. False where that differs from a lease that is held.
-  bool begin(Duration t_f);
+  // The volume says how long the window is, and how long a write may be late; and this host is
+  // `incarnation` on it. stays_up: it may outlive its lease without a reset. False where the window
+  // differs from that of a lease that is held.
+  bool begin(Duration t_f, Duration late, const Incarnation& incarnation, bool stays_up);
   // The heartbeat submitted at `submitted` is acknowledged.
   void acknowledged(Instant submitted, Instant now);
   // A heartbeat that names these as not asked for grants is about to be submitted.
@@ -55,7 +60,16 @@ class Lease {
   void read_back(bool good, Instant issued);
   // The slot says `left`, acknowledged: no lease stands any more, and no watchdog needs to.
   void leave();
-  void tick(Instant now);
+  // lists_guests: guests have been listed, so there must be a list.
+  void tick(Instant now, bool lists_guests = false);
+  // Staying up has come to nothing: the watchdog is fed no more.
+  void lapse(const std::string& why);
+  // Killed guests have been quiet for L_late: the incarnation can be recorded as released, which
+  // the run directory must say before released() is called and anybody is told.
+  bool may_release() const { return may_release_; }
+  void released(const Incarnation& incarnation, Instant now);
+  // The incarnation that is over, until the first heartbeat of the next one is acknowledged.
+  std::optional<Incarnation> released() const;
   std::optional<Instant> next_deadline(Instant now) const;
 
   // For the slot. Zeroes: no lease.
@@ -81,6 +95,8 @@ class Lease {
   void keep();
   void tell(Rung rung);
   void kill(Instant now);
+  void look(Instant now);
+  void looked(const KillReport& report, const std::string& left, Instant begun, Instant now);
 
   const Options& options_;
   Bits128 boot_id_;
@@ -98,8 +114,19 @@ class Lease {
   Instant arm_again_;
   std::uint64_t told_failures_{0};
   Rung told_rung_{Rung::no_window};
-  bool killing_{false};
   bool on_grants_{false};
+  std::optional<Duration> late_;         // L_late; none: the volume has not said yet
+  std::optional<Incarnation> released_;  // as the run directory says
+  bool may_release_{false};
+  bool stays_up_{false};   // else nothing of this is ever looked at
+  bool lists_guests_{false};
+  std::string lingers_;    // why the host must be reset all the same: true for this incarnation
+  // The look that is under way kills nobody once this is set.
+  std::shared_ptr<std::atomic<bool>> cancelled_{std::make_shared<std::atomic<bool>>(false)};
+  bool killing_{false};    // the guests, with all that belongs to it
+  bool looking_{false};    // a look at them is under way
+  std::optional<Instant> look_at_;
+  std::string told_left_;  // why they do not count as gone
   LastingTrouble arm_trouble_, keep_trouble_, feed_trouble_;
 };
 

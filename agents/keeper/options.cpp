@@ -66,6 +66,7 @@ Result<Options> configured(const Arguments& arguments) {
   if (c.watchdog.device) options.watchdog_device = c.watchdog.device->string();
   options.watchdog_timeout = c.watchdog.timeout;
   options.watchdog_lab = c.watchdog.lab;
+  options.stay_up = c.watchdog.stay_up;
   options.measurement = arguments.measurement;
   if (!arguments.replaces.empty()) {
     options.replaces = parse_bits(arguments.replaces);

@@ -25,6 +25,7 @@ struct Options {
   std::optional<std::string> watchdog_device;  // nullopt: none, and so no lease
   Duration watchdog_timeout{};
   bool watchdog_lab{false};
+  bool stay_up{false};      // libha/doc/watchdog.md, "The host that stays up"
   std::string measurement;  // W, as measured on this host
   std::optional<Bits128> replaces;  // a machine that is gone for good, and that had this host's id
 };

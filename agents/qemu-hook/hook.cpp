@@ -216,7 +216,7 @@ Places places_from(const char* run_dir) {
 std::optional<std::string_view> guarded(std::string_view operation,
                                         std::string_view sub_operation) {
   if (sub_operation != "begin") return std::nullopt;
-  for (const std::string_view one : {"prepare", "migrate", "restore"})
+  for (const std::string_view one : {"prepare", "start", "migrate", "restore"})
     if (operation == one) return one;
   return std::nullopt;
 }

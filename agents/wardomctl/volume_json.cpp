@@ -202,6 +202,8 @@ const char* text_of(SlotState state) {
       return "up";
     case SlotState::left:
       return "left";
+    case SlotState::released:
+      return "released";
   }
   return "?";
 }

@@ -76,6 +76,10 @@ void print_costs(const Geometry& g) {
   table.add({{"lease-expired"},
              {"after " + span_text(sums.d_ms) + " (D), if it held a lease"},
              {later(g.l_late_ms)}});
+  table.add({{"released"},
+             {"about 1 s after " + span_text(sums.kills_ms + g.l_late_ms) +
+              " (3/4 T_F + L_late), if it cannot write and stays up"},
+             {"at once"}});
   table.add({{"rebooted"}, {"with its next boot"}, {later(g.l_late_ms)}});
   table.add({{"operator"}, {"when somebody confirms it dead"}, {later(g.l_late_ms)}});
   std::cout << table.print(Paint(false)) << "\n";

@@ -96,6 +96,7 @@ struct Config {
   struct Watchdog {
     std::optional<std::filesystem::path> device;  // nullopt: no host publishes a lease
     Duration timeout{kDefaultWatchdogTimeout};    // whole seconds; nominal, W is measured
+    bool stay_up{false};  // a host whose guests are gone for certain by T_F is not reset
     bool lab{false};                              // `device` is the lab's socket, not a watchdog
   };
 

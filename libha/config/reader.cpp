@@ -359,6 +359,7 @@ class Reader {
                "is " + to_text(watchdog.timeout) + "; give whole seconds from " +
                    to_text(kWatchdogTimeoutMin) + " to " + to_text(kWatchdogTimeoutMax) +
                    ", as watchdogs count");
+    if (const auto stay = s.flag("stay_up")) watchdog.stay_up = *stay;
     if (const auto lab = s.flag("lab")) watchdog.lab = *lab;
     s.finish();
     places_.insert(s.places().begin(), s.places().end());

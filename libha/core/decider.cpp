@@ -427,21 +427,29 @@ std::set<std::pair<HostId, Incarnation>> Decider::boots_that_hold_guests() const
 }
 
 // Earlier boots of hosts that have come back, whose end nobody has pronounced: the machine booted
-// before its BMC was ever read off, or while nobody decided.
+// before its BMC was ever read off, or while nobody decided. And what its own host calls released,
+// which need not be silent.
 void Decider::look_for_ended_boots(Turn& turn) {
   if (std::exchange(holding_boots_at_, board_.revision()) != board_.revision())
     holding_boots_ = boots_that_hold_guests();
   auto boots = holding_boots_;
-  for (HostId host : evidence_.members())
-    if (const auto& earlier = evidence_.of(host).disk.rebooted) boots.emplace(host, *earlier);
+  for (HostId host : evidence_.members()) {
+    const auto& member = evidence_.of(host);
+    if (const auto& earlier = member.disk.rebooted) boots.emplace(host, *earlier);
+    if (member.released) boots.emplace(host, *member.released);
+  }
   for (const auto& [host, boot] : boots) {
     if (!cell_.settled() || !armed()) return;  // a verdict waits for the decisions before it
     if (!evidence_.has(host)) continue;
     const auto newest =
         host == evidence_.self() ? me_.incarnation : evidence_.of(host).incarnation();
-    if (boot.number >= newest.number || said_dead(host, boot)) continue;
-    if (const auto proof = proof_about(evidence_, host, boot, turn.now.at); proof.stands())
-      pronounce(host, boot, proof, nullptr, turn);
+    const bool released = evidence_.of(host).released == boot;
+    if ((boot.number >= newest.number && !released) || said_dead(host, boot)) continue;
+    const auto proof = proof_about(evidence_, host, boot, turn.now.at);
+    if (!proof.stands()) continue;
+    const auto inquiry = inquiries_.find(host);
+    pronounce(host, boot, proof,
+              released && inquiry != inquiries_.end() ? &inquiry->second : nullptr, turn);
   }
 }
 

@@ -154,6 +154,7 @@ class Decider {
   bool owned(const GuestFacts& facts) const;
   bool lost(const GuestFacts& facts) const;
   Duration late_writes_after(Proof proof) const;
+  Instant drained_until(Instant now) const;
   bool writes_may_land(const GuestFacts& facts, Instant now);
   void back_off(GuestId guest, const std::string& name, const std::string& why,
                 const RecoveryId& recovery, Turn& turn);

@@ -89,6 +89,12 @@ void Evidence::note_life(MemberEvidence& member, Instant not_before) {
     member.operator_word.reset();
 }
 
+void Evidence::note_released(MemberEvidence& member, const Incarnation& incarnation) {
+  if (incarnation.is_none()) return;
+  if (!member.released || member.released->number < incarnation.number)
+    member.released = incarnation;
+}
+
 // What a BMC said about an earlier boot neither convicts nor acquits it now.
 void Evidence::new_boot(MemberEvidence& member) {
   member.power.distrusted = false;
@@ -145,6 +151,11 @@ void Evidence::set_own(const Incarnation& incarnation) {
   for (auto& member : table_) member.knows_me.reset();
 }
 
+void Evidence::on_own_heartbeat(Instant now) {
+  if (!own_written_ || now - *own_written_ > timing_.feed_window / 2) written_since_ = now;
+  own_written_ = now;
+}
+
 void Evidence::grant(HostId host) {
   if (has(host)) time_anew(at(host));
 }
@@ -159,8 +170,8 @@ bool same_words(const Beat& a, const Beat& b) {
          a.decision_sequence == b.decision_sequence && a.table_sequence == b.table_sequence &&
          a.ballot_sequence == b.ballot_sequence && a.given_up == b.given_up &&
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
-         a.leaving == b.leaving && a.load == b.load && a.request == b.request &&
-         a.request_under == b.request_under && a.word == b.word;
+         a.leaving == b.leaving && a.released == b.released && a.load == b.load &&
+         a.request == b.request && a.request_under == b.request_under && a.word == b.word;
 }
 
 }  // namespace
@@ -198,6 +209,7 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
     if (member.knows_me != life) member.knows_since = now;
     member.knows_me = life;
   }
+  if (beat.released) note_released(member, beat.incarnation);
   const bool distrusted = member.power.distrusted;
   note_life(member, now);
   return same && distrusted == member.power.distrusted ? BeatNews::alive : BeatNews::changed;
@@ -227,6 +239,7 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     if (cell.incarnation.number > member.incarnation().number) new_boot(member);
     disk.slot = *slot;
     disk.incarnation = cell.incarnation;
+    if (slot->state == SlotState::released) note_released(member, cell.incarnation);
     disk.sequence = cell.sequence;
     disk.twin_damaged = cell.twin_damaged;
     disk.timer_zero = now;

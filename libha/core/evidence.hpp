@@ -101,6 +101,9 @@ struct MemberEvidence {
   // The newest life that has told this daemon that it knows this host's present incarnation.
   std::optional<DaemonLife> knows_me;
   Instant knows_since{};  // when that life's first beat that said so came
+  // The newest incarnation that its own host has called released, by beat or slot. Nothing voids
+  // it.
+  std::optional<Incarnation> released;
   bool daemon_in_ring{false};
   bool node_in_ring{false};
 
@@ -153,6 +156,11 @@ class Evidence {
   bool observer_fit() const { return observer_fit_; }
   // This host's own incarnation, once it has one.
   void set_own(const Incarnation& incarnation);
+  const Incarnation& own() const { return own_; }
+  // This host's own heartbeat was acknowledged.
+  void on_own_heartbeat(Instant now);
+  // Since when that has gone on without a gap above T_F/2: the storage has not stood still since.
+  std::optional<Instant> written_since() const { return written_since_; }
   // A grant is a heartbeat seen: whatever has been timed of this member's silence is forgotten, and
   // what is being read now counts as no part of it.
   void grant(HostId host);
@@ -180,6 +188,7 @@ class Evidence {
  private:
   MemberEvidence& at(HostId host);
   void note_life(MemberEvidence& member, Instant not_before);
+  static void note_released(MemberEvidence& member, const Incarnation& incarnation);
   static void new_boot(MemberEvidence& member);
   static void time_anew(MemberEvidence& member);
   static void note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
@@ -194,6 +203,8 @@ class Evidence {
   bool ring_up_{false};
   bool observer_fit_{false};
   Incarnation own_;
+  std::optional<Instant> own_written_;
+  std::optional<Instant> written_since_;
   std::optional<Instant> asked_since_;
 };
 

@@ -32,6 +32,7 @@ struct VolumeReady {
   std::vector<ListedGuest> listed;                 // as the keeper has it
   std::uint32_t ballot_base{0};  // a host's ballot cell in this domain has index base + host
   std::uint16_t volume_hosts{0};  // host ids that the volume has room for: 1 to this
+  bool stays_up{false};           // port::VolumeReady
 };
 struct VolumeLost {
   std::string reason;
@@ -47,7 +48,8 @@ struct Rights {
   LeaseState lease{LeaseState::none};
   Instant act_until;
   Instant feed_until;
-  bool granted{false};  // the window rests on others' grants, and not on a heartbeat
+  bool granted{false};   // the window rests on others' grants, and not on a heartbeat
+  Incarnation released;  // recorded as released by the keeper; none: no such word
 };
 // No heartbeat was acknowledged for a while: the keeper's note of the time, to ask others with.
 struct AskStamp {
@@ -256,6 +258,7 @@ struct Publish {
   Load load;
   std::vector<HostId> unasked;  // core/outage.hpp
   std::optional<LockVersion> votes_under;  // port/volume.hpp, SelfView
+  Incarnation yielded;                     // port/volume.hpp, SelfView
 };
 // Every host that has to has granted since the keeper noted `stamp`.
 struct Extend {

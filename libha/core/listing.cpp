@@ -67,10 +67,26 @@ void Target::keep_list(Turn& turn) {
   }
 }
 
+bool Target::runs_for_certain(GuestId guest) const {
+  const auto* now = seen(guest);
+  return now != nullptr && now->process.pid > 0 &&
+         (now->running == Running::yes || now->running == Running::paused ||
+          now->running == Running::io_error);
+}
+
+// A process that is known stays on the list until another one is: it does no harm there once it has
+// ended. Where the host may stay up, a guest that is off, or runs by a known process, has no start
+// under way; of any other that is not certain.
 void Target::settle_listed(GuestId guest, Turn& turn) {
   const auto* now = seen(guest);
-  const GuestProcess process = now == nullptr ? GuestProcess{} : now->process;
   const auto [found, fresh] = listed_.try_emplace(guest, ListedGuest{guest, {}, {}});
+  const bool known = now != nullptr && now->process.pid > 0;
+  const GuestProcess process = known ? now->process : found->second.process;
+  const bool off = now != nullptr && now->running == Running::no;
+  if (me_.stays_up && !off && !runs_for_certain(guest)) {
+    if (fresh) found->second.start = me_.epoch;
+    return;
+  }
   if (!fresh && !found->second.start && found->second.process == process) return;
   found->second = {guest, process, {}};
   turn.orders.settle_starts.push_back({guest, process});

@@ -95,6 +95,11 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   volume_error_.clear();
   reading_slots_.reset();
   reading_board_.reset();
+  if (ready.incarnation != evidence_.own()) {
+    // Whom the others ask is theirs to say anew.
+    evidence_.set_asked_since(std::nullopt);
+    directory_seen_ = {};
+  }
   evidence_.set_own(ready.incarnation);
   outage_.on_ready(ready.incarnation);
   board_.set_domain(settings_.domain);
@@ -121,11 +126,6 @@ void Member::take(const VolumeLost& lost, Turn& turn) {
   reading_board_.reset();
 }
 
-void Member::take(const OwnHeartbeat& heartbeat, Turn& turn) {
-  slot_sequence_ = heartbeat.sequence;
-  quorum_.on_stated(heartbeat.votes_under, turn.now.at);
-}
-
 void Member::take(const Rights& rights, Turn& turn) {
   if (rights.lease != rights_.lease) {
     const char* words = "";
@@ -134,12 +134,20 @@ void Member::take(const Rights& rights, Turn& turn) {
       case LeaseState::held: words = "this host holds its lease"; break;
       case LeaseState::ending: words = "the lease ends: the keeper kills the guests here"; break;
       case LeaseState::ended: words = "the lease has ended: the watchdog resets this host"; break;
+      case LeaseState::released:
+        words = "the guests here are gone, and this host stays up: its incarnation is released";
+        break;
     }
-    const bool bad = rights.lease == LeaseState::ending || rights.lease == LeaseState::ended;
+    const bool bad = rights.lease != LeaseState::none && rights.lease != LeaseState::held;
     turn.note({bad ? Severity::error : Severity::notice, "disk", settings_.self, {}, {}, "",
                words});
   }
   rights_ = rights;
+  // Irrevocable, whatever comes later.
+  if (!rights.released.is_none() && rights.released != released_) {
+    released_ = rights.released;
+    writes_again_.reset();
+  }
 }
 
 void Member::take(const AskStamp& stamp, Turn&) { outage_.on_stamp(stamp); }
@@ -243,12 +251,6 @@ void Member::take(const GuestDefinition& definition, Turn& turn) {
   target_.on_definition(definition, turn);
 }
 void Member::take(const ActDone& done, Turn& turn) { target_.on_done(done, turn); }
-void Member::take(const Protect& protect, Turn& turn) {
-  target_.on_protect(protect, lock(turn.now.at), turn);
-}
-void Member::take(const Unprotect& unprotect, Turn& turn) {
-  target_.on_unprotect(unprotect, turn);
-}
 void Member::take(const PleaseAssign& please, Turn& turn) { decider_.on_please(please, turn); }
 void Member::take(const Load& load, Turn&) { load_ = load; }
 void Member::take(const OperatorAsk& ask, Turn& turn) { desk_.on_ask(ask, turn); }
@@ -271,14 +273,6 @@ void Member::take(const Leaving& leaving, Turn& turn) {
 
 // The keeper says until when: half of T_F after the newest acknowledged heartbeat was submitted.
 bool Member::may_act(Instant now) const { return now < act_until() && reads_ok(now); }
-
-StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant now) const {
-  const auto answer = target_.may_start(guest, name);
-  if (!answer.known || !answer.allowed || now < act_until()) return answer;
-  return {false, true,
-          "no heartbeat of this host was written for half of T_F: no protected guest is started "
-          "here; see `wardomctl status`"};
-}
 
 // Whether this host can time the silence of others: its reads complete, if slowly, and its own
 // lease is past no step of its ladder.
@@ -563,7 +557,10 @@ void Member::tick(Now now, Orders& orders) {
   acting_ = may_act(now.at) && !leaving_;
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
   look_around(others, lock, now.at);
-  target_.tick(acting_, isolated(now.at), turn);
+  if (released())
+    target_.give_all_up(may_yield(now.at), turn);
+  else
+    target_.tick(acting_, isolated(now.at), turn);
   desk_.tick(turn);
   desk_.keep_own(turn);
   for (const auto& ask : orders.ask_power)
@@ -708,6 +705,7 @@ Beat Member::make_beat(Instant now) const {
   beat.volume_ok = may_act(now) && target_.loaded();
   beat.hypervisor_ok = target_.hypervisor_ok();
   beat.leaving = leaving_;
+  beat.released = released();
   beat.load = load_;
   const auto asks = asking();
   beat.request = outage_.request(asks);
@@ -723,6 +721,7 @@ void Member::beat(Turn& turn) {
                                    last_beat_->table_sequence != beat.table_sequence ||
                                    last_beat_->given_up != beat.given_up ||
                                    last_beat_->leaving != beat.leaving ||
+                                   last_beat_->released != beat.released ||
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);
   const bool due = turn.now.at >= next_beat_;
@@ -733,7 +732,7 @@ void Member::beat(Turn& turn) {
     published_votes_ = quorum_.states();
     turn.orders.publish.push_back(
         {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_, dead_proposers(),
-         published_votes_});
+         published_votes_, released() && target_.gave_all_up() ? me_.incarnation : Incarnation{}});
   }
   if (!due && !news) return;
   turn.orders.words = words(turn.now.at);
@@ -832,6 +831,10 @@ std::vector<Problem> Member::problems(Instant now) const {
     list.push_back({"reads of the state volume do not complete", host_text(settings_.self),
                     "look at this host's storage network and at the volume's store"});
   add_outage(list, now);
+  if (released())
+    list.push_back({"its lease ended, its guests were killed: incarnation " + to_text(released_) +
+                        " is released", host_text(settings_.self),
+                    "mend its path to the state volume; it goes on by itself"});
   for (HostId host : settings_.members) {
     const auto& slot = evidence_.of(host).disk.slot;
     if (slot && slot->state == SlotState::up && slot->w_ms == 0)

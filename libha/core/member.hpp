@@ -71,7 +71,9 @@ class Member {
   // May libvirt start this guest here, or take it in by migration? Answers the hook.
   StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
   // Nothing is decided and no guest is started at or after this.
-  Instant act_until() const { return ready_ ? rights_.act_until : Instant{}; }
+  Instant act_until() const {
+    return ready_ && !released() ? rights_.act_until : Instant{};
+  }
   LockView lock(Instant now) const;
   LockVersion version() const { return board_.highest_version(); }
   std::vector<HostView> hosts(Instant now) const;
@@ -144,6 +146,11 @@ class Member {
   void live_on_grants(Turn& turn);
   std::vector<BeatWord> words(Instant now) const;
   void add_outage(std::vector<Problem>& list, Instant now) const;
+  // The keeper has recorded that this incarnation is released.
+  bool released() const;
+  bool may_yield(Instant now) const;
+  // Why `protect` and `unprotect` are refused; empty: they are not.
+  std::string why_no_change(Instant now) const;
   bool may_time(Instant now) const;
   bool reads_ok(Instant now) const;
   bool reads_begin(Instant now) const;
@@ -191,6 +198,8 @@ class Member {
   bool ready_{false};
   std::string volume_error_;
   Rights rights_;
+  Incarnation released_;         // the newest of which the keeper has said so
+  std::optional<Instant> writes_again_;  // the first acknowledged heartbeat since then
   Sequence slot_sequence_;
   std::optional<Instant> slots_read_at_;
   struct Reading {

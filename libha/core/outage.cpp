@@ -33,6 +33,8 @@ void Outage::on_stamp(const AskStamp& stamp) { stamp_ = stamp.at; }
 void Outage::on_rights(const Rights& rights, bool ready, Instant now) {
   const bool late = rights.act_until != Instant{} && now >= rights.act_until - window_ / 4;
   const bool over = rights.lease == LeaseState::ending || rights.lease == LeaseState::ended;
+  released_ = rights.lease == LeaseState::released;
+  if (released_) away_at_.reset();
   if (ready && (late || over)) away_at_ = now;
   asks_ = settings_.takes_part && ready && late && rights.lease == LeaseState::held;
   if (!asks_) stamp_.reset();

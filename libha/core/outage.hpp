@@ -43,7 +43,7 @@ class Outage {
   // Whether this host's own heartbeats are not acknowledged, now or a moment ago: only then does it
   // grant. A moment, since storage comes back to one host sooner than to another.
   bool grants(Instant now) const {
-    return settings_.takes_part &&
+    return settings_.takes_part && !released_ &&
            (settings_.grants_always || (away_at_ && now - *away_at_ <= window_));
   }
   // A member's request came with a beat, and it was timed anew in this turn.
@@ -85,6 +85,7 @@ class Outage {
   Incarnation own_;
   std::optional<Instant> away_at_;  // when the own heartbeats were last seen not to be acknowledged
   bool asks_{false};
+  bool released_{false};            // the incarnation is over: it has no word in this
   std::optional<Instant> stamp_;    // the newest of the keeper
   std::map<HostId, Request> others_;
   // The highest own request that each member has granted, under one directory.

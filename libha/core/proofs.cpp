@@ -112,6 +112,12 @@ std::optional<ProofAbout> without_waiting(const Evidence& evidence, const Member
                                           const Incarnation& incarnation, Instant now) {
   const auto& disk = member.disk;
   ProofAbout about;
+  if (member.released && incarnation.number <= member.released->number) {
+    about.proof = Proof::released;
+    about.detail = "its own word, recorded there first: incarnation " + to_text(*member.released) +
+                   " holds no guest any more, and starts none";
+    return about;
+  }
   if (disk.rebooted && incarnation.number <= disk.rebooted->number) {
     about.proof = Proof::rebooted;
     about.detail = "the same machine runs as incarnation " + to_text(disk.incarnation) +

@@ -79,6 +79,9 @@ struct Beat {
   bool volume_ok{false};             // own writes and reads complete in time
   bool hypervisor_ok{false};         // libvirt answers
   bool leaving{false};               // "I am going": an orderly stop of the daemon
+  // The proof `released` (leases.md): the keeper has recorded that `incarnation` holds no guest,
+  // that their I/O is drained, and that it will never start one again. Never taken back.
+  bool released{false};
   Load load;
   // "My heartbeats are not acknowledged: who grants?" Its own number for that; 0: it does not
   // ask.
@@ -104,8 +107,8 @@ struct Cell {
   friend auto operator<=>(const Cell&, const Cell&) = default;
 };
 
-// Life of a slot, as its own host states it.
-enum class SlotState : std::uint8_t { joining = 0, up = 1, left = 2 };
+// Life of a slot, as its own host states it. `released`: as in a beat.
+enum class SlotState : std::uint8_t { joining = 0, up = 1, left = 2, released = 3 };
 
 // The disk heartbeat. The keeper writes it; part of it comes from wardomd. The incarnation, the
 // host and the sequence stand in the cell's header.
@@ -139,8 +142,9 @@ struct Slot {
 
 // Where a host stands with its own lease. `none`: no watchdog is fed, so no lease is published, and
 // the host's silence proves nothing. `ending`: its protected guests are being killed. `ended`: the
-// watchdog is fed no more.
-enum class LeaseState : std::uint8_t { none = 0, held = 1, ending = 2, ended = 3 };
+// watchdog is fed no more. `released`: its guests are gone, it stays up, and its incarnation is
+// over.
+enum class LeaseState : std::uint8_t { none = 0, held = 1, ending = 2, ended = 3, released = 4 };
 
 // Why acting is allowed. `none` never stands on the volume.
 enum class Proof : std::uint8_t {

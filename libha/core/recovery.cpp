@@ -190,7 +190,7 @@ bool Decider::lost(const GuestFacts& facts) const {
 Duration Decider::late_writes_after(Proof proof) const {
   switch (proof) {
     case Proof::power_off: return me_.late_writes_after_off;
-    case Proof::released: return Duration::zero();  // its I/O was drained before it said so
+    case Proof::released:  // its own I/O was drained before it said so; see drained_until()
     case Proof::none:
     case Proof::lease_expired:
     case Proof::rebooted:
@@ -206,6 +206,12 @@ Duration counted(Duration late) {
 }
 }  // namespace
 
+// A released host has waited out L_late by itself. But where the storage stood still for all, it
+// has kept what it had: then L_late begins when it answers again.
+Instant Decider::drained_until(Instant now) const {
+  return evidence_.written_since().value_or(now) + counted(me_.late_writes);
+}
+
 bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
   bool wait = false;
   for (const auto& claim : facts.claims) {
@@ -214,6 +220,13 @@ bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
     if (verdict == nullptr) continue;
     // A verdict on a later boot covers this one, but says nothing of how this one ended.
     const bool own = verdict->incarnation == claim.entry->holder;
+    if (own && verdict->proof == Proof::released) {
+      const auto until = drained_until(now);
+      if (now >= until) continue;
+      next_late_ = next_late_ ? std::min(*next_late_, until) : until;
+      wait = true;
+      continue;
+    }
     const auto late = own ? late_writes_after(verdict->proof)
                           : std::max(me_.late_writes, me_.late_writes_after_off);
     const auto until =

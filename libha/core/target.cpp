@@ -39,6 +39,7 @@ void Target::on_ready(const VolumeReady& ready, Instant now) {
   on_list(ready.listed);
   if (same && loaded_) return;
   loaded_ = false;
+  gives_up_ = false;
   table_read_from_ = now;
   works_.clear();
   partings_.clear();
@@ -119,6 +120,59 @@ void Target::tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn) 
   }
   keep_list(turn);
   if (const auto ticket = cell_.due(turn)) turn.orders.tables.push_back({*ticket, cell_.wanted()});
+}
+
+void Target::give_all_up(bool volume_ok, Turn& turn) {
+  works_.clear();
+  partings_.clear();
+  drop_requests(turn);
+  if (!volume_ok) return;
+  // Others have taken over what stands on the volume: of all that was to be written there before,
+  // nothing is any more.
+  if (!gives_up_) {
+    if (cell_.in_flight()) return;  // its outcome first
+    gives_up_ = true;
+    loaded_ = false;
+    table_read_from_ = turn.now.at;
+  }
+  if (!loaded_) load_own_table(turn);
+  if (!loaded_) return;
+  works_.clear();  // what an earlier daemon left half done, too
+  std::vector<GuestId> active;
+  for (const auto& own : cell_.wanted().guests)
+    if (mine(own) && is_active(own.phase) && own.phase != GuestPhase::claimed_incoming)
+      active.push_back(own.guest);
+  for (const auto& guest : active) {
+    auto* own = change_entry(guest);
+    if (own->phase == GuestPhase::holding) {
+      yield(*own, "killed when this host's lease ended, then yielded", turn);
+      turn.note({Severity::warning, "target", evidence_.self(), guest, {}, "",
+                 own->name + ": " + own->reason});
+    } else {
+      settle(guest, GuestPhase::refused, "this host's lease has ended", turn);
+    }
+  }
+  keep_list(turn);
+  if (const auto ticket = cell_.due(turn)) turn.orders.tables.push_back({*ticket, cell_.wanted()});
+}
+
+void Target::drop_requests(Turn& turn) {
+  const auto refuse = [&](Ticket request) {
+    turn.orders.replies.push_back({request, false, 1,
+                                   "this host's lease has ended; see `wardomctl status`"});
+  };
+  for (const auto& [guest, request] : protects_) refuse(request.ticket);
+  for (const auto& [request, revision] : unprotects_) refuse(request);
+  protects_.clear();
+  unprotects_.clear();
+}
+
+bool Target::gave_all_up() const {
+  const auto& guests = cell_.wanted().guests;
+  return gives_up_ && loaded_ && cell_.settled() &&
+         std::none_of(guests.begin(), guests.end(), [&](const GuestEntry& entry) {
+           return mine(entry) && is_active(entry.phase);
+         });
 }
 
 void Target::take_assignments(Turn& turn) {
@@ -631,6 +685,10 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
   };
   if (!loaded_) return refuse(1, "the state volume is not read yet; see `wardomctl status`");
   if (condemned_) return refuse(3, "this host's incarnation was declared dead; reboot it");
+  if (me_.stays_up && protect.entry.wanted == Wanted::running &&
+      !runs_for_certain(protect.entry.guest))
+    return refuse(1, protect.entry.name + " is being started, or its process is not known; where "
+                         "watchdog.stay_up is on it is protected when it runs: try again");
   if (lock.decider == kNoHost)
     return refuse(1, "no host owns the domain lock now, so nobody decides; see `wardomctl status`");
   const GuestId guest = protect.entry.guest;
@@ -673,6 +731,11 @@ void Target::ask(GuestId guest, Request& request, Turn& turn) {
 // The entry stays as a tombstone, so that no older record of the guest comes back to life.
 void Target::on_unprotect(const Unprotect& unprotect, Turn& turn) {
   const auto* own = loaded_ ? entry(unprotect.guest) : nullptr;
+  if (condemned_) {
+    turn.orders.replies.push_back({unprotect.request, false, 3,
+                                   "this host's incarnation was declared dead; reboot it"});
+    return;
+  }
   if (own == nullptr || !is_active(own->phase) || works_.contains(unprotect.guest)) {
     turn.orders.replies.push_back({unprotect.request, false, 1,
                                    "not protected on this host; `wardomctl guest list` names its "
@@ -717,6 +780,9 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
   if (!loaded_) return {false, known, "the state volume is not read yet, so its owner is unknown"};
   const Claim* newest = found == guests.end() ? nullptr : found->second.newest();
   const bool ours = own != nullptr && mine(*own) && is_active(own->phase);
+  // Nobody is told when libvirt has ended what it begins here, or that it never will.
+  if (!ours && me_.stays_up && protects_.contains(guest))
+    return {false, true, name + " is being protected; start it when that is done"};
   if (!ours) {
     const auto gone = [](const GuestEntry& e) {
       return is_tombstone(e) || never_protected(e);
@@ -736,6 +802,10 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
   const auto work = works_.find(guest);
   if (work != works_.end() && !std::holds_alternative<Starting>(work->second.step))
     return {false, true, name + " is claimed here, but not every host's claims were read yet"};
+  if (me_.stays_up && (work == works_.end() || !start_listed(guest)))
+    return {false, true,
+            name + " is protected, and this host may stay up when its lease ends "
+                   "(watchdog.stay_up): only Wardom starts it here"};
   if (newest != nullptr && newest->entry->generation > own->generation)
     return {false, true, name + ": a higher generation belongs to " + host_text(newest->host)};
   return {true, true, ""};

@@ -51,6 +51,12 @@ class Target {
   void on_unprotect(const Unprotect& unprotect, Turn& turn);
   // isolated: how long this host has been standing apart, once that is for longer than the delay.
   void tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn);
+  // Instead of tick() once this incarnation is released: every guest is given up, by a yield that
+  // says so as soon as this host's writes reach the volume again. The keeper begins a new
+  // incarnation only after that, and nothing is done under this one any more.
+  void give_all_up(bool volume_ok, Turn& turn);
+  // The own table, as it stands on the volume, shows no guest of this incarnation.
+  bool gave_all_up() const;
   Instant next_deadline() const;
 
   // As Member::may_start, without the lease's say.
@@ -58,6 +64,8 @@ class Target {
 
   bool hypervisor_ok() const { return hypervisor_ok_; }
   bool loaded() const { return loaded_; }
+  // This host holds, or held, the guest, as its own table says.
+  bool knows(GuestId guest) const { return entry(guest) != nullptr; }
   bool busy() const { return !works_.empty() || !cell_.settled(); }
   Sequence sequence() const { return cell_.sequence(); }
   const HostTable& table() const { return cell_.wanted(); }
@@ -144,6 +152,8 @@ class Target {
   void list_again(GuestId guest, Work& work, Instant next, Turn& turn);
   void keep_list(Turn& turn);
   void settle_listed(GuestId guest, Turn& turn);
+  void drop_requests(Turn& turn);
+  bool runs_for_certain(GuestId guest) const;
   void start(Work& work, Turn& turn);
   void finish_protect(GuestId guest, Turn& turn);
   void finish_start(GuestId guest, Work& work, const ActDone& done, Turn& turn);
@@ -187,6 +197,7 @@ class Target {
   bool loaded_{false};
   Instant table_read_from_;  // of the own table: earlier reads do not count
   bool load_failed_{false};
+  bool gives_up_{false};  // give_all_up() has begun under this incarnation
   bool condemned_{false};
   bool hypervisor_ok_{false};
   std::map<GuestId, Work> works_;

@@ -62,6 +62,7 @@ class OwnCell {
     acknowledged_ = revision_;
   }
   bool settled() const { return acknowledged_ == revision_; }
+  bool in_flight() const { return in_flight_.has_value(); }
   std::uint64_t revision() const { return revision_; }
   std::uint64_t acknowledged() const { return acknowledged_; }
   std::optional<Instant> acknowledged_at() const { return acknowledged_at_; }

@@ -77,6 +77,7 @@ const char* to_text(SlotState state) {
     case SlotState::joining: return "joining";
     case SlotState::up: return "up";
     case SlotState::left: return "left";
+    case SlotState::released: return "released";
   }
   return "?";
 }

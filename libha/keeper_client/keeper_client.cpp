@@ -271,7 +271,8 @@ class KeeperClient::Worker {
     reason_.clear();
     pause_ = Duration::zero();
     patience_ = std::chrono::milliseconds{m.geometry.t_f_ms} / 2;
-    events_.ready({m.self, m.incarnation, m.epoch, std::move(m.geometry), std::move(m.listed)});
+    events_.ready({m.self, m.incarnation, m.epoch, std::move(m.geometry), std::move(m.listed),
+                   m.stays_up});
   }
 
   void take(wire::ReadAnswer& m) {
@@ -301,7 +302,8 @@ class KeeperClient::Worker {
     const auto instant = [](std::uint64_t ns) {
       return Instant{std::chrono::nanoseconds{static_cast<std::int64_t>(ns)}};
     };
-    events_.rights({m.lease, instant(m.act_until_ns), instant(m.feed_until_ns), m.granted});
+    events_.rights({m.lease, instant(m.act_until_ns), instant(m.feed_until_ns), m.granted,
+                    m.released});
   }
 
   void take(wire::AskStampMessage& m) {
@@ -394,7 +396,8 @@ void KeeperClient::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> pay
 
 void KeeperClient::publish(const port::SelfView& view) {
   worker_->ask(wire::PublishRequest{view.progress, view.sees_mgmt, view.sees_storage,
-                                    view.sees_disk, view.load, view.unasked, view.votes_under});
+                                    view.sees_disk, view.load, view.unasked, view.votes_under,
+                                    view.yielded});
 }
 
 void KeeperClient::list_start(Ticket ticket, GuestId guest) {

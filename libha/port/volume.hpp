@@ -59,6 +59,9 @@ struct VolumeReady {
   DaemonEpoch epoch;
   Geometry geometry;
   std::vector<ListedGuest> listed;  // by this boot's daemons so far
+  // The host may stay up when its lease ends (libha/doc/watchdog.md). Then no start may be under
+  // way in libvirt that the keeper does not have on its list.
+  bool stays_up{false};
 };
 
 // The keeper's heartbeat write was acknowledged.
@@ -85,6 +88,10 @@ struct Rights {
   // Until when the host is certain to live: t_s + T_F, or by others' grants (core/outage.hpp).
   Instant feed_until;
   bool granted{false};  // it rests on those grants
+  // The incarnation of which the keeper has recorded that it is released (core/records.hpp, Beat):
+  // from then on it may be said, and nothing may be started or decided under it. None: no such
+  // word.
+  Incarnation released;
 };
 
 // No heartbeat has been acknowledged for T_F/4, and while that lasts: the keeper's note of this
@@ -121,6 +128,9 @@ struct SelfView {
   // None: what the slot states stays, since an earlier daemon's vote may still count. What was
   // published last goes on being stated when the daemon is gone, by a later keeper as well.
   std::optional<LockVersion> votes_under;
+  // This incarnation is released, and the own table, acknowledged, shows that it holds no guest:
+  // the keeper may begin a new one. None: not so.
+  Incarnation yielded;
 };
 
 struct VolumeEvents {

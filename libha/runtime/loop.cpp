@@ -141,7 +141,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
                                    std::chrono::milliseconds(ready.geometry.l_late_after_off_ms),
                                    ready.listed,
                                    ballot_base_,
-                                   static_cast<std::uint16_t>(ready.geometry.hosts)});
+                                   static_cast<std::uint16_t>(ready.geometry.hosts),
+                                   ready.stays_up});
           },
           [&](const port::ReadDone& done) { take_cells(done, now, orders); },
           [&](const port::WriteDone& done) {
@@ -152,7 +153,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
             step(core::OwnHeartbeat{done.sequence, done.votes_under});
           },
           [&](const port::Rights& rights) {
-            step(core::Rights{rights.lease, rights.act_until, rights.feed_until, rights.granted});
+            step(core::Rights{rights.lease, rights.act_until, rights.feed_until, rights.granted,
+                              rights.released});
           },
           [&](const port::AskStamp& stamp) { step(core::AskStamp{stamp.at}); },
           [&](const port::StartListed& answer) {
@@ -390,7 +392,7 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& publish : orders.publish)
     ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
                            publish.sees_disk, publish.load, publish.unasked,
-                           publish.votes_under});
+                           publish.votes_under, publish.yielded});
   for (auto& extend : orders.extends)
     ports_.volume.extend(extend.stamp, std::move(extend.unasked));
   for (const auto& vote : orders.votes) ports_.quorum.vote(vote);

@@ -10,7 +10,8 @@ namespace {
 constexpr std::uint8_t kVolumeOk = 1;
 constexpr std::uint8_t kHypervisorOk = 2;
 constexpr std::uint8_t kLeaving = 4;
-constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving;
+constexpr std::uint8_t kReleased = 8;
+constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving | kReleased;
 constexpr std::ptrdiff_t kBeatAddressAt = 6;  // after magic and version
 constexpr std::size_t kWordBytes = 8 + 24 + 8 + 16;
 
@@ -46,6 +47,7 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.volume_ok = (flags & kVolumeOk) != 0;
   beat.hypervisor_ok = (flags & kHypervisorOk) != 0;
   beat.leaving = (flags & kLeaving) != 0;
+  beat.released = (flags & kReleased) != 0;
   beat.from = HostId{in.u16()};
   beat.incarnation = in.incarnation();
   beat.epoch = DaemonEpoch{in.u32()};
@@ -90,7 +92,8 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   out.u8(static_cast<std::uint8_t>(beat.link));
   out.u8(static_cast<std::uint8_t>((beat.volume_ok ? kVolumeOk : 0) |
                                    (beat.hypervisor_ok ? kHypervisorOk : 0) |
-                                   (beat.leaving ? kLeaving : 0)));
+                                   (beat.leaving ? kLeaving : 0) |
+                                   (beat.released ? kReleased : 0)));
   out.u16(beat.from.value);
   out.incarnation(beat.incarnation);
   out.u32(beat.epoch.value);
@@ -146,7 +149,8 @@ BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link li
   const auto flags = in.u8();
   Beat beat = read_body(in, link, flags);
   beat.word.to = self;
-  const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost;
+  const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost &&
+                        !(beat.released && beat.incarnation.is_none());
   if (in.failed() || in.left() != kBeatHashBytes || !in_range) return BeatError::malformed;
   return beat;
 }

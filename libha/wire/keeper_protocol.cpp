@@ -114,6 +114,7 @@ struct Body {
     write(out, m.unasked);
     out.flag(m.votes_under.has_value());
     out.u64(m.votes_under.value_or(LockVersion{}).value);
+    out.incarnation(m.yielded);
     return Type::publish;
   }
   Type operator()(const ListStartRequest& m) {
@@ -143,6 +144,7 @@ struct Body {
     out.u16(m.self.value);
     out.incarnation(m.incarnation);
     out.u32(m.epoch.value);
+    out.flag(m.stays_up);
     out.u16(static_cast<std::uint16_t>(m.listed.size()));
     for (const auto& one : m.listed) {
       out.bits(one.guest);
@@ -188,6 +190,7 @@ struct Body {
     out.u64(m.act_until_ns);
     out.u64(m.feed_until_ns);
     out.flag(m.granted);
+    out.incarnation(m.released);
     return Type::rights;
   }
   Type operator()(const StartListedMessage& m) {
@@ -255,6 +258,7 @@ PublishRequest publish_request(Reader& in) {
     m.votes_under = under;
   else if (under != LockVersion{})
     in.fail();
+  m.yielded = in.incarnation();
   return m;
 }
 
@@ -270,6 +274,7 @@ ReadyMessage ready_message(Reader& in) {
   m.self = HostId{in.u16()};
   m.incarnation = in.incarnation();
   m.epoch = DaemonEpoch{in.u32()};
+  m.stays_up = in.flag();
   m.listed.resize(in.count16(kMaxGuestsPerHost, kListedLeast));
   for (auto& one : m.listed) {
     one.guest = GuestId{in.bits()};
@@ -401,10 +406,11 @@ Result<KeeperMessage> decode_keeper_frame(View frame) {
     message = m;
   } else if (type.value() == Type::rights) {
     RightsMessage m;
-    m.lease = in.enumeration(LeaseState::ended);
+    m.lease = in.enumeration(LeaseState::released);
     m.act_until_ns = in.u64();
     m.feed_until_ns = in.u64();
     m.granted = in.flag();
+    m.released = in.incarnation();
     message = m;
   } else if (type.value() == Type::ask_stamp) {
     message = AskStampMessage{in.u64()};

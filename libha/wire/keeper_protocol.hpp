@@ -50,6 +50,7 @@ struct PublishRequest {
   Load load;
   std::vector<HostId> unasked;  // at most kMaxUnasked
   std::optional<LockVersion> votes_under;  // none: as the slot states it already
+  Incarnation yielded;
   friend bool operator==(const PublishRequest&, const PublishRequest&) = default;
 };
 
@@ -83,6 +84,7 @@ struct ReadyMessage {
   DaemonEpoch epoch;
   std::vector<ListedGuest> listed;  // as it stands at the greeting
   Geometry geometry;
+  bool stays_up{false};  // port::VolumeReady
   friend bool operator==(const ReadyMessage&, const ReadyMessage&) = default;
 };
 // One cell as read: both twins judged.
@@ -125,6 +127,7 @@ struct RightsMessage {
   std::uint64_t act_until_ns{0};   // no guest start and no decision at or after this; 0: none now
   std::uint64_t feed_until_ns{0};  // the window's end; 0: no window yet
   bool granted{false};             // the window rests on others' grants, and not on a heartbeat
+  Incarnation released;            // recorded as released; none: no such word
   friend bool operator==(const RightsMessage&, const RightsMessage&) = default;
 };
 // port::AskStamp.

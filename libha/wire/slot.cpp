@@ -37,7 +37,7 @@ Bytes encode_slot(const Slot& s) {
 Result<Slot> decode_slot(View payload) {
   Reader in(payload);
   Slot s;
-  s.state = in.enumeration(SlotState::left);
+  s.state = in.enumeration(SlotState::released);
   s.start_listed = in.flag();
   s.rides_out = in.flag();
   in.zeros(1);

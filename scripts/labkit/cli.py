@@ -47,6 +47,8 @@ def parser() -> Parser:
     start.add_argument("--no-bmc", action="store_true")
     start.add_argument("--outage", choices=("ride-out", "fence"), default="",
                        help="volume.outage; default: Wardom's")
+    start.add_argument("--stay-up", action="store_true",
+                       help="watchdog.stay_up: hosts whose guests are gone are not reset")
     start.add_argument("--no-watchdog", action="store_true",
                        help="hosts have no watchdog, and so hold no lease")
     start.add_argument("--post-s", type=float, metavar="S",
@@ -112,6 +114,7 @@ def do_up(arguments: argparse.Namespace) -> int:
                   arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
     lab.disk_interval_ms, lab.log_volume = arguments.disk_interval_ms, arguments.log_volume
     lab.outage = arguments.outage
+    lab.stay_up = arguments.stay_up
     lab.watchdog = lab.stack == "wardom" and not arguments.no_watchdog
     began = time.monotonic()
 

@@ -194,6 +194,8 @@ device = "{HOST_LAB_DIR / WATCHDOG_SOCKET}"
 timeout = "{WATCHDOG_TIMEOUT_S[lab.profile]}s"
 lab = true
 """
+        if lab.stay_up:
+            text += "stay_up = true\n"
     if lab.bmc:
         text += f"""
 [bmc]

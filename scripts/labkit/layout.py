@@ -82,6 +82,7 @@ class Lab:
     post_s: float = 0.0  # from power on to the first process: the firmware's time
     disk_interval_ms: int = 0  # 0: Wardom's default
     outage: str = ""           # volume.outage; empty: Wardom's default
+    stay_up: bool = False      # watchdog.stay_up
     log_volume: bool = False   # the volume's server writes down every request
     started_ms: int = 0
     complete: bool = False

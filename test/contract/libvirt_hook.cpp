@@ -61,11 +61,11 @@ Ran run_program(const RunDir& run, const std::string& arguments, const std::stri
 }  // namespace
 
 TEST_CASE("hook_guards_what_brings_a_guest_to_life") {
-  for (const char* operation : {"prepare", "migrate", "restore"}) {
+  for (const char* operation : {"prepare", "start", "migrate", "restore"}) {
     CHECK(hook::guarded(operation, "begin") == operation);
     CHECK_FALSE(hook::guarded(operation, "end"));
   }
-  for (const char* operation : {"start", "started", "stopped", "release", "reconnect", "attach"})
+  for (const char* operation : {"started", "stopped", "release", "reconnect", "attach"})
     CHECK_FALSE(hook::guarded(operation, "begin"));
 }
 

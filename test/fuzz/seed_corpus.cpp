@@ -88,7 +88,8 @@ void seed_protocol() {
   view.error = "why";
   keeper("read-answer", ReadAnswer{Ticket{7}, true, {view, view}});
   keeper("write-answer", WriteAnswer{Ticket{8}, {}, true, Sequence{1}, ""});
-  keeper("rights", RightsMessage{LeaseState::held, 2, 3, true});
+  keeper("rights", RightsMessage{LeaseState::held, 2, 3, true, {}});
+  keeper("rights-released", RightsMessage{LeaseState::released, 2, 3, false, {4, {}}});
   keeper("ask-stamp", AskStampMessage{4});
   keeper("heartbeat", HeartbeatMessage{Sequence{1}, 2, {}});
   keeper("refused", RefusedMessage{"no"});

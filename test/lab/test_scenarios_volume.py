@@ -199,6 +199,67 @@ class StorageAwayFenced(AwayCase):
             self.await_proof(victim, "lease-expired")
 
 
+class StorageAwayStaysUp(AwayCase):
+    """Where hosts may stay up, an outage costs them their guests, and no reboot."""
+
+    up_words = (*AwayCase.up_words, "--outage", "fence", "--stay-up")
+
+    def test_away_for_longer_than_every_lease(self) -> None:
+        """Every host kills its guests and stays up, and nobody takes anything over. When the
+        storage is there again, each host goes on as a new incarnation, and the guests come back by
+        themselves, each once, and not before L_late."""
+        lives = {host: self.cluster.incarnation(host, host) for host in self.cluster.host_names}
+        began = self.pause()
+        eventually("all guests are killed", lambda: not any(
+            entry["running_on"] for entry in self.cluster.truth().values()),
+                   explain=self.cluster.picture)
+        self.assertGreater(time.monotonic() - began, 0.75 * self.t_f_s - LAST_HEARTBEAT_S)
+        self.assertLess(time.monotonic() - began, self.t_f_s)
+        eventually("every watchdog would have bitten",
+                   lambda: time.monotonic() - began > self.t_f_s + self.w_s + STARTS_S)
+        self.quiet_watch(AWAY_WATCH_S)
+        self.assertEqual(self.cluster.starts(self.began_ms), [])
+        self.resume()
+        back_ms = run.now_ms()
+        self.await_started_once(self.before, self.cluster.host_names,
+                                self.wait_s + RETURN_LIMIT_S)
+        l_late_ms = self.cluster.status("n1")["profile"]["l_late_s"] * 1000
+        for guest in self.before:
+            self.assertGreater(self.starts_of(guest, 1)[0] - back_ms, l_late_ms)
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        for host, life in lives.items():
+            self.assertGreater(self.cluster.incarnation("n1", host), life)
+        self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+
+
+class VolumeOfOneHost(ScenarioCase):
+    """One host loses its path to the state volume; its links, and its guests' disks, stay."""
+
+    up_words = (*ScenarioCase.up_words, "--profile", "fast", "--stay-up")
+
+    def test_its_own_word_is_quicker_than_its_lease(self) -> None:
+        profile = self.cluster.status("n1")["profile"]
+        by_lease_s = profile["d_s"] + profile["l_late_s"]
+        life = self.cluster.incarnation("n1", "n3")
+        began_ms = run.now_ms()
+        self.cluster.lab("service", "n3", "volume", "hang")
+        self.await_recovery("n3")
+        took_s = max(self.starts_of(guest, 1)[0] - began_ms
+                     for guest in self.guests_of("n3")) / 1000
+        print(f"guests run elsewhere after {took_s:.1f} s; lease-expired takes {by_lease_s:.1f} s")
+        self.await_proof("n3", "released")
+        # Its lease counts from a heartbeat before the fault.
+        self.assertLess(took_s, by_lease_s - LAST_HEARTBEAT_S)
+        self.assertGreater(took_s, 0.75 * profile["t_f_s"] + profile["l_late_s"] - LAST_HEARTBEAT_S)
+        self.await_problem("n3", "is released")
+        self.cluster.lab("service", "n3", "volume", "resume")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.assertGreater(self.cluster.incarnation("n1", "n3"), life)
+        self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+
+
 class Return(ScenarioCase):
     """A dead host boots again, and its libvirt would like its guests back."""
 

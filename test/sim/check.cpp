@@ -86,7 +86,8 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
     if (!verdicts.insert({verdict.host, verdict.incarnation}).second) continue;
     ++marks[std::string("verdicts by ") + core::to_text(verdict.proof)];
     const auto& victim = *hosts[verdict.host.value - 1u];
-    if (victim.powered && victim.incarnation == verdict.incarnation && victim.joined)
+    if (victim.powered && victim.incarnation == verdict.incarnation && victim.joined &&
+        !harmless(victim))
       return fail(129, "DeadMeansStopped: host " + std::to_string(verdict.host.value) +
                            " lives, and a verdict says that it is dead");
     // Where blind hosts decide behind another bug, that one is looked for.
@@ -108,6 +109,27 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
       return fail(129, "VerdictStable: the verdict on incarnation " + to_text(incarnation) +
                            " of host " + std::to_string(victim.value) + " is gone");
   }
+}
+
+// It stays up after the ladder, and nothing is left of its guests.
+bool Domain::harmless(const Host& host) const {
+  const auto& ladder = host.ladder;
+  return ladder && (ladder->quiet_since() || ladder->released()) &&
+         std::none_of(host.listed.begin(), host.listed.end(), [&](const auto& listed) {
+           return host.qemus.contains(listed.first);
+         });
+}
+
+// YieldFirst: where a boot goes on under a new incarnation, its table shows no guest of an earlier.
+void Domain::check_yielded(const Host& host, const Incarnation& incarnation) {
+  if (incarnation != host.incarnation || host.earlier.empty()) return;
+  const auto* table = table_of(host);
+  if (table == nullptr) return;
+  for (const auto& entry : table->guests)
+    if (core::is_active(entry.phase) && host.earlier.contains(entry.holder))
+      return fail(129, "YieldFirst: host " + std::to_string(host.id.value) +
+                           " goes on, and still has " + truth(entry.guest)->name +
+                           " by an incarnation that is over");
 }
 
 // The table as it stands on the storage now; nullptr: none.

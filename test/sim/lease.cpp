@@ -15,7 +15,10 @@ constexpr Duration kLook = ms(200);
 // A keeper starts: the window is what an earlier one of this boot has left in the run directory.
 void Domain::begin_lease(Host& host) {
   keeper::Ladder ladder(options.timing.feed_window);
-  if (host.ladder) ladder.resume(host.ladder->kept(), {local(host, clock.now())});
+  const Instant now{local(host, clock.now())};
+  if (host.ladder) ladder.resume(host.ladder->kept(), now);
+  if (host.released == host.incarnation && !ladder.released()) ladder.release(now);
+  if (ladder.released() && host.released != host.incarnation) ladder.renew();
   host.ladder = ladder;
   host.ride.emplace(rides_out(host), options.timing.feed_window);
   tend_lease(host);
@@ -39,6 +42,7 @@ void Domain::tend_lease(Host& host) {
   auto& ladder = *host.ladder;
   ask_stamp(host);
   if (options.planted == Planted::heard_asked && bent()) extend_if_heard(host);
+  ladder.stay_up(now);
   const auto rung = ladder.rung(now);
   const bool may = !options.may_suspend || options.planted == Planted::lease_with_suspend;
   if (options.lease && may && !host.dog.armed && rung == keeper::Rung::full) {
@@ -48,12 +52,57 @@ void Domain::tend_lease(Host& host) {
     watch_dog(host);
   }
   if (rung != keeper::Rung::killing && rung != keeper::Rung::ended) return;
+  const bool early = options.planted == Planted::released_early && bent();
+  bool found = false, open = false;
   for (const auto& [guest, listed] : host.listed) {
-    if (!host.qemus.contains(guest)) continue;
+    open = open || listed.start.has_value();
+    if (!host.qemus.contains(guest) || early) continue;
+    found = true;
     ++marks["guest killed by the ladder"];
     written_until[guest] = {host.id, clock.now() + disk.between(Duration{0}, kLate)};
     stop_qemu(host, guest, port::StopCause::host_signal);
   }
+  look_at_quiet(host, options.stays_up && !found && (!open || early), now);
+}
+
+// Part of the third rung: what is left of the guests, and what follows from there being nothing.
+void Domain::look_at_quiet(Host& host, bool none, Instant now) {
+  auto& ladder = *host.ladder;
+  if (!none) return ladder.disturbed(now);
+  if (ladder.released()) {
+    const bool unasked = options.planted == Planted::unyielded && bent();
+    if (host.renew || (unasked && host.released == host.incarnation && host.storage_ok &&
+                       !host.io_errors))
+      renew(host);
+    return;
+  }
+  if (!ladder.quiet(now)) return;
+  const auto due = *ladder.quiet_since() + counted_by_clock(kLate);
+  if (now < due && options.planted != Planted::released_early) return;
+  ++marks["incarnation released"];
+  trace("host " + std::to_string(host.id.value) + " is released, incarnation " +
+        to_text(host.incarnation));
+  if (options.planted == Planted::released_unrecorded && bent()) {
+    on_host(host, ms(500), [this, &host, incarnation = host.incarnation] {
+      host.released = incarnation;
+    });
+  } else {
+    host.released = host.incarnation;
+  }
+  ladder.release(now);
+  if (host.volume_told) to_daemon(host, us(51), rights(host));
+}
+
+// The keeper begins anew, by a new number, once nothing of its own is under way.
+void Domain::renew(Host& host) {
+  if (host.released != host.incarnation || host.flying > 0 || !own_writes_settled(host)) return;
+  ++marks["new incarnation of a boot"];
+  host.renew = false;
+  host.earlier.insert(host.incarnation);
+  ++host.incarnation.number;
+  for (auto& byte : host.incarnation.id.bytes) byte = static_cast<std::uint8_t>(ids.next());
+  kill_keeper(host);
+  start_keeper(host);
 }
 
 // The own slot, every T_F/4. Stuck storage answers nothing.
@@ -86,9 +135,14 @@ void Domain::watch_dog(Host& host) {
   });
 }
 
-port::Rights Domain::rights(const Host& host) const {
+port::Rights Domain::rights(const Host& host) {
   const auto& ladder = *host.ladder;
-  return {ladder.state(), ladder.act_until(), ladder.feed_until(), ladder.on_grants()};
+  const auto released = host.released.value_or(host.incarnation);
+  if (ladder.released() && !host.released)
+    fail(129, "RecordedFirst: host " + std::to_string(host.id.value) +
+                  " says that it is released, and its run directory does not");
+  return {ladder.state(), ladder.act_until(), ladder.feed_until(), ladder.on_grants(),
+          ladder.released() ? released : Incarnation{}};
 }
 
 bool Domain::rides_out(const Host& host) const {

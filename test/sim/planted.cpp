@@ -47,6 +47,9 @@ const char* to_text(Planted planted) {
     case Planted::extended_from_answer: return "a window counted from the grants' arrival";
     case Planted::vote_unwaited: return "the quorum device's vote cast beside others";
     case Planted::vote_by_old_read: return "the quorum device's vote cast by an old read";
+    case Planted::released_early: return "released with guests still running";
+    case Planted::released_unrecorded: return "released is said before it is recorded";
+    case Planted::unyielded: return "a new incarnation before its guests are yielded";
   }
   return "?";
 }
@@ -177,11 +180,13 @@ Options planted_options(Planted planted, std::uint64_t seed) {
   options.hosts = 3;
   options.planted = planted;
   options.lease = planted >= Planted::window_ignored;
+  options.stays_up = planted >= Planted::released_early;
   const auto removed = removed_for(planted);
   options.without = removed.behind;
   if (removed.barrier) options.without.push_back(*removed.barrier);
   options.fenced.clear();
-  options.ride_out = options.grants_always = planted >= Planted::granted_untimed;
+  options.ride_out = options.grants_always =
+      planted >= Planted::granted_untimed && planted < Planted::released_early;
   switch (planted) {
     case Planted::none: break;
     case Planted::one_off_suffices:
@@ -339,6 +344,12 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::bmc_unreachable, ms(0), ms(25000), false},
                        {FaultKind::daemon_hang, ms(3000), ms(2900), false},
                        {FaultKind::cut_all, ms(3400), ms(25000), false}};
+      break;
+    case Planted::released_early:
+    case Planted::released_unrecorded:
+    case Planted::unyielded:
+      // Every heartbeat is lost for longer than the ladder and L_late; the links stand.
+      options.focus = {{FaultKind::storage_stall, ms(0), ms(17000), false}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

@@ -77,6 +77,7 @@ Options options_of(std::uint64_t seed) {
   options.timing = timing_of(Profile::fast);
   options.lease = draw.chance(800);
   options.quorum = Stream(seed, 53).chance(600);
+  options.stays_up = Stream(seed, 54).chance(600);
   // A schedule has little more time than the default delay.
   Stream isolation(seed, 51);
   options.timing.isolation_delay = isolation.chance(800) ? ms(3000) : ms(9000);

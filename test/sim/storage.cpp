@@ -108,7 +108,7 @@ void Domain::end_epoch(Host& host) {
 // An orderly stop: nothing of this host is the domain's any more, and its watchdog is disarmed.
 void Domain::leave(Host& host) {
   const bool may = host.listed.empty() || removed(Barrier::leaves_without_guests);
-  if (!host.keeper_up || !may || host.frozen) return;
+  if (!host.keeper_up || !may || host.frozen || host.ladder->released()) return;
   kill_daemon(host);
   on_host(host, ms(300), [this, &host, keeper = host.keeper_life] {
     if (host.keeper_life != keeper || host.loop || !own_writes_settled(host)) return;
@@ -147,6 +147,7 @@ void Domain::greet(Host& host) {
     ready.geometry.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
     if (options.planted != Planted::late_writes_forgotten)
       ready.geometry.l_late_ms = static_cast<std::uint32_t>(whole_ms(kLate));
+    ready.stays_up = options.stays_up;
     for (const auto& [guest, one] : host.listed) ready.listed.push_back(one);
     to_daemon(host, us(50), ready);
     to_daemon(host, us(51), rights(host));
@@ -174,7 +175,7 @@ void Domain::heartbeat(Host& host) {
 
 void Domain::beat(Host& host) {
   // Once its lease has ended, a host waits for the reset in silence.
-  if (host.ladder->state() == LeaseState::ended || host.leaving) return;
+  if (host.ladder->state() == LeaseState::ended || host.leaving || host.renew) return;
   const bool open = host.cares.at(Region::slot).writer.awaited();
   if (host.pulse->due(open, {local(host, clock.now())}) == keeper::Pulse::Step::ask) {
     host.overdue = true;
@@ -196,14 +197,15 @@ void Domain::beat(Host& host) {
 
 Slot Domain::slot_of(const Host& host, SlotState state) const {
   Slot slot;
-  slot.state = state;
+  const bool over = host.released == host.incarnation;
+  slot.state = over && state == SlotState::up ? SlotState::released : state;
   slot.boot_id.bytes[0] = static_cast<std::uint8_t>(host.life);
   slot.machine_id.bytes[0] = static_cast<std::uint8_t>(host.id.value);
   slot.dmi_uuid.bytes[1] = static_cast<std::uint8_t>(host.id.value);
   slot.raw_ns = static_cast<std::uint64_t>(local(host, clock.now()).count());
   slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
   const bool less = options.planted == Planted::watchdog_slower;
-  if (host.ladder->has_lease())
+  if (host.ladder->has_lease() && !over)
     slot.w_ms = static_cast<std::uint32_t>(whole_ms(options.timing.watchdog)) / (less ? 10 : 1);
   slot.daemon_progress = host.view.progress;
   slot.votes_under = host.votes_under;
@@ -465,6 +467,8 @@ void Domain::land(Host& host, const Flight& flight) {
                   std::to_string(flight.write.twin.value) + ": sequence " +
                   std::to_string(flight.write.sequence.value) + " replaced the newest, " +
                   std::to_string(highest.value));
+  if (flight.cell.region == Region::slot && after == &twin)
+    check_yielded(host, flight.incarnation);
   if (flight.cell.region != Region::slot && after == &twin)
     check_landed(host, flight.cell, flight.payload, flight.blind);
 }
@@ -551,6 +555,7 @@ void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
 void Hands::publish(const port::SelfView& view) {
   host.view = view;
   if (view.votes_under) host.votes_under = *view.votes_under;
+  host.renew = host.released == host.incarnation && view.yielded == host.incarnation;
 }
 
 void Hands::list_start(Ticket ticket, GuestId guest) {

@@ -128,6 +128,9 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.grants.clear();
   host.votes = {};
   host.votes_under = {};
+  host.released.reset();
+  host.earlier.clear();
+  host.renew = false;
   host.dog = {};
   host.epoch = {};
   host.greeted = 0;
@@ -439,6 +442,7 @@ port::GuestState Domain::state_of(const Host& host, GuestId guest) const {
   state.state = host.qemus.contains(guest) ? port::RunState::running
                 : state.persistent         ? port::RunState::shut_off
                                            : port::RunState::absent;
+  if (host.qemus.contains(guest)) state.process = {2 + guest.bytes[15], host.life + 1, ""};
   return state;
 }
 

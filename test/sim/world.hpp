@@ -60,8 +60,11 @@ enum class Planted : std::uint8_t {
   extended_from_answer,  // a window is lengthened from the grants' arrival on
   vote_unwaited,         // casts the quorum device's vote while others may still cast it
   vote_by_old_read,      // casts it by what it read long ago
+  released_early,        // the ladder says that its guests are gone, and has not killed them
+  released_unrecorded,   // it is said before it is recorded
+  unyielded,             // a new incarnation begins before the guests of the old one are yielded
 };
-inline constexpr int kPlanted = 37;
+inline constexpr int kPlanted = 40;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -247,6 +250,9 @@ struct Host {
   };
   Request request;
   std::map<std::size_t, std::uint64_t> grants;  // and who has granted what
+  std::optional<Incarnation> released;   // as its run directory says
+  std::set<Incarnation> earlier;         // of this boot, all of them over
+  bool renew{false};                     // a new incarnation is due
   Dog dog;
   std::map<GuestId, ListedGuest> listed;
   DaemonEpoch epoch;                  // of this boot's daemons, over its keepers
@@ -312,6 +318,7 @@ struct Options {
   Timing timing;
   bool trace{false};
   bool lease{false};         // hosts have watchdogs, and publish leases
+  bool stays_up{false};      // what guests leave behind can be told: the ladder may spare the reset
   bool may_suspend{false};   // the hosts' sleep targets are not masked: they publish none
   bool ride_out{false};      // an outage of the volume is lived through by grants
   bool grants_always{false}; // also by hosts whose volume works
@@ -416,7 +423,11 @@ struct Domain {
   void tend_lease(Host& host);
   void read_back(Host& host);
   void watch_dog(Host& host);
-  port::Rights rights(const Host& host) const;
+  port::Rights rights(const Host& host);
+  void look_at_quiet(Host& host, bool none, Instant now);
+  void renew(Host& host);
+  void check_yielded(const Host& host, const Incarnation& incarnation);
+  bool harmless(const Host& host) const;
   void ask_stamp(Host& host);
   void extend(Host& host, Instant stamp, const std::vector<HostId>& unasked);
   bool rides_out(const Host& host) const;

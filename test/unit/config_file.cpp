@@ -85,6 +85,7 @@ TEST_CASE("read_good_file") {
   CHECK(config.beats.port == 5415);
   CHECK_FALSE(config.volume.uuid);
   CHECK_FALSE(config.volume.ride_out);
+  CHECK_FALSE(config.watchdog.stay_up);
   REQUIRE(config.hosts.size() == 3);
   REQUIRE(config.find_host("n1") != nullptr);
   CHECK(config.find_host("n4") == nullptr);
@@ -130,6 +131,7 @@ power_poll = "5s"
 [watchdog]
 device = "/dev/watchdog1"
 timeout = "12s"
+stay_up = true
 lab = true
 [beats]
 port = 6000
@@ -157,6 +159,7 @@ patience = "5m"
   CHECK(config.watchdog.device == "/dev/watchdog1");
   CHECK(config.watchdog.timeout == 12s);
   CHECK(config.watchdog.lab);
+  CHECK(config.watchdog.stay_up);
   CHECK(config.beats.port == 6000);
   CHECK(config.placement.memory_reserve_mib == 2048);
   CHECK(config.placement.parallel_starts == 8);

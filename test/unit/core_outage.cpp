@@ -25,7 +25,7 @@ Outage outage(bool takes_part = true, bool always = false) {
 Rights rights(Instant now, Duration old, bool granted = false) {
   const auto submitted = now - old;
   return {LeaseState::held, submitted + kTiming.feed_window / 2, submitted + kTiming.feed_window,
-          granted};
+          granted, {}};
 }
 
 Outage asking(Instant now) {

@@ -112,6 +112,44 @@ TEST_CASE("wait_as_long_as_the_victims_own_watchdog_needs", "[proofs]") {
   CHECK(judged({.last = slow, .issued = d + 1e-6, .completed = d + 1}).stands());
 }
 
+TEST_CASE("a_hosts_own_word_releases_its_incarnation", "[proofs]") {
+  auto evidence = fit_domain();
+  const auto proved = [&](std::uint64_t number) {
+    return proof_about(evidence, kPeer, boot(number), after(1)).proof == Proof::released;
+  };
+  evidence.on_slot(leased(7), at(0), at(0));
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(0));
+  CHECK_FALSE(proved(5));
+  SECTION("by a beat, though it is heard") {
+    auto word = beat(kPeer, Link::mgmt, 2);
+    word.released = true;
+    CHECK(evidence.on_beat(word, at(1)) == BeatNews::changed);
+  }
+  SECTION("by its slot") {
+    auto word = leased(8, 5, 0);
+    std::get<Slot>(word.content).state = SlotState::released;
+    evidence.on_slot(word, at(1), at(1));
+  }
+  CHECK(proved(5));
+  CHECK(proved(4));
+  CHECK_FALSE(proved(6));  // it says nothing of a later one
+  // Neither a later beat without it, nor a later life, takes it back; nor do they inherit it.
+  evidence.on_beat(beat(kPeer, Link::mgmt, 3), at(2));
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1, 6, 10), at(3));
+  CHECK(proved(5));
+  CHECK_FALSE(proved(6));
+}
+
+TEST_CASE("a_replayed_word_of_release_names_no_other_life", "[proofs]") {
+  auto evidence = fit_domain();
+  auto word = beat(kPeer, Link::mgmt, 2);
+  word.released = true;
+  evidence.on_beat(word, at(0));
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1, 6, 10), at(1));
+  CHECK(evidence.on_beat(word, at(2)) == BeatNews::none);
+  CHECK_FALSE(proof_about(evidence, kPeer, boot(6), at(3)).stands());
+}
+
 TEST_CASE("no_lease_expires_while_its_host_is_heard", "[proofs]") {
   auto evidence = fit_domain();
   evidence.on_slot(leased(7), at(0), at(0));

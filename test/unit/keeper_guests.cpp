@@ -1,14 +1,20 @@
 // The list of protected guests, and the killer at work on real processes.
+#include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 
+#include "agents/keeper/drain.hpp"
 #include "agents/keeper/guest_killer.hpp"
+#include "agents/keeper/identity.hpp"
 #include "agents/keeper/lease.hpp"
 #include "agents/keeper/peer_process.hpp"
 #include "agents/keeper/run_file.hpp"
@@ -152,6 +158,207 @@ TEST_CASE("killer_finds_a_guest_that_is_being_started_by_its_uuid") {
   CHECK(other.lives());
 }
 
+TEST_CASE("killer_calls_guests_gone_only_when_every_start_is_settled") {
+  quiet_input();
+  Directory directory;
+  Child child;
+  const ListedGuest runs{guest(1), {child.pid(), *start_time_of(child.pid()), ""}, {}};
+  directory.write({runs, {guest(2), {}, DaemonEpoch{3}}});
+  const auto open = kill_all(directory);
+  CHECK(open.killed == 1);
+  CHECK(open.open == 1);
+  CHECK_FALSE(open.gone);
+  directory.write({runs, {guest(2), {}, {}}});
+  CHECK(kill_all(directory).gone);
+  // Time that is up proves nothing.
+  CHECK_FALSE(kill_guests(directory.list(), raw_now(), raw_now).gone);
+  // Nor does a list that nobody could read, and that was put aside.
+  REQUIRE(replace_file(directory.list() + kMalformedSuffix, "?"));
+  CHECK_FALSE(kill_all(directory).gone);
+}
+
+TEST_CASE("killer_counts_what_is_left_in_a_guests_cgroup") {
+  quiet_input();
+  Directory directory;
+  directory.write({{guest(1), {0, 0, "/machine-qemu-1"}, {}}});
+  const auto cgroup = directory.path + "/machine-qemu-1";
+  std::filesystem::create_directory(cgroup);
+  const auto gone = [&] {
+    return kill_guests(directory.list(), raw_now() + 1s, raw_now, "/proc", directory.path).gone;
+  };
+  REQUIRE(replace_file(cgroup + "/cgroup.events", "populated 1\nfrozen 0\n"));
+  CHECK_FALSE(gone());
+  REQUIRE(replace_file(cgroup + "/cgroup.events", "populated 0\nfrozen 0\n"));
+  CHECK(gone());
+}
+
+TEST_CASE("released_is_kept_for_its_boot_and_fails_closed") {
+  Directory directory;
+  const Bits128 boot{{1}}, other{{2}};
+  CHECK_FALSE(load_released(directory.path, boot).value().has_value());
+  const Incarnation incarnation{7, {{3}}};
+  REQUIRE(save_released(directory.path, boot, incarnation));
+  CHECK(load_released(directory.path, boot).value() == incarnation);
+  CHECK_FALSE(load_released(directory.path, other).value().has_value());
+  const auto mode = std::filesystem::status(directory.path + "/released").permissions();
+  CHECK(mode == (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+  const auto text = *read_file(directory.path + "/released");
+  for (std::size_t cut = 0; cut + 1 < text.size(); ++cut) {
+    REQUIRE(replace_file(directory.path + "/released", text.substr(0, cut)));
+    CHECK_FALSE(load_released(directory.path, boot));
+  }
+}
+
+TEST_CASE("drain_sees_what_outlives_a_process") {
+  Directory directory;
+  std::filesystem::create_directories(directory.path + "/1/net");
+  const auto base = directory.path + "/1";
+  const std::string heading = "  sl  local_address rem_address   st tx_queue rx_queue ...\n";
+  const auto left = [&](const std::string& tcp, const std::string& mounts) {
+    REQUIRE(replace_file(base + "/net/tcp", heading + tcp));
+    REQUIRE(replace_file(base + "/mounts", mounts));
+    return undrained("/srv/volume", "1", directory.path);
+  };
+  const auto line = [](const std::string& state, const std::string& queue) {
+    return "   0: 0100007F:A1B2 C80A4D0A:2A42 " + state + " " + queue +
+           ":00000000 00:00000000 00000000 0 0 0 1\n";
+  };
+  const std::string local = "/dev/sda1 / ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n";
+  CHECK(left("", local).empty());
+  CHECK(left(line("01", "00001000"), local).empty());  // a living process's
+  for (const char* state : {"04", "09", "0B"}) {
+    CHECK_FALSE(left(line("01", "00000000") + line(state, "00000001"), local).empty());
+    CHECK(left(line(state, "00000000"), local).empty());
+  }
+  CHECK_FALSE(left("nonsense\n", local).empty());
+  // Of what is not known to be local, nobody can tell.
+  for (const char* type : {"nfs", "nfs4", "cifs", "ceph", "gfs2", "fuse", "fuse.glusterfs", "vxfs"})
+    CHECK_FALSE(left("", local + "server:/x /guests " + type + " rw 0 0\n").empty());
+  CHECK(left("", local + "lxcfs /var/lib/lxcfs fuse.lxcfs rw 0 0\n").empty());
+  CHECK(left("", local + "nbd /srv/volume fuse.nbdfuse rw 0 0\n").empty());
+  REQUIRE(left("", local).empty());
+  // IPv6 that is there and cannot be read is no IPv6 that is not there.
+  std::filesystem::create_directory(base + "/net/tcp6");
+  CHECK_FALSE(undrained("/srv/volume", "1", directory.path).empty());
+  std::filesystem::remove(base + "/net/tcp6");
+  std::filesystem::remove(base + "/mounts");
+  CHECK_FALSE(undrained("/srv/volume", "1", directory.path).empty());
+  REQUIRE(replace_file(base + "/mounts", local));
+  // The keeper's own network is not the host's: the host's is read, or nothing is known.
+  std::filesystem::create_directories(directory.path + "/self/net");
+  REQUIRE(replace_file(directory.path + "/self/net/tcp", heading));
+  std::filesystem::remove(base + "/net/tcp");
+  CHECK_FALSE(undrained("/srv/volume", "1", directory.path).empty());
+}
+
+namespace {
+
+// `self` stands for the host: whoever runs the tests may be in a container.
+KillReport kill_strictly(const Directory& directory, KillRules rules = {}) {
+  rules.strict = rules.lab = true;
+  rules.host = "self";
+  return kill_guests(directory.list(), raw_now() + 2s, raw_now, "/proc", "/sys/fs/cgroup", rules);
+}
+
+}  // namespace
+
+TEST_CASE("killer_remembers_io_uring_and_what_it_could_not_look_at") {
+  quiet_input();
+  Directory directory;
+  const auto listed = [&](const Child& child) {
+    directory.write({{guest(1), {child.pid(), *start_time_of(child.pid()), ""}, {}}});
+  };
+  {
+    Child plain;
+    listed(plain);
+    const auto report = kill_strictly(directory);
+    CHECK(report.killed == 1);
+    CHECK(report.lingers.empty());
+    CHECK(report.gone);
+  }
+  {
+    Child plain;
+    listed(plain);
+    KillRules rules;
+    rules.strict = true;
+    rules.host = "self";
+    // Without a cgroup of its own its helpers are not known.
+    CHECK_FALSE(kill_guests(directory.list(), raw_now() + 2s, raw_now, "/proc", directory.path,
+                            rules).lingers.empty());
+    CHECK_FALSE(plain.lives());
+  }
+  {
+    Child elsewhere;
+    listed(elsewhere);
+    KillRules rules;
+    rules.strict = rules.lab = true;
+    rules.host = "nobody";
+    const auto report = kill_guests(directory.list(), raw_now() + 2s, raw_now, "/proc",
+                                    "/sys/fs/cgroup", rules);
+    CHECK(report.lingers.find("network namespace") != std::string::npos);
+    CHECK_FALSE(elsewhere.lives());
+  }
+  io_uring_params params{};
+  const int ring = static_cast<int>(::syscall(SYS_io_uring_setup, 4, &params));
+  if (ring < 0) return;  // not allowed here
+  REQUIRE(::fcntl(ring, F_SETFD, 0) == 0);
+  Child with_ring;  // inherits it
+  ::close(ring);
+  listed(with_ring);
+  CHECK(kill_strictly(directory).lingers.find("io_uring") != std::string::npos);
+  CHECK_FALSE(with_ring.lives());
+}
+
+TEST_CASE("killer_that_is_called_off_kills_nobody") {
+  quiet_input();
+  Directory directory;
+  Child child;
+  directory.write({{guest(1), {child.pid(), *start_time_of(child.pid()), ""}, {}}});
+  const std::atomic<bool> cancelled{true};
+  KillRules rules;
+  rules.cancelled = &cancelled;
+  CHECK_FALSE(kill_strictly(directory, rules).gone);
+  CHECK(child.lives());
+}
+
+TEST_CASE("killer_does_not_call_guests_gone_that_a_lost_list_may_name") {
+  Directory directory;
+  CHECK(kill_strictly(directory).gone);
+  KillRules rules;
+  rules.expects_list = true;
+  CHECK_FALSE(kill_strictly(directory, rules).gone);
+}
+
+TEST_CASE("killer_takes_a_process_without_a_command_line_for_a_guest_on_its_way") {
+  Directory directory;
+  const auto proc = directory.path + "/proc";
+  std::filesystem::create_directories(proc + "/77");
+  REQUIRE(replace_file(proc + "/77/cmdline", ""));
+  const auto gone = [&](const std::string& stat, bool strict) {
+    REQUIRE(replace_file(proc + "/77/stat", stat));
+    KillRules rules;
+    rules.strict = rules.lab = strict;
+    return kill_guests(directory.list(), raw_now() + 700ms, raw_now, proc, directory.path, rules)
+        .gone;
+  };
+  CHECK_FALSE(gone("77 (libvirtd) S 1 77 77 0 -1 4194560 0", true));
+  CHECK(gone("77 (libvirtd) S 1 77 77 0 -1 4194560 0", false));
+  CHECK(gone("77 (libvirtd) Z 1 77 77 0 -1 4194560 0", true));
+  CHECK(gone("77 (kworker/0:1) I 2 0 0 0 -1 69238880 0", true));
+}
+
+TEST_CASE("incarnation_says_whether_it_was_drawn_with_stay_up") {
+  Directory directory;
+  const Bits128 boot{{1}};
+  KeptIncarnation kept{boot, Bits128{{2}}, HostId{3}, {4, {{5}}}};
+  REQUIRE(save_incarnation(directory.path, kept));
+  CHECK_FALSE(load_incarnation(directory.path, boot)->stays_up);
+  kept.stays_up = true;
+  REQUIRE(save_incarnation(directory.path, kept));
+  CHECK(load_incarnation(directory.path, boot)->stays_up);
+  CHECK(load_incarnation(directory.path, boot)->incarnation == kept.incarnation);
+}
+
 TEST_CASE("killer_says_when_it_cannot_read_its_list") {
   const Directory directory;
   REQUIRE(replace_file(directory.list(), "wardom guests 2\nnonsense\n"));
@@ -272,7 +479,8 @@ TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   Bits128 boot, other;
   boot.bytes[3] = 9;
   const KeptWindow window{
-      boot, 20s, {Instant{12345678901ns}, Instant{22345678901ns}, true, false, true}, 9s, true};
+      boot, 20s, {Instant{12345678901ns}, Instant{22345678901ns}, true, false, true, true}, 9s,
+      true};
   const auto text = encode_window(window);
   const auto back = decode_window(text, boot);
   REQUIRE(back);
@@ -282,6 +490,7 @@ TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   CHECK(back->ladder.lease);
   CHECK_FALSE(back->ladder.killing);
   CHECK(back->ladder.ended);
+  CHECK(back->ladder.released);
   CHECK(back->timeout == 9s);
   CHECK(back->disarmed);
   CHECK_FALSE(decode_window(text, other));

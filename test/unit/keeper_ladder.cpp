@@ -204,6 +204,76 @@ TEST_CASE("ladder_names_the_next_rung") {
   CHECK_FALSE(ladder.next_deadline(at(20s)).has_value());
 }
 
+TEST_CASE("ladder_stays_up_only_when_quiet_before_the_window_ends") {
+  auto ladder = begun();
+  CHECK_FALSE(ladder.quiet(at(14s)));  // nothing has been killed
+  CHECK(ladder.rung(at(15s)) == Rung::killing);
+  CHECK_FALSE(Ladder(ladder).quiet(at(20s)));
+  CHECK(ladder.quiet(at(20s - kTick)));
+  CHECK(ladder.state() == LeaseState::ending);
+  CHECK(ladder.rung(at(39s)) == Rung::killing);
+  CHECK(ladder.feed_until() == at(40s - kTick));
+  CHECK(ladder.act_until() == Instant{});
+  CHECK_FALSE(ladder.extend(at(38s), at(39s)));  // writes work again: that changes nothing
+  SECTION("while the keeper's loop runs") {
+    ladder.stay_up(at(39s));
+    CHECK(ladder.rung(at(59s - kTick)) == Rung::killing);
+    CHECK(ladder.rung(at(59s)) == Rung::ended);
+  }
+  SECTION("and nothing of the guests is found after all") {
+    ladder.disturbed(at(30s));
+    CHECK(ladder.state() == LeaseState::ended);
+  }
+  SECTION("found and quiet again within the window") {
+    auto early = begun();
+    REQUIRE(early.rung(at(15s)) == Rung::killing);
+    REQUIRE(early.quiet(at(16s)));
+    early.disturbed(at(17s));
+    CHECK(early.rung(at(17s)) == Rung::killing);
+    CHECK(early.quiet(at(18s)));
+    CHECK(early.quiet_since() == at(18s));
+  }
+}
+
+TEST_CASE("ladder_that_is_released_waits_for_a_new_incarnation") {
+  auto ladder = begun();
+  REQUIRE(ladder.rung(at(15s)) == Rung::killing);
+  REQUIRE(ladder.quiet(at(16s)));
+  ladder.release(at(30s));
+  CHECK(ladder.state() == LeaseState::released);
+  CHECK_FALSE(ladder.extend(at(31s), at(32s)));
+  CHECK(ladder.act_until() == Instant{});
+  SECTION("over a restart of the keeper, whenever it comes") {
+    Ladder later(kWindow);
+    later.resume(ladder.kept(), at(400s));
+    CHECK(later.state() == LeaseState::released);
+    CHECK(later.feed_until() == at(420s));
+    CHECK_FALSE(later.extend(at(401s), at(402s)));
+  }
+  SECTION("and begins a window with its first heartbeat") {
+    ladder.renew();
+    CHECK(ladder.state() == LeaseState::released);
+    CHECK(ladder.extend(at(33s), at(34s)));
+    CHECK(ladder.state() == LeaseState::held);
+    CHECK(ladder.act_until() == at(43s));
+    CHECK(ladder.rung(at(48s)) == Rung::killing);
+    CHECK_FALSE(ladder.quiet_since().has_value());
+  }
+  SECTION("and ends where a guest is found") {
+    ladder.disturbed(at(31s));
+    CHECK(ladder.state() == LeaseState::ended);
+    ladder.renew();
+    CHECK_FALSE(ladder.extend(at(33s), at(34s)));
+  }
+}
+
+TEST_CASE("ladder_of_an_incarnation_that_is_over_grants_nothing") {
+  Ladder ladder(kWindow);  // the window was lost
+  ladder.release(at(0s));
+  CHECK_FALSE(ladder.extend(at(1s), at(2s)));
+  CHECK(ladder.act_until() == Instant{});
+}
+
 TEST_CASE("ladder_resumes_only_inside_the_window") {
   const Ladder::Kept kept{at(0s), {}, true, false, false};
   const auto resumed = [](const Ladder::Kept& k, Duration when) {
@@ -313,4 +383,25 @@ TEST_CASE("others_are_asked_from_a_quarter_of_the_window_on") {
   CHECK_FALSE(begun(false).asks_from());
   CHECK(ladder.rung(at(15s)) == Rung::killing);
   CHECK_FALSE(ladder.asks_from());
+}
+
+TEST_CASE("ladder_that_rode_on_grants_may_stay_up_and_asks_for_none_then") {
+  auto ladder = begun();
+  REQUIRE(ladder.extend_by_grants(at(10s), at(11s)));
+  // Both rungs count from the request.
+  CHECK(ladder.kill_at() == at(10s + kWindow * 3 / 4));
+  CHECK_FALSE(ladder.quiet(at(24s)));
+  REQUIRE(ladder.quiet(at(26s)));
+  CHECK_FALSE(ladder.extend_by_grants(at(25s), at(26s)));
+  CHECK_FALSE(ladder.asks_from().has_value());
+  ladder.release(at(29s));
+  CHECK_FALSE(ladder.extend_by_grants(at(29s), at(30s)));
+  ladder.renew();
+  CHECK_FALSE(ladder.asks_from().has_value());
+  CHECK_FALSE(ladder.extend_by_grants(at(29s), at(30s)));
+  REQUIRE(ladder.extend(at(31s), at(31s)));
+  // Of the next life: nothing is left of what was granted to the last one.
+  CHECK_FALSE(ladder.on_grants());
+  CHECK(ladder.kept().granted == Instant{});
+  CHECK(ladder.feed_until() == at(31s + kWindow));
 }

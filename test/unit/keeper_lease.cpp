@@ -18,6 +18,8 @@
 #include <mutex>
 #include <vector>
 
+#include "agents/keeper/drain.hpp"
+#include "agents/keeper/identity.hpp"
 #include "agents/keeper/lease.hpp"
 #include "agents/keeper/run_file.hpp"
 #include "libha/disk/block_io.hpp"
@@ -275,6 +277,118 @@ TEST_CASE("lease_brings_a_device_back_to_its_timeout_or_does_not_feed_it") {
   CHECK(lease.ended());
   CHECK(lease.published(raw_now()).w_ms == 0);
   CHECK(device.told().empty());
+}
+
+namespace {
+
+// The predecessor's ladder has killed, and what it wrote about that.
+void leave_released(const Site& site, bool in_window, std::optional<Incarnation> recorded) {
+  Ladder::Kept kept{raw_now() - 200s, {}, true, true, false, in_window};
+  REQUIRE(replace_file(site.path + "/window", encode_window({site.boot, 20s, kept, 10s, false})));
+  if (recorded) REQUIRE(save_released(site.path, site.boot, *recorded));
+}
+
+constexpr Incarnation kOver{7, {{1}}};
+constexpr Incarnation kNext{8, {{2}}};
+
+}  // namespace
+
+TEST_CASE("lease_of_a_released_incarnation_is_fed_and_grants_nothing") {
+  Site site;
+  Site::hold();
+  leave_released(site, true, kOver);
+  Fed fed(site);
+  REQUIRE(wait_for([] { return device.was_told("feed"); }));
+  REQUIRE(fed.lease.begin(20s, 10s, kOver, true));
+  fed.lease.acknowledged(raw_now(), raw_now());
+  auto rights = fed.lease.rights(raw_now());
+  CHECK(rights.lease == LeaseState::released);
+  CHECK(rights.act_until_ns == 0);
+  CHECK(rights.released == kOver);
+  SECTION("until the first heartbeat of the next one") {
+    REQUIRE(fed.lease.begin(20s, 10s, kNext, true));
+    CHECK(fed.lease.rights(raw_now()).released == kOver);  // never of the next one
+    CHECK(fed.lease.rights(raw_now()).act_until_ns == 0);
+    fed.lease.acknowledged(raw_now(), raw_now());
+    rights = fed.lease.rights(raw_now());
+    CHECK(rights.lease == LeaseState::held);
+    CHECK(rights.act_until_ns != 0);
+    CHECK(rights.released.is_none());
+    CHECK_FALSE(site.window().ladder.killing);
+    CHECK_FALSE(site.window().ladder.released);
+  }
+}
+
+TEST_CASE("lease_believes_no_release_that_is_not_recorded") {
+  Site site;
+  Site::hold();
+  leave_released(site, true, std::nullopt);
+  Lease lease(site.options, site.boot, site.completions);
+  CHECK(lease.ended());  // killed, and past the window: the watchdog resets this host
+  CHECK_FALSE(lease.released().has_value());
+  CHECK(device.told().empty());
+}
+
+TEST_CASE("lease_grants_nothing_to_a_released_incarnation_whose_window_is_lost") {
+  Site site;
+  REQUIRE(save_released(site.path, site.boot, kOver));
+  Lease lease(site.options, site.boot, site.completions);
+  REQUIRE(lease.begin(20s, 10s, kOver, true));
+  lease.acknowledged(raw_now(), raw_now());
+  CHECK(lease.rights(raw_now()).act_until_ns == 0);
+  CHECK(lease.rights(raw_now()).released == kOver);
+}
+
+namespace {
+
+// Guests are killed now; where the host stands when its window is over for long.
+LeaseState after_the_window(Site& site, bool stays_up) {
+  Site::hold();
+  const auto submitted = raw_now() - 3s;
+  const Ladder::Kept ladder{submitted, {}, true, false, false, false};
+  REQUIRE(replace_file(site.path + "/window",
+                       encode_window({site.boot, 6s, ladder, 10s, false})));
+  Fed fed(site);
+  REQUIRE(fed.lease.begin(6s, 1s, kOver, stays_up));
+  const auto until = submitted + 8s;
+  while (raw_now() < until) {
+    site.completions.run();
+    fed.lease.tick(raw_now());
+    ::poll(nullptr, 0, 20);
+  }
+  const auto state = fed.lease.rights(raw_now()).lease;
+  ::poll(nullptr, 0, 1000);  // a look that is under way ends before the lease does
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("lease_outlives_its_window_only_where_that_is_switched_on") {
+  {
+    Site site;
+    CHECK(after_the_window(site, false) == LeaseState::ended);
+  }
+  if (!undrained("", "1").empty()) return;  // the host of the tests would be reset
+  Site site;
+  CHECK(after_the_window(site, true) == LeaseState::ending);
+}
+
+TEST_CASE("lease_does_not_stay_up_after_a_keeper_that_had_begun_to_kill") {
+  Site site;
+  Site::hold();
+  const auto submitted = raw_now() - 5s;
+  const Ladder::Kept ladder{submitted, {}, true, true, false, false};
+  REQUIRE(replace_file(site.path + "/window",
+                       encode_window({site.boot, 6s, ladder, 10s, false})));
+  Fed fed(site);
+  REQUIRE(fed.lease.begin(6s, 1s, kOver, true));
+  const auto until = submitted + 7s;
+  while (raw_now() < until) {
+    site.completions.run();
+    fed.lease.tick(raw_now());
+    ::poll(nullptr, 0, 20);
+  }
+  CHECK(fed.lease.ended());
 }
 
 TEST_CASE("lease_publishes_no_w_below_the_devices_timeout") {

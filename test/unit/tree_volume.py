@@ -180,6 +180,8 @@ class Format(Volume):
                 for proof in ("lease-expired", "rebooted", "operator"):
                     self.assertTrue(proofs[proof].endswith(f"{late} later"), proofs[proof])
                 self.assertTrue(proofs["power-off"].endswith(off), proofs["power-off"])
+                said = float(kills.split()[0]) + float(late.split()[0])
+                self.assertIn(f"after {said:.2f} s", proofs["released"])
         made = self.format()["profile"]
         self.assertEqual((made["outage_kills_s"], made["outage_resets_s"]), (4.5, 11))
 

@@ -43,6 +43,15 @@ TEST_CASE("beat_round_trip_keeps_every_field") {
   CHECK(back.value() == samples::beat());
 }
 
+TEST_CASE("beat_releases_no_incarnation_that_it_does_not_name") {
+  auto beat = samples::beat();
+  beat.incarnation = {};
+  const auto bytes = encode_beat(key(1), beat);
+  CHECK(error_of(decode_beat(key(1), bytes, kTo, Link::storage)) == BeatError::malformed);
+  beat.released = false;
+  CHECK(decode_beat(key(1), encode_beat(key(1), beat), kTo, Link::storage).has_value());
+}
+
 TEST_CASE("readdress_beat_gives_what_encoding_for_that_host_gives") {
   auto bytes = encode_beat(key(1), samples::beat());
   auto other = samples::beat();
@@ -63,7 +72,7 @@ TEST_CASE("beat_is_refused_with_its_reason") {
   CHECK(decode(resigned(good, 0, 0)) == BeatError::bad_magic);
   CHECK(decode(resigned(good, 4, 3)) == BeatError::unknown_version);
   CHECK(decode(resigned(good, 8, 2)) == BeatError::malformed);    // link 2
-  CHECK(decode(resigned(good, 9, 8)) == BeatError::malformed);    // an unknown flag
+  CHECK(decode(resigned(good, 9, 16)) == BeatError::malformed);   // an unknown flag
   CHECK(decode(resigned(good, 10, 0)) == BeatError::malformed);   // from host 0
   CHECK(decode(resigned(good, 153, 255)) == BeatError::malformed);  // load above 1000 permille
 }

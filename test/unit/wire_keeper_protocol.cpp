@@ -10,7 +10,7 @@ namespace {
 
 std::vector<DaemonMessage> daemon_messages() {
   PublishRequest publish{44, samples::members({1}), samples::members({2}), samples::members({3}),
-                         samples::load(), {HostId{4}}, LockVersion{12}};
+                         samples::load(), {HostId{4}}, LockVersion{12}, samples::incarnation(4)};
   return {Hello{1234, 99}, ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}},
           WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)},
           publish, PublishRequest{},
@@ -38,7 +38,8 @@ std::vector<KeeperMessage> keeper_messages() {
                        samples::geometry()},
           ReadAnswer{Ticket{7}, false, {view, bad}},
           WriteAnswer{Ticket{8}, {Region::decision, 3}, true, Sequence{56}, ""},
-          RightsMessage{LeaseState::ended, 1234567890123, 1234567890999, true},
+          RightsMessage{LeaseState::ended, 1234567890123, 1234567890999, true, {}},
+          RightsMessage{LeaseState::released, 0, 1234567890999, false, samples::incarnation(2)},
           AskStampMessage{1234567890111},
           HeartbeatMessage{Sequence{57}, 1234567890123, LockVersion{12}},
           StartListedMessage{Ticket{9}, GuestId{samples::bits(5)}, true, "why not"},

@@ -37,7 +37,7 @@ TEST_CASE("slot_round_trip_and_refusals") {
   CHECK(back.value() == samples::slot());
   refuses_other_lengths(bytes, decode_slot);
   auto bad = bytes;
-  bad[0] = 3;  // a state that this version does not know
+  bad[0] = 4;  // a state that this version does not know
   CHECK_FALSE(decode_slot(bad));
   bad = bytes;
   bad[1] = 2;  // a flag is 0 or 1

@@ -77,6 +77,15 @@ std::string Script::feed(const std::string& line) {
     run(milliseconds{std::stoi(words[1])});
   else if (words[0] == "host")
     set_host(words);
+  else if (words[0] == "stays-up")
+    stays_up_ = true;
+  else if (words[0] == "volume")
+    volume_hangs_ = words[1] == "hangs";
+  else if (words[0] == "keeper") {
+    released_ = true;
+    tell_rights();
+  } else if (words[0] == "protect" || words[0] == "unprotect")
+    ask_for(words[0], words[1]);
   else if (words[0] == "operator")
     say_operator(words);
   else if (words[0] == "hook") {
@@ -118,6 +127,7 @@ void Script::start(const std::vector<std::string>& running) {
   core::VolumeReady ready;
   ready.incarnation = peers_.at(kSelf).incarnation;
   ready.volume_hosts = 3;
+  ready.stays_up = stays_up_;
   for (const auto& [guest, one] : listed_) ready.listed.push_back(one);
   step(ready);
   tell_rights();
@@ -173,7 +183,7 @@ void Script::tick() {
       step(core::BeatSeen{beat});
     }
   }
-  if (count % 10 == 0) {
+  if (count % 10 == 0 && !volume_hangs_) {
     step(core::OwnHeartbeat{Sequence{peers_.at(kSelf).slot_sequence}, {}});
     tell_rights();
   }
@@ -238,6 +248,10 @@ void Script::carry_out(core::Orders orders) {
                                          ""});
   }
   for (const auto& write : orders.tables) {
+    if (volume_hangs_) {
+      answers_.push_back(core::CellWritten{write.ticket, {Region::table, 1}, false, {}, "hangs"});
+      continue;
+    }
     auto& kept = stored_[{Region::table, 1}];
     kept = {true, peers_.at(kSelf).incarnation, kept.sequence.next(), write.table};
     tell_table(write.table);
@@ -309,7 +323,17 @@ void Script::say_operator(const std::vector<std::string>& words) {
 
 void Script::tell_rights() {
   const auto window = settings_.timing.feed_window;
-  step(core::Rights{LeaseState::held, now_ + window / 2, now_ + window});
+  const Instant until = now_ + window;
+  step(released_ ? core::Rights{LeaseState::released, {}, until, false,
+                                peers_.at(kSelf).incarnation}
+                 : core::Rights{LeaseState::held, now_ + window / 2, until, false, {}});
+}
+
+void Script::ask_for(const std::string& what, const std::string& name) {
+  if (what == "unprotect") return step(core::Unprotect{Ticket{78}, guest(name)});
+  auto asked = entry(name, {});
+  asked.wanted = Wanted::stopped;
+  step(core::Protect{Ticket{79}, asked});
 }
 
 void Script::say(const std::string& text) {

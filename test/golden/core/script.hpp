@@ -19,6 +19,10 @@
 //   operator disarm MS           at host 1; 0: until somebody arms
 //   libvirt runs|lacks NAME      on host 1
 //   start-answer NAME ok|failed|open    of the start ordered on host 1
+//   stays-up                     host 1 may stay up when its lease ends; before `start`
+//   keeper released              host 1's keeper has recorded that
+//   volume hangs|works           for host 1: heartbeats and writes fail meanwhile
+//   protect|unprotect NAME       at host 1, of a guest that is off
 //   restart NAME...              the daemon of host 1 starts anew; libvirt runs these guests
 #pragma once
 
@@ -66,6 +70,7 @@ class Script {
   void step(const core::Input& input);
   void carry_out(core::Orders orders);
   void answer_reads(const std::vector<core::ReadCells>& reads);
+  void ask_for(const std::string& what, const std::string& name);
   void say_operator(const std::vector<std::string>& words);
   void tell_quorum();
   void tell_rights();
@@ -83,6 +88,7 @@ class Script {
   std::unique_ptr<core::Member> member_;
   core::MemberSettings settings_;
   std::map<HostId, Peer> peers_;
+  bool stays_up_{false}, released_{false}, volume_hangs_{false};
   std::map<Cell, Stored> stored_;
   std::vector<core::Input> answers_;  // for the next tick
   std::map<std::string, Ticket> starts_;
