@@ -2,6 +2,7 @@
 // for its vote in every new ring and again before a timeout; see quorum_vote.hpp for who votes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct RingId {
 struct DeviceSet {
   Duration timeout{0};       // quorum.device.timeout: a vote is forgotten so long after its poll
   Duration sync_timeout{0};  // quorum.device.sync_timeout: so long a new ring waits for a poll
-  std::vector<HostId> nodes; // every node of corosync.conf
+  std::vector<HostId> nodes;  // every node of corosync.conf
+  std::optional<std::uint32_t> votes{};  // quorum.device.votes; none: left out
 };
 // No vote can be given from now on. The last one may still count, for as long as corosync keeps it.
 struct DeviceLost {

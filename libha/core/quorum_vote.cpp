@@ -97,6 +97,10 @@ std::string QuorumVote::refusal() const {
     return "quorum.device.sync_timeout is " + wardom::to_text(device_->sync_timeout) +
            "; give from " + wardom::to_text(kSyncTimeoutMin) + " to " +
            wardom::to_text(kSyncTimeoutMax) + " in corosync.conf";
+  // With fewer votes a majority is quorate without the lock's owner.
+  if (device_->votes && *device_->votes + 1 != device_->nodes.size())
+    return "quorum.device.votes is " + std::to_string(*device_->votes) +
+           "; take it out of corosync.conf, and it is one less than there are nodes";
   // Another domain's owner would give the same vote to another ring.
   for (HostId node : device_->nodes)
     if (std::find(members_.begin(), members_.end(), node) == members_.end())

@@ -33,7 +33,7 @@ using Settings = std::map<std::string, std::string>;
 bool matters(const std::string& key) {
   static constexpr const char* kNodeId = ".nodeid";
   return key == "quorum.device.model" || key == "quorum.device.timeout" ||
-         key == "quorum.device.sync_timeout" ||
+         key == "quorum.device.sync_timeout" || key == "quorum.device.votes" ||
          (key.starts_with("nodelist.node.") && key.ends_with(kNodeId));
 }
 
@@ -64,6 +64,8 @@ core::DeviceSet device_of(const Settings& settings) {
       time_of(settings, "quorum.device.timeout", VOTEQUORUM_QDEVICE_DEFAULT_TIMEOUT);
   device.sync_timeout =
       time_of(settings, "quorum.device.sync_timeout", VOTEQUORUM_QDEVICE_DEFAULT_SYNC_TIMEOUT);
+  if (const auto votes = settings.find("quorum.device.votes"); votes != settings.end())
+    device.votes = static_cast<std::uint32_t>(std::strtoul(votes->second.c_str(), nullptr, 10));
   for (const auto& [key, value] : settings) {
     if (!key.starts_with("nodelist.")) continue;
     // A node id that is no host's makes the core refuse: as any other number that is none.
@@ -269,7 +271,7 @@ bool VotequorumDevice::Impl::follow_settings(std::string* reason) {
   }
   auto device = device_of(settings_);
   if (device.timeout == told_.timeout && device.sync_timeout == told_.sync_timeout &&
-      device.nodes == told_.nodes)
+      device.nodes == told_.nodes && device.votes == told_.votes)
     return true;
   told_ = device;
   thread_.emit(events_.set, std::move(device));

@@ -10,8 +10,9 @@ namespace {
 
 const std::string kProvider = "  provider: corosync_votequorum\n";
 
-std::string device(const std::string& model, int timeout_ms = 2000) {
-  return kProvider + "  device {\n    model: " + model + "\n    timeout: " +
+std::string device(const std::string& model, int timeout_ms = 2000,
+                   const std::string& more = "") {
+  return kProvider + "  device {\n" + more + "    model: " + model + "\n    timeout: " +
          std::to_string(timeout_ms) + "\n    sync_timeout: 4000\n  }\n";
 }
 
@@ -124,6 +125,17 @@ TEST_CASE("the device is there as long as corosync.conf names it", "[votequorum]
   REQUIRE(ring.reload(1));
   REQUIRE(one.is_set(3000ms));
   CHECK(one.votes(true).taken);
+  one.look([&] {
+    CHECK_FALSE(one.set.back().votes.has_value());
+    return 0;
+  });
+  ring.configure(device("wardom", 3500, "    votes: 1\n"));
+  REQUIRE(ring.reload(1));
+  REQUIRE(one.is_set(3500ms));
+  one.look([&] {
+    CHECK(one.set.back().votes == 1);
+    return 0;
+  });
   ring.configure(device("net"));
   REQUIRE(ring.reload(1));
   REQUIRE(one.lost_with("another quorum device, \"net\""));

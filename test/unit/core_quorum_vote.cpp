@@ -506,6 +506,7 @@ TEST_CASE("device_out_of_bounds_is_refused", "[quorum]") {
   Host host;
   SECTION("timeout") { host.quorum.on_device({seconds{1}, seconds{8}, host.members}); }
   SECTION("sync timeout") { host.quorum.on_device({seconds{4}, seconds{1}, host.members}); }
+  SECTION("votes") { host.quorum.on_device({seconds{4}, seconds{8}, host.members, 1}); }
   SECTION("another domain's host") {
     host.quorum.on_device({seconds{4}, seconds{8}, {kSelf, kPeer, HostId{9}}});
   }
@@ -514,6 +515,12 @@ TEST_CASE("device_out_of_bounds_is_refused", "[quorum]") {
   CHECK_FALSE(host.casts());
   CHECK_FALSE(host.votes.empty());
   CHECK(host.quorum.view().refused);
+}
+
+TEST_CASE("device_may_name_the_votes_that_it_has_anyway", "[quorum]") {
+  Host host;
+  host.quorum.on_device({seconds{4}, seconds{8}, host.members, 2});
+  begin(host);
 }
 
 TEST_CASE("vote_that_was_not_taken_is_given_again", "[quorum]") {
