@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -87,12 +88,21 @@ int change(const QuorumOptions& options, const std::string& before,
     std::cout << options.file << ": nothing to change\n";
     return kDone;
   }
+  // The file itself, should a link lead to it.
+  std::error_code failed;
+  const auto path = std::filesystem::canonical(options.file, failed).string();
   struct stat like {};
-  if (::stat(options.file.c_str(), &like) != 0)
-    return fail(options.file + ": " + std::strerror(errno));
-  const auto backup = options.file + ".wardom-before";
-  auto done = replace(backup, before, like);
-  if (done) done = replace(options.file, edited.value(), like);
+  if (failed || ::stat(path.c_str(), &like) != 0)
+    return fail(options.file + ": " + (failed ? failed.message() : std::strerror(errno)));
+  // As it was before Wardom first changed it.
+  const auto backup = path + ".wardom-before";
+  const auto named = device_section(before);
+  const bool ours = named && named.value() && named.value()->model == kDeviceModel;
+  const bool kept = ours && ::access(backup.c_str(), F_OK) == 0;
+  auto done = kept ? success() : replace(backup, before, like);
+  if (const auto still = read_text(path); done && (!still || still.value() != before))
+    done = failure(path + " was changed by somebody else meanwhile; nothing was written");
+  if (done) done = replace(path, edited.value(), like);
   if (!done) return fail(done.error().message);
   std::cout << options.file << ": changed; as it was: " << backup << "\n"
             << "The same on every host first; then, once, on one of them: corosync-cfgtool -R\n";

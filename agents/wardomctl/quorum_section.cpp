@@ -115,6 +115,28 @@ std::optional<DeviceSection> device_of(const File& file) {
   return device;
 }
 
+// What votequorum takes at run time, and what then stops corosync at its next start, or keeps
+// quorum away when it is needed.
+std::string trap_in(const File& file) {
+  for (const auto& one : file.settings) {
+    const bool ours = one.section == "quorum" || one.section == "quorum.device";
+    const auto* first = file.find(one.section, one.key);
+    if (ours && first->line != one.line)
+      return line_text(one.line) + one.key + " stands in line " + std::to_string(first->line + 1) +
+             " already, and the last one counts: take one out";
+    if (one.section == "quorum" && one.key == "expected_votes")
+      return line_text(one.line) + "expected_votes beside a quorum device would keep corosync from "
+                                   "starting: take it out, the nodelist tells as much";
+    if (one.section == "quorum" && one.key == "wait_for_all" && one.value != "0")
+      return line_text(one.line) + "wait_for_all would keep quorum away, after each loss of it, "
+                                   "until every host is back: set it to 0, and restart corosync";
+    if (one.section == "nodelist.node" && one.key == "quorum_votes" && one.value != "1")
+      return line_text(one.line) + "quorum_votes other than 1 beside a quorum device would keep "
+                                   "corosync from starting: take it out";
+  }
+  return file.all("nodelist.node").empty() ? "there is no nodelist: votes cannot be counted" : "";
+}
+
 // Why Wardom cannot be this file's device; empty: it can.
 std::string objection(const File& file) {
   if (file.all("quorum").size() != 1)
@@ -129,7 +151,7 @@ std::string objection(const File& file) {
   for (const char* key : kExcluding)
     if (const auto* found = file.find("quorum", key); found != nullptr && found->value != "0")
       return line_text(found->line) + key + " excludes any quorum device: take it out first";
-  return {};
+  return trap_in(file);
 }
 
 std::string indent_of(const std::string& line) {

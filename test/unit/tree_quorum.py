@@ -115,6 +115,12 @@ class Quorum(unittest.TestCase):
             self.refuses(PLAIN.replace("wait_for_all: 0", f"{key}: 1"), key)
             self.file.write_text(PLAIN.replace("wait_for_all: 0", f"{key}: 0"))
             self.run_it("setup", "--print")
+        # Taken by a running corosync, which then does not start again, or waits for all.
+        self.refuses(PLAIN.replace("wait_for_all: 0", "expected_votes: 3"), "line 13: expected_votes")
+        self.refuses(PLAIN.replace("wait_for_all: 0", "wait_for_all: 1"), "until every host is back")
+        self.refuses(PLAIN.replace("nodeid: 1", "nodeid: 1\n        quorum_votes: 2"), "quorum_votes")
+        self.refuses(PLAIN[:PLAIN.index("nodelist")], "no nodelist")
+        self.refuses(PLAIN.replace("wait_for_all: 0", "two_node: 0\n    two_node: 1"), "already")
         self.refuses(PLAIN.replace("corosync_votequorum", "other"), "provider")
         self.refuses(PLAIN.replace("quorum {", "quorate {"), "one quorum section")
         self.refuses(PLAIN + PLAIN, "one quorum section")
