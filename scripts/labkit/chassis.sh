@@ -15,6 +15,7 @@ fabric=wardom-lab.$lab.fabric
 netns=wardom-lab.$lab.$host
 power=0
 mode=up
+if_off=0
 read -r power < "$dir/power"
 [ -r "$dir/bmc-mode" ] && read -r mode < "$dir/bmc-mode"
 
@@ -28,7 +29,7 @@ power_cut() (
     exec 9> "$dir/lock"
     flock 9
     read -r power < "$dir/power"
-    [ "$power" = 0 ] && exit 0
+    [ "$power" = 0 ] && exit "$if_off"
     note "power cut"
     # First the cables, then the processes: a dying process's kernel sends FIN and buffered bytes,
     # a host without power sends nothing.
@@ -73,6 +74,7 @@ case "$verb $what" in
     ;;
 "set boot" | "set identify") ;;
 "cut "*) power_cut ;;
-"watchdog "*) power_cut && power=0 && power_on ;;
+# Without power there is no watchdog either: one that fires while the power is being cut does nothing.
+"watchdog "*) if_off=1; if power_cut; then power=0; power_on; fi ;;
 *) exit 1 ;;
 esac

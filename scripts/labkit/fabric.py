@@ -65,12 +65,13 @@ def plug_in(lab: Lab, host: Host) -> None:
     run.ip_batch(lab.netns(host), inside)
 
 
-def connect(lab: Lab, host: Host) -> None:
-    """Bring a running host's ports to what its cables' faults allow."""
+def connect(lab: Lab, host: Host, *, may_boot: bool = False) -> None:
+    """Bring a running host's ports to what its cables' faults allow. One that has just got power may
+    not have plugged them in yet: it does this itself when it has."""
     faults = load_faults(lab)["links"].get(host.name, {})
     run.ip_batch(lab.fabric, [
         f"link set dev {host.port(link)} {'down' if faults.get(link) == 'down' else 'up'}"
-        for link in LINKS])
+        for link in LINKS], force=may_boot)
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def apply(lab: Lab, faults: dict) -> None:
         with host_lock(lab, host):
             # The ports of a host without power stay down, whatever is done to its cables.
             if is_powered(lab, host):
-                connect(lab, host)
+                connect(lab, host, may_boot=True)
 
 
 def rules(lab: Lab, faults: dict) -> str:
