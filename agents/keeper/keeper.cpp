@@ -210,11 +210,11 @@ void Keeper::record_release(Instant now) {
   if (running_) running_->next_beat = now;
 }
 
-// This incarnation is released, and its daemon has given up every guest on the volume.
+// This incarnation is released.
 bool Keeper::over() const { return running_ && lease_.released() == running_->incarnation; }
 
-// The number that follows is drawn and kept; the volume is joined with it as by a new boot. False:
-// not yet.
+// Its daemon has given up every guest on the volume. The number that follows is drawn and kept; the
+// volume is joined with it as by a new boot. False: not yet.
 bool Keeper::begin_new_incarnation(Instant now) {
   Running& r = *running_;
   if (!over()) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "libha/core/host_text.hpp"
+
 namespace wardom::core {
 
 void Member::take(const DeviceSet& device, Turn&) { quorum_.on_device(device); }
@@ -64,7 +66,7 @@ void Member::add_quorum(std::vector<Problem>& list) const {
   const auto view = quorum_.view();
   if (view.refused)
     list.push_back({"the quorum device is not served: " + view.why,
-                    "host " + std::to_string(settings_.self.value),
+                    host_text(settings_.self),
                     "correct corosync.conf on all hosts, then `corosync-cfgtool -R`"});
 }
 

@@ -5,13 +5,12 @@
 
 #include "libha/core/check.hpp"
 #include "libha/core/guest_life.hpp"
+#include "libha/core/host_text.hpp"
 
 namespace wardom::core {
 namespace {
 
 constexpr std::size_t kMaxRequests = 256;
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 const char* power_text(Power power) {
   switch (power) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libha/core/check.hpp"
+#include "libha/core/host_text.hpp"
 
 namespace wardom::core {
 namespace {
@@ -17,8 +18,6 @@ BallotNumber above(BallotNumber seen, HostId self) {
 std::string version_text(LockVersion version) {
   return "lock version " + std::to_string(version.value);
 }
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 Note note_of(Severity severity, HostId host, std::string text) {
   return {severity, "lock", host, {}, {}, "", std::move(text), {}};

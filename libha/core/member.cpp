@@ -5,6 +5,7 @@
 
 #include "libha/core/apart.hpp"
 #include "libha/core/guest_life.hpp"
+#include "libha/core/host_text.hpp"
 
 namespace wardom::core {
 namespace {
@@ -19,8 +20,6 @@ constexpr Duration kDecisionPause = std::chrono::seconds{30};
 // So many reads in a row may leave a cell in doubt (its newest write was just under way); then the
 // next ones come with a pause.
 constexpr int kDoubtfulReads = 3;
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 const char* remedy_for(HostState state) {
   switch (state) {
@@ -857,10 +856,8 @@ std::vector<Problem> Member::problems(Instant now) const {
     list.push_back({"disarmed by " + off->by + ": what happens is reported, nothing is acted on",
                     "the whole domain", "run `wardomctl arm` when the work is done"});
   if (const auto groups = split_groups(); !groups.empty()) {
-    std::string deciding;
-    for (HostId host : groups.front()) deciding += (deciding.empty() ? "" : ", ") + host_text(host);
     list.push_back({"the domain is split into " + std::to_string(groups.size()) +
-                        " groups; " + deciding +
+                        " groups; " + hosts_text(groups.front()) +
                         (groups.front().size() == 1 ? " decides" : " decide") +
                         ", the others keep their guests and start nothing",
                     "the whole domain", "look at both networks between the groups"});

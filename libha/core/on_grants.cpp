@@ -2,19 +2,10 @@
 // it grants, and before it outlives its own window.
 #include <algorithm>
 
+#include "libha/core/host_text.hpp"
 #include "libha/core/member.hpp"
 
 namespace wardom::core {
-namespace {
-
-std::string hosts_text(const std::vector<HostId>& hosts) {
-  std::string text;
-  for (HostId host : hosts)
-    text += (text.empty() ? "host " : ", host ") + std::to_string(host.value);
-  return text;
-}
-
-}  // namespace
 
 // Whoever is asked under a version is asked under the next one too, if that names it as well. A
 // version that was not seen may not have named it: then it has to time everybody anew.
@@ -113,7 +104,7 @@ void Member::live_on_grants(Turn& turn) {
 
 void Member::add_outage(std::vector<Problem>& list, Instant now) const {
   const auto since = outage_.riding_since();
-  const std::string where = "host " + std::to_string(settings_.self.value);
+  const auto where = host_text(settings_.self);
   if (since)
     list.push_back({"the state volume is away for every host: the domain has lived on grants for " +
                         std::to_string(whole_ms(now - *since) / 1000) +

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libha/core/host_text.hpp"
 #include "libha/core/proofs.hpp"
 
 namespace wardom::core {
@@ -9,8 +10,6 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kRefused = 3;
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 }  // namespace
 

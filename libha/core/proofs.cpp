@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libha/core/host_text.hpp"
 #include "libha/core/judge.hpp"
 
 namespace wardom::core {
@@ -172,7 +173,7 @@ std::string life_sign(const Evidence& evidence, HostId host, Instant now) {
     if (other == host || !peer.heard(now, timing)) continue;
     const auto& newest = *peer.beats.newest;
     if (newest.sees_mgmt.test(index) || newest.sees_storage.test(index))
-      return "host " + std::to_string(other.value) + " hears it";
+      return host_text(other) + " hears it";
   }
   if (!evidence.observer_fit())
     return "this host cannot read the state volume, so it cannot tell whether that host writes";

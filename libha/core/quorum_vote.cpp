@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "libha/core/host_text.hpp"
+
 namespace wardom::core {
 namespace {
 
@@ -10,8 +12,6 @@ namespace {
 constexpr Duration kVoteAgain = std::chrono::milliseconds{200};
 // A read of the ballots that left a doubt is repeated after this.
 constexpr Duration kReadAgain = std::chrono::milliseconds{200};
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 std::string version_text(LockVersion version) {
   return "lock version " + std::to_string(version.value);

@@ -3,11 +3,10 @@
 
 #include "libha/core/decider.hpp"
 #include "libha/core/guest_life.hpp"
+#include "libha/core/host_text.hpp"
 
 namespace wardom::core {
 namespace {
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 // A host that is heard by one link only is the last choice: it counts as fully busy.
 constexpr std::uint32_t kImpairedLoad = 1000;
@@ -220,18 +219,13 @@ bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
     if (verdict == nullptr) continue;
     // A verdict on a later boot covers this one, but says nothing of how this one ended.
     const bool own = verdict->incarnation == claim.entry->holder;
-    if (own && verdict->proof == Proof::released) {
-      const auto until = drained_until(now);
-      if (now >= until) continue;
-      next_late_ = next_late_ ? std::min(*next_late_, until) : until;
-      wait = true;
-      continue;
-    }
+    const bool released = own && verdict->proof == Proof::released;
     const auto late = own ? late_writes_after(verdict->proof)
                           : std::max(me_.late_writes, me_.late_writes_after_off);
     const auto until =
-        late_until_.try_emplace({claim.host, claim.entry->holder}, now + counted(late))
-            .first->second;
+        released ? drained_until(now)
+                 : late_until_.try_emplace({claim.host, claim.entry->holder}, now + counted(late))
+                       .first->second;
     if (now >= until) continue;
     next_late_ = next_late_ ? std::min(*next_late_, until) : until;
     wait = true;

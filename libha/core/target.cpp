@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "libha/core/guest_life.hpp"
+#include "libha/core/host_text.hpp"
 
 namespace wardom::core {
 namespace {
-
-std::string host_text(HostId host) { return "host " + std::to_string(host.value); }
 
 bool same_assignment(const Assignment& a, const Assignment& b) {
   return a.guest == b.guest && a.generation == b.generation && a.target == b.target &&

@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t kThreadStackBytes = 4 * 1024 * 1024;  // virtual
 
-
 }  // namespace
 
 AdapterThread::AdapterThread() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -55,6 +54,7 @@ void AdapterThread::stop(std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   const bool ended = ended_changed_.wait_for(lock, limit, [this] { return ended_; });
   lock.unlock();
+  // A corosync that does not run holds its callers for ever, and nothing can wake them.
   if (ended)
     pthread_join(thread_, nullptr);
   else

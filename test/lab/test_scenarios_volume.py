@@ -82,6 +82,21 @@ class AwayCase(ScenarioCase):
     def resume(self) -> None:
         storage.control(self.cluster.record, "resume")
 
+    def await_all_killed(self, began: float) -> None:
+        eventually("all guests are killed", lambda: not any(
+            entry["running_on"] for entry in self.cluster.truth().values()),
+                   explain=self.cluster.picture)
+        self.assertGreater(time.monotonic() - began, 0.75 * self.t_f_s - LAST_HEARTBEAT_S)
+        self.assertLess(time.monotonic() - began, self.t_f_s)
+
+    def resume_until_all_run(self) -> int:
+        """When the storage was back, in ms."""
+        self.resume()
+        back_ms = run.now_ms()
+        self.await_started_once(self.before, self.cluster.host_names,
+                                self.wait_s + RETURN_LIMIT_S)
+        return back_ms
+
     def assert_harmless(self) -> None:
         eventually("all hosts alive in all eyes", self.cluster.all_alive,
                    explain=self.cluster.picture)
@@ -178,21 +193,14 @@ class StorageAwayFenced(AwayCase):
         """Every host kills its guests and is reset, and nobody takes anything over. When the
         storage is there again, the guests come back by themselves, each once."""
         began = self.pause()
-        eventually("all guests are killed", lambda: not any(
-            entry["running_on"] for entry in self.cluster.truth().values()),
-                   explain=self.cluster.picture)
-        self.assertGreater(time.monotonic() - began, 0.75 * self.t_f_s - LAST_HEARTBEAT_S)
-        self.assertLess(time.monotonic() - began, self.t_f_s)
+        self.await_all_killed(began)
         eventually("all hosts are reset", lambda: {e["host"] for e in self.cluster.events(
             self.began_ms, "watchdog resets")} == set(self.cluster.host_names))
         self.assertLess(time.monotonic() - began, self.t_f_s + self.w_s + STARTS_S)
         eventually("all hosts boot", self.cluster.managers_answer)
         self.quiet_watch(AWAY_WATCH_S)
         self.assertEqual(self.cluster.starts(self.began_ms), [])
-        self.resume()
-        back_ms = run.now_ms()
-        self.await_started_once(self.before, self.cluster.host_names,
-                                self.wait_s + RETURN_LIMIT_S)
+        back_ms = self.resume_until_all_run()
         for guest in self.before:
             self.assertGreater(self.starts_of(guest, 1)[0] - back_ms, self.wait_s * 1000)
         for victim in self.cluster.host_names:
@@ -210,19 +218,12 @@ class StorageAwayStaysUp(AwayCase):
         themselves, each once, and not before L_late."""
         lives = {host: self.cluster.incarnation(host, host) for host in self.cluster.host_names}
         began = self.pause()
-        eventually("all guests are killed", lambda: not any(
-            entry["running_on"] for entry in self.cluster.truth().values()),
-                   explain=self.cluster.picture)
-        self.assertGreater(time.monotonic() - began, 0.75 * self.t_f_s - LAST_HEARTBEAT_S)
-        self.assertLess(time.monotonic() - began, self.t_f_s)
+        self.await_all_killed(began)
         eventually("every watchdog would have bitten",
                    lambda: time.monotonic() - began > self.t_f_s + self.w_s + STARTS_S)
         self.quiet_watch(AWAY_WATCH_S)
         self.assertEqual(self.cluster.starts(self.began_ms), [])
-        self.resume()
-        back_ms = run.now_ms()
-        self.await_started_once(self.before, self.cluster.host_names,
-                                self.wait_s + RETURN_LIMIT_S)
+        back_ms = self.resume_until_all_run()
         l_late_ms = self.cluster.status("n1")["profile"]["l_late_s"] * 1000
         for guest in self.before:
             self.assertGreater(self.starts_of(guest, 1)[0] - back_ms, l_late_ms)

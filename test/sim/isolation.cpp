@@ -1,8 +1,5 @@
 // Hosts that are cut off from the rest, and what becomes of their guests.
-#include <catch2/catch.hpp>
-
-#include "test/sim/faults.hpp"
-#include "test/sim/run.hpp"
+#include "test/sim/site.hpp"
 
 namespace wardom::sim {
 namespace {
@@ -15,27 +12,14 @@ constexpr Duration kStarts = ms(5000);
 // What an isolated decider takes to give the lock up, the others to take it, and it to read so.
 constexpr Duration kOthersDecide = ms(6000);
 
-struct Isolation {
-  Domain d;
-
-  explicit Isolation(std::uint64_t seed, std::size_t hosts = 3) : d(options(seed, hosts)) {
+struct Isolation : Site {
+  explicit Isolation(std::uint64_t seed, std::size_t hosts = 3) : Site(options(seed, hosts)) {
     for (std::size_t i = 0; i < d.guests.size(); ++i) {
       constexpr IsolationResponse kAll[] = {IsolationResponse::leave, IsolationResponse::shutdown,
                                             IsolationResponse::kill};
       d.guests[i].isolation = kAll[i % 3];
     }
-    for (auto& host : d.hosts) d.power_on(*host, ms(100));
-    run_for(ms(1500));
-    for (auto& guest : d.guests) {
-      auto& host = home(guest);
-      host.definitions[guest.id] = guest.version;
-      d.run_qemu(host, guest.id, guest.version, "its administrator");
-      d.to_daemon(host, us(100), port::GuestChanged{d.state_of(host, guest.id)});
-    }
-    run_for(ms(3000));
-    for (auto& guest : d.guests) d.protect(home(guest), guest);
-    run_for(ms(5500));
-    for (auto& guest : d.guests) REQUIRE(guest.is_protected);
+    bring_up_guests(3, ms(5500));
   }
   static Options options(std::uint64_t seed, std::size_t hosts) {
     Options options;
@@ -49,19 +33,11 @@ struct Isolation {
     options.lease = seed % 2 == 0;
     return options;
   }
-  Host& home(const GuestTruth& guest) {
-    return *d.hosts[static_cast<std::size_t>(&guest - d.guests.data()) / 3];
-  }
   GuestTruth& guest(std::size_t host, IsolationResponse response) {
     return d.guests[3 * host + static_cast<std::size_t>(response)];
   }
-  void run_for(Duration time) {
-    d.clock.run(d.clock.now() + time, [this] { return d.violation.has_value(); });
-    INFO((d.violation ? d.violation->what : ""));
-    REQUIRE_FALSE(d.violation.has_value());
-  }
   void cut(std::size_t host, Duration time) {
-    strike(d, {0, Time{0}, FaultKind::cut_all, host, host, time});
+    strike_now(FaultKind::cut_all, host, time);
   }
   bool at_home(std::size_t host, IsolationResponse response) {
     return d.runner(guest(host, response).id) == d.hosts[host].get();

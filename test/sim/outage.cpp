@@ -1,30 +1,14 @@
 // Outages of the volume that all hosts see, for longer than every lease.
-#include <catch2/catch.hpp>
-
-#include "test/sim/faults.hpp"
-#include "test/sim/run.hpp"
+#include "test/sim/site.hpp"
 
 namespace wardom::sim {
 namespace {
 
-struct Site {
-  Domain d;
-
-  Site(std::uint64_t seed, std::size_t hosts, bool always = false,
-       std::set<std::size_t> fenced = {})
-      : d(options(seed, hosts, always, std::move(fenced))) {
-    for (auto& host : d.hosts) d.power_on(*host, ms(100));
-    run_for(ms(1500));
-    for (auto& guest : d.guests) {
-      auto& host = home(guest);
-      host.definitions[guest.id] = guest.version;
-      d.run_qemu(host, guest.id, guest.version, "its administrator");
-      d.to_daemon(host, us(100), port::GuestChanged{d.state_of(host, guest.id)});
-    }
-    run_for(ms(3000));
-    for (auto& guest : d.guests) d.protect(home(guest), guest);
-    run_for(ms(8000));
-    for (auto& guest : d.guests) REQUIRE(guest.is_protected);
+struct Outage : Site {
+  Outage(std::uint64_t seed, std::size_t hosts, bool always = false,
+         std::set<std::size_t> fenced = {})
+      : Site(options(seed, hosts, always, std::move(fenced))) {
+    bring_up_guests(1, ms(8000));
   }
   static Options options(std::uint64_t seed, std::size_t hosts, bool always,
                          std::set<std::size_t> fenced) {
@@ -39,22 +23,17 @@ struct Site {
     options.isolation = IsolationResponse::leave;
     return options;
   }
-  Host& home(const GuestTruth& guest) {
-    return *d.hosts[static_cast<std::size_t>(&guest - d.guests.data())];
-  }
-  void run_for(Duration time) {
-    d.clock.run(d.clock.now() + time, [this] { return d.violation.has_value(); });
-    INFO((d.violation ? d.violation->what : ""));
-    REQUIRE_FALSE(d.violation.has_value());
-  }
-  void strike_now(FaultKind kind, std::size_t host, Duration time) {
-    strike(d, {0, Time{0}, kind, host, host, time});
-  }
   bool at_home(std::size_t host) { return d.runner(d.guests[host].id) == d.hosts[host].get(); }
   bool all_at_home() {
     for (std::size_t i = 0; i < d.hosts.size(); ++i)
       if (!at_home(i)) return false;
     return true;
+  }
+  std::size_t one_dies(std::uint64_t seed) {
+    const auto dead = seed % d.hosts.size();
+    strike_now(FaultKind::power_cut, dead, ms(0));
+    run_for(ms(12000));
+    return dead;
   }
   std::uint64_t resets() { return d.marks["watchdog resets a host"]; }
   bool living_on_grants(std::size_t host) {
@@ -71,7 +50,7 @@ TEST_CASE("five_minutes_without_the_volume_cost_no_guest_and_no_host") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const std::size_t hosts = seed % 4 == 0 ? 5 : seed % 3 == 0 ? 2 : 3;
     INFO("seed " << seed << ", " << hosts << " hosts");
-    Site site(seed, hosts, seed % 2 == 0);
+    Outage site(seed, hosts, seed % 2 == 0);
     site.strike_now(FaultKind::volume_outage, 0, kLong);
     site.run_for(ms(20000));
     for (std::size_t i = 0; i < hosts; ++i) {
@@ -89,7 +68,7 @@ TEST_CASE("five_minutes_without_the_volume_cost_no_guest_and_no_host") {
 TEST_CASE("paths_that_come_and_go_cost_nothing_either") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     INFO("seed " << seed);
-    Site site(seed, 3);
+    Outage site(seed, 3);
     site.strike_now(FaultKind::volume_flaps, 0, ms(60000));
     site.run_for(ms(80000));
     CHECK(site.all_at_home());
@@ -102,7 +81,7 @@ TEST_CASE("paths_that_come_and_go_cost_nothing_either") {
 TEST_CASE("a_host_that_is_cut_off_in_the_outage_ends_it_for_all_and_guests_are_recovered") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     INFO("seed " << seed);
-    Site site(seed, 3);
+    Outage site(seed, 3);
     const auto victim = seed % 3;
     site.d.hosts[victim]->bmc.reachable = false;
     site.strike_now(FaultKind::volume_outage, 0, ms(60000));
@@ -118,7 +97,7 @@ TEST_CASE("a_host_that_is_cut_off_in_the_outage_ends_it_for_all_and_guests_are_r
 
 TEST_CASE("a_host_that_does_not_take_part_has_all_fenced") {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-    Site site(seed, 3, false, {seed % 3});
+    Outage site(seed, 3, false, {seed % 3});
     site.strike_now(FaultKind::volume_outage, 0, ms(30000));
     site.run_for(ms(20000));
     CHECK(site.resets() == 3);
@@ -132,7 +111,7 @@ TEST_CASE("a_host_that_does_not_take_part_has_all_fenced") {
 TEST_CASE("a_host_that_loses_the_volume_alone_is_fenced") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     INFO("seed " << seed);
-    Site site(seed, 3);
+    Outage site(seed, 3);
     const auto victim = seed % 3;
     site.strike_now(FaultKind::storage_stall, victim, ms(40000));
     site.run_for(ms(11500));
@@ -149,10 +128,8 @@ TEST_CASE("the_living_ride_on_without_the_dead") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const std::size_t hosts = seed % 2 == 0 ? 2 : 3;
     INFO("seed " << seed << ", " << hosts << " hosts");
-    Site site(seed, hosts);
-    const auto dead = seed % hosts;
-    site.strike_now(FaultKind::power_cut, dead, ms(0));
-    site.run_for(ms(12000));
+    Outage site(seed, hosts);
+    const auto dead = site.one_dies(seed);
     CHECK(site.d.unsettled_guests().empty());
     site.strike_now(FaultKind::volume_outage, 0, ms(60000));
     site.run_for(ms(40000));
@@ -171,10 +148,8 @@ TEST_CASE("a_dead_host_that_returns_takes_nothing_from_who_lives") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const std::size_t hosts = seed % 2 == 0 ? 2 : 3;
     INFO("seed " << seed << ", " << hosts << " hosts");
-    Site site(seed, hosts);
-    const auto dead = seed % hosts;
-    site.strike_now(FaultKind::power_cut, dead, ms(0));
-    site.run_for(ms(12000));
+    Outage site(seed, hosts);
+    const auto dead = site.one_dies(seed);
     for (std::size_t i = 0; i < hosts; ++i) {
       if (i == dead) continue;
       site.d.hosts[i]->bmc.reachable = false;

@@ -1,18 +1,12 @@
 // Which hosts have quorum while the domain lock passes on, the ring parts, or hosts are lost.
-#include <catch2/catch.hpp>
-
-#include "test/sim/faults.hpp"
-#include "test/sim/run.hpp"
+#include "test/sim/site.hpp"
 
 namespace wardom::sim {
 namespace {
 
-struct Quorum {
-  Domain d;
-
+struct Quorum : Site {
   Quorum(std::uint64_t seed, std::size_t hosts, bool lease = true)
-      : d(options(seed, hosts, lease)) {
-    for (auto& host : d.hosts) d.power_on(*host, ms(100));
+      : Site(options(seed, hosts, lease)) {
     run_for(ms(15000));
     for (auto& host : d.hosts) REQUIRE(host->votes.cast);
   }
@@ -26,20 +20,6 @@ struct Quorum {
     options.lease = lease;
     options.quorum = true;
     return options;
-  }
-  void run_for(Duration time) {
-    d.clock.run(d.clock.now() + time, [this] { return d.violation.has_value(); });
-    INFO((d.violation ? d.violation->what : ""));
-    REQUIRE_FALSE(d.violation.has_value());
-  }
-  // Until it holds; false: it did not in this time.
-  template <class Holds>
-  bool within(Duration time, Holds holds) {
-    d.clock.run(d.clock.now() + time,
-                [&] { return d.violation.has_value() || holds(); });
-    INFO((d.violation ? d.violation->what : ""));
-    REQUIRE_FALSE(d.violation.has_value());
-    return holds();
   }
   Host& host(int id) { return *d.hosts[static_cast<std::size_t>(id - 1)]; }
   bool quorate(int id) { return host(id).ring_formed && host(id).votes.quorate; }

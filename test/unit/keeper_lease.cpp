@@ -341,21 +341,30 @@ TEST_CASE("lease_grants_nothing_to_a_released_incarnation_whose_window_is_lost")
 
 namespace {
 
-// Guests are killed now; where the host stands when its window is over for long.
-LeaseState after_the_window(Site& site, bool stays_up) {
+// A window of 6 s of an earlier keeper, whose last heartbeat was submitted then.
+Instant leave_late_window(const Site& site, Duration ago, bool killing) {
   Site::hold();
-  const auto submitted = raw_now() - 3s;
-  const Ladder::Kept ladder{submitted, {}, true, false, false, false};
+  const auto submitted = raw_now() - ago;
+  const Ladder::Kept ladder{submitted, {}, true, killing, false, false};
   REQUIRE(replace_file(site.path + "/window",
                        encode_window({site.boot, 6s, ladder, 10s, false})));
-  Fed fed(site);
-  REQUIRE(fed.lease.begin(6s, 1s, kOver, stays_up));
-  const auto until = submitted + 8s;
+  return submitted;
+}
+
+void tick_until(Site& site, Fed& fed, Instant until) {
   while (raw_now() < until) {
     site.completions.run();
     fed.lease.tick(raw_now());
     ::poll(nullptr, 0, 20);
   }
+}
+
+// Guests are killed now; where the host stands when its window is over for long.
+LeaseState after_the_window(Site& site, bool stays_up) {
+  const auto submitted = leave_late_window(site, 3s, false);
+  Fed fed(site);
+  REQUIRE(fed.lease.begin(6s, 1s, kOver, stays_up));
+  tick_until(site, fed, submitted + 8s);
   const auto state = fed.lease.rights(raw_now()).lease;
   ::poll(nullptr, 0, 1000);  // a look that is under way ends before the lease does
   return state;
@@ -375,19 +384,10 @@ TEST_CASE("lease_outlives_its_window_only_where_that_is_switched_on") {
 
 TEST_CASE("lease_does_not_stay_up_after_a_keeper_that_had_begun_to_kill") {
   Site site;
-  Site::hold();
-  const auto submitted = raw_now() - 5s;
-  const Ladder::Kept ladder{submitted, {}, true, true, false, false};
-  REQUIRE(replace_file(site.path + "/window",
-                       encode_window({site.boot, 6s, ladder, 10s, false})));
+  const auto submitted = leave_late_window(site, 5s, true);
   Fed fed(site);
   REQUIRE(fed.lease.begin(6s, 1s, kOver, true));
-  const auto until = submitted + 7s;
-  while (raw_now() < until) {
-    site.completions.run();
-    fed.lease.tick(raw_now());
-    ::poll(nullptr, 0, 20);
-  }
+  tick_until(site, fed, submitted + 7s);
   CHECK(fed.lease.ended());
 }
 
