@@ -498,6 +498,7 @@ Instant Decider::next_deadline() const {
     else
       next = std::min(next, inquiry.next_ask);
   }
+  if (std::holds_alternative<Idle>(state_)) return next;  // what is still to be written waits
   if (const auto retry = cell_.retry_deadline()) return std::min(next, *retry);
   if (!deciding() || !cell_.settled() || reconcile_since_) return next;
   if (const auto due = disarmed_deadline()) next = std::min(next, *due);

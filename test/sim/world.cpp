@@ -7,6 +7,7 @@ namespace wardom::sim {
 namespace {
 
 constexpr std::uint64_t kSecret = 7;
+constexpr int kRestless = 1000;
 
 std::array<std::uint8_t, 32> secret() {
   std::array<std::uint8_t, 32> bytes{};
@@ -331,6 +332,10 @@ void Domain::turn(Host& host) {
   taken.clear();
   host.busy_till = clock.now() + us(30);
   const auto deadline = when(host, host.loop->deadline());
+  host.restless = deadline > clock.now() ? 0 : host.restless + 1;
+  if (host.restless > kRestless)
+    return fail(129, "Rests: the daemon of host " + std::to_string(host.id.value) +
+                         " asks for turn after turn, and does nothing in them");
   if (deadline != Time::max()) schedule_turn(host, std::max(deadline, clock.now() + us(50)));
 }
 

@@ -270,6 +270,7 @@ struct Host {
   std::vector<runtime::Arrival> inbox;
   Time busy_till{0};                // the loop takes nothing new before
   Time turn_at{Time::max()};        // when it has to run next
+  int restless{0};  // turns in a row after which the next was due at once
   Time timer_at{Time::max()};       // the earliest event that looks after turn_at
   Duration last_now{0};
   std::map<std::uint64_t, std::pair<GuestId, bool>> replies;  // tickets of operators' requests
