@@ -483,10 +483,12 @@ void Member::look_at_division(const Contention& others, Instant now) {
     division_ = std::move(division);
     division_since_ = now;
   }
-  if (!owner_silent(now))
-    owner_silent_since_.reset();
-  else if (!owner_silent_since_)
-    owner_silent_since_ = now;
+  const HostId owner = board_.lock().value.owner.host;
+  if (!evidence_.has(owner) || owner == settings_.self ||
+      evidence_.of(owner).heard(now, settings_.timing))
+    owner_unheard_since_.reset();
+  else if (!owner_unheard_since_)
+    owner_unheard_since_ = now;
 }
 
 // By host id, the own group first; empty: the domain is whole.
@@ -517,9 +519,11 @@ LockView Member::lock_among(const Contention& others, Instant now) const {
   view.owner_awaited = held && !gone && view.owner != settings_.self;
   view.backup = !view.mine && place && (*place == 0 || others.young);
   if (place) view.place = *place;
-  // Those behind in the line ask as well, each a while later: who stands before may be unable to.
-  view.asks = !view.mine && place && view.owner_awaited && owner_silent_since_ &&
-              now - *owner_silent_since_ >= static_cast<std::int64_t>(*place) * kRankPause;
+  // Its BMC is asked as soon as the owner is a suspect, as any other host's is, though nobody else
+  // decides before it is silent. Those behind in the line ask as well, each a while later: who
+  // stands before may be unable to.
+  view.asks = !view.mine && place && view.owner_awaited && owner_unheard_since_ &&
+              now - *owner_unheard_since_ >= static_cast<std::int64_t>(*place) * kRankPause;
   if (view.mine && division_settled(now)) view.groups = groups_by_host(others.groups);
   return view;
 }

@@ -218,7 +218,7 @@ class Member {
   std::vector<MemberSet> division_;        // the split groups as seen at the last tick
   Instant division_since_{};
   std::vector<MemberSet> yielded_to_;      // the division for which this host gave the lock up
-  std::optional<Instant> owner_silent_since_;
+  std::optional<Instant> owner_unheard_since_;
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;

@@ -295,6 +295,14 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::storage_slow, ms(2500), ms(2000), false, 1},
                        {FaultKind::storage_stall, ms(4200), ms(2500), false, 1}};
       break;
+    // The same, and both others ballot at once, since the storage is slow for them.
+    case Planted::others_unseen:
+    case Planted::one_pair_for_two:
+      options.lease = false;
+      options.focus = {{FaultKind::storage_stall, ms(0), ms(30000), false, 0},
+                       {FaultKind::storage_slow, ms(2500), ms(9000), false, 1},
+                       {FaultKind::storage_slow, ms(2500), ms(9000), false, 2}};
+      break;
     case Planted::boot_waits_for_nothing:
       options.focus = {{FaultKind::redefine, ms(0), ms(0), true},
                        {FaultKind::redefine, ms(200), ms(0), true},
@@ -305,11 +313,6 @@ Options planted_options(Planted planted, std::uint64_t seed) {
       options.focus = {{FaultKind::power_cut, ms(0), ms(1000), false},
                        {FaultKind::bmc_unreachable, ms(0), ms(8000), false},
                        {FaultKind::reads_fail, ms(2500), ms(12000), true}};
-      break;
-    case Planted::others_unseen:
-    case Planted::one_pair_for_two:
-      options.focus = {{FaultKind::power_cut, ms(0), ms(1000), false},
-                       {FaultKind::storage_slow, ms(1000), ms(12000), true}};
       break;
     case Planted::acts_until_released:
       options.focus = {{FaultKind::storage_stall, ms(0), ms(5000), false}};
