@@ -174,6 +174,15 @@ bool same_words(const Beat& a, const Beat& b) {
          a.request == b.request && a.request_under == b.request_under && a.word == b.word;
 }
 
+// Apart from what tells that time passes there.
+bool same_words(const Slot& a, const Slot& b) {
+  Slot now = b;
+  now.raw_ns = a.raw_ns;
+  now.daemon_progress = a.daemon_progress;
+  now.load = a.load;
+  return a == now;
+}
+
 }  // namespace
 
 BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
@@ -215,20 +224,22 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   return same && distrusted == member.power.distrusted ? BeatNews::alive : BeatNews::changed;
 }
 
-void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
+SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
   const HostId host{static_cast<std::uint16_t>(cell.cell.index)};
-  if (!has(host)) return;
+  if (!has(host)) return SlotNews::stands;
   auto& member = at(host);
   auto& disk = member.disk;
   disk.health = cell.health;
-  if (cell.health == CellHealth::unreadable) return;
+  if (cell.health == CellHealth::unreadable) return SlotNews::changed;
   disk.read_ok = now;
   const auto* slot = std::get_if<Slot>(&cell.content);
-  if (cell.health != CellHealth::valid || slot == nullptr) return;
+  if (cell.health != CellHealth::valid || slot == nullptr) return SlotNews::changed;
   const bool newer_boot = cell.incarnation.number > disk.incarnation.number;
   const bool same_boot = cell.incarnation == disk.incarnation;
   const bool first = !disk.timer_zero.has_value();
   if (first || newer_boot || (same_boot && cell.sequence > disk.sequence)) {
+    const bool same = disk.grew && same_boot && disk.twin_damaged == cell.twin_damaged &&
+                      same_words(*disk.slot, *slot);
     if (!disk.slot || newer_boot || disk.slot->daemon_progress != slot->daemon_progress)
       disk.progress_moved = slot->daemon_progress == 0 ? std::nullopt : std::optional{now};
     if (newer_boot && !first) {
@@ -254,9 +265,11 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
       disk.grew = true;
       note_life(member, disk.not_before.value_or(now));
     }
-    return;
+    return same ? SlotNews::grew : SlotNews::changed;
   }
   // Equal is silence. Lower, or another incarnation with a number not above, is a stale write.
+  const bool stands = same_boot && cell.sequence == disk.sequence &&
+                      disk.twin_damaged == cell.twin_damaged;
   if (same_boot && cell.sequence == disk.sequence) {
     disk.twin_damaged = cell.twin_damaged;
     disk.same_read_issued = issued;
@@ -267,6 +280,7 @@ void Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
   } else if (!same_boot) {
     disk.later_boot = {};
   }
+  return stands ? SlotNews::stands : SlotNews::changed;
 }
 
 void Evidence::on_power(HostId host, Power power, const std::string& error, Instant asked,

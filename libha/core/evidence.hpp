@@ -133,13 +133,20 @@ enum class BeatNews : std::uint8_t {
   changed,
 };
 
+// What a read of a slot added to what was known of its host.
+enum class SlotNews : std::uint8_t {
+  stands,   // it reads as it did
+  grew,     // one heartbeat more, which says what the last one said
+  changed,  // anything else
+};
+
 class Evidence {
  public:
   // members: every host of the domain, sorted by id, self included.
   Evidence(std::vector<HostId> members, HostId self, Timing timing);
 
   BeatNews on_beat(const Beat& beat, Instant now);
-  void on_slot(const CellSeen& cell, Instant issued, Instant now);
+  SlotNews on_slot(const CellSeen& cell, Instant issued, Instant now);
   void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
   void on_operator(HostId host, const Incarnation& incarnation, std::string by);
   void on_ring_members(const std::vector<HostId>& daemons);

@@ -61,10 +61,24 @@ Member::Member(MemberSettings settings)
 bool Member::is_news(const Input& input, Now now) const {
   if (const auto* own = std::get_if<OwnHeartbeat>(&input))
     return quorum_.is_news(own->votes_under);
+  if (const auto* taken = std::get_if<VoteTaken>(&input)) return quorum_.is_news(*taken);
+  if (std::holds_alternative<CellsRead>(input)) return false;  // take() looks at what was read
   const auto* rights = std::get_if<Rights>(&input);
   if (const auto* power = std::get_if<PowerSeen>(&input)) return !routine(*power);
   return rights == nullptr || !acting_ || now.at >= rights_.act_until ||
          rights->lease != rights_.lease || rights->act_until < rights_.act_until;
+}
+
+// One heartbeat more of a host that is heard, and none of one that is known to be gone, is what
+// every read shows.
+bool Member::is_news(const CellSeen& slot, SlotNews news, Now now) const {
+  const HostId host{static_cast<std::uint16_t>(slot.cell.index)};
+  if (!evidence_.has(host)) return false;
+  if (news == SlotNews::changed) return true;
+  const bool heard =
+      host == settings_.self || evidence_.of(host).heard(now.at, settings_.timing);
+  if (news == SlotNews::grew) return !heard;
+  return heard || !verdict_on(host);
 }
 
 bool Member::routine(const PowerSeen& seen) const {
@@ -164,15 +178,19 @@ void Member::take(const CellsRead& read, Turn& turn) {
   bool any = false;
   for (const auto& cell : read.cells) {
     any = any || cell.health != CellHealth::unreadable;
-    if (slots)
-      evidence_.on_slot(cell, issued, turn.now.at);
-    else
+    if (slots) {
+      const auto news = evidence_.on_slot(cell, issued, turn.now.at);
+      news_ = news_ || is_news(cell, news, turn.now);
+    } else {
       board_.on_read(cell, issued);
+    }
   }
+  news_ = news_ || !slots;
   if (domain_lock_.on_read(read.ticket, turn)) return;
   if (slots) {
     reading_slots_.reset();
     if (any) slots_read_at_ = turn.now.at;
+    next_full_look_ = std::min(next_full_look_, next_slots_);
   } else {
     reading_board_.reset();
     doubtful_reads_ = board_.unknown_cell().empty() ? 0 : doubtful_reads_ + 1;
@@ -531,8 +549,8 @@ LockView Member::lock_among(const Contention& others, Instant now) const {
 LockView Member::lock(Instant now) const { return lock_among(contention(now), now); }
 
 void Member::tick(Now now, Orders& orders) {
+  deadline_ = std::min(next_beat_, next_full_look_);
   if (!news_ && now.at < deadline_) return;
-  news_ = false;
   Turn turn{now, orders, last_ticket_, random_};
   // As long as a BMC's word stays credible: a longer gap in this host's own attention may hide how
   // a silence began.
@@ -540,11 +558,17 @@ void Member::tick(Now now, Orders& orders) {
   if (last_tick_ && now.at - *last_tick_ > stall) {
     evidence_.on_stall(now.at);
     apart_since_.reset();
+    news_ = true;
     turn.note({Severity::warning, "beats", settings_.self, {}, {}, "",
                "this wardomd was stalled for " + wardom::to_text(now.at - *last_tick_) +
                    ": what it saw of others before does not count"});
   }
   last_tick_ = now.at;
+  if (!std::exchange(news_, false) && now.at < next_full_look_) {
+    beat(turn);
+    deadline_ = std::min(next_beat_, next_full_look_);
+    return;
+  }
   set_pace(now.at);
   look_at_directory(now.at);
   evidence_.on_observer(may_time(now.at));
@@ -575,7 +599,8 @@ void Member::tick(Now now, Orders& orders) {
   tell_changes(lock, turn);
   live_on_grants(turn);
   beat(turn);
-  deadline_ = find_deadline(now.at);
+  next_full_look_ = find_next_look(others, lock, now.at);
+  deadline_ = std::min(next_beat_, next_full_look_);
 }
 
 // While all are heard, each beat tells whether its sender has decided anything since, as every new
@@ -744,13 +769,25 @@ void Member::beat(Turn& turn) {
   turn.orders.beats.push_back(std::move(beat));
 }
 
-Instant Member::find_deadline(Instant now) const {
-  auto next = std::min({next_beat_, next_look_, next_poll_, evidence_.first_silence(now)});
+// Every host is heard or gone, and nothing is under way that time alone could move.
+bool Member::calm(const Contention& others, const LockView& lock, Instant now) const {
+  return acting_ && !leaving_ && lock.decider != kNoHost && !others.groups.split() &&
+         !apart_since_ && !silent_member(now) && !target_.busy() && !outage_.asks() &&
+         !outage_.riding_since();
+}
+
+// When all has to be looked at again without news. Unless the domain is calm, each beat does.
+Instant Member::find_next_look(const Contention& others, const LockView& lock,
+                               Instant now) const {
+  auto next = std::min({next_look_, next_poll_, evidence_.first_silence(now),
+                        now + settings_.timing.suspect_after});
+  if (!calm(others, lock, now)) next = std::min(next, next_beat_);
   if (ready_) next = std::min(next, next_lock_look_);
   if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
   if (ready_ && !reading_board_ && board_.wants()) next = std::min(next, next_board_);
   next = std::min(next, quorum_.next_deadline());
-  if (!acting_) return next;  // the next beat looks again
+  if (!acting_) return next;
+  next = std::min(next, act_until());
   next = std::min(next, domain_lock_.next_deadline());
   next = std::min(next, decider_.next_deadline());
   next = std::min(next, target_.next_deadline());

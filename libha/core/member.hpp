@@ -137,6 +137,7 @@ class Member {
 
   bool routine(const PowerSeen& seen) const;
   bool is_news(const Input& input, Now now) const;
+  bool is_news(const CellSeen& slot, SlotNews news, Now now) const;
   bool may_act(Instant now) const;
   void look_at_directory(Instant now);
   std::vector<HostId> dead_proposers() const;
@@ -180,7 +181,8 @@ class Member {
   void tell_changes(const LockView& lock, Turn& turn);
   void beat(Turn& turn);
   Beat make_beat(Instant now) const;
-  Instant find_deadline(Instant now) const;
+  bool calm(const Contention& others, const LockView& lock, Instant now) const;
+  Instant find_next_look(const Contention& others, const LockView& lock, Instant now) const;
 
   MemberSettings settings_;
   Evidence evidence_;
@@ -227,6 +229,7 @@ class Member {
   // Something came since the last tick that it has to look at. A beat that says what the sender's
   // last one said is not: it only puts off the instant at which the sender falls silent.
   bool news_{true};
+  Instant next_full_look_{};   // before it, and without news, a tick does nothing but send a beat
   Instant deadline_{};
   bool leaving_{false};        // stops in good order, with no guest to look after
   std::uint64_t beats_made_{0};

@@ -83,6 +83,8 @@ class QuorumVote {
   void on_device_lost(const DeviceLost& lost, Turn& turn);
   void on_ring(const RingFormed& formed, Instant now);
   void on_taken(const VoteTaken& taken, Instant now);
+  // Whether this answer has something to tell.
+  bool is_news(const VoteTaken& taken) const { return !taken.taken || first_zero_.has_value(); }
   // Whether a heartbeat that states this has something to tell.
   bool is_news(LockVersion under) const { return !stated_ || stated_->under != under; }
   // The keeper's heartbeat was acknowledged: so says the own slot now.
