@@ -119,7 +119,7 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
 
 void readdress_beat(const Key& key, Bytes& beat, const BeatWord& word) {
   WARDOM_CHECK(beat.size() == kBeatBytes);
-  Writer address;
+  Writer address(2);
   address.u16(word.to.value);
   std::copy(address.view().begin(), address.view().end(), beat.begin() + kBeatAddressAt);
   Writer words(kWordBytes);

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "libha/core/ids.hpp"
@@ -24,13 +25,12 @@ class Writer {
  public:
   Writer() = default;
   // expected: how many bytes will be written, so that they are allocated once.
-  explicit Writer(std::size_t expected) { out_.reserve(expected); }
+  explicit Writer(std::size_t expected) : out_(expected) {}
   template <std::unsigned_integral T>
   void number(T value) {
-    std::array<std::uint8_t, sizeof(T)> raw;
+    std::uint8_t* const raw = extend(sizeof(T));
     for (std::size_t i = 0; i < sizeof(T); ++i)
       raw[i] = static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> (8 * i));
-    bytes(raw);
   }
   void u8(std::uint8_t v) { number(v); }
   void u16(std::uint16_t v) { number(v); }
@@ -39,8 +39,8 @@ class Writer {
   void i32(std::int32_t v) { number(static_cast<std::uint32_t>(v)); }
   void i64(std::int64_t v) { number(static_cast<std::uint64_t>(v)); }
   void flag(bool v) { u8(v ? 1 : 0); }
-  void zeros(std::size_t count) { out_.insert(out_.end(), count, 0); }
-  void bytes(View v) { out_.insert(out_.end(), v.begin(), v.end()); }
+  void zeros(std::size_t count) { std::fill_n(extend(count), count, std::uint8_t{0}); }
+  void bytes(View v) { std::copy(v.begin(), v.end(), extend(v.size())); }
   void bits(const Bits128& v) { bytes(v.bytes); }
   void incarnation(const Incarnation& v) {
     u64(v.number);
@@ -72,13 +72,24 @@ class Writer {
     u32(static_cast<std::uint32_t>(v.size()));
     chars(v);
   }
-  std::size_t size() const { return out_.size(); }
-  const Bytes& view() const { return out_; }
-  Bytes take() { return std::move(out_); }
+  std::size_t size() const { return size_; }
+  View view() const { return View(out_).first(size_); }
+  Bytes take() {
+    out_.resize(std::exchange(size_, 0));
+    return std::move(out_);
+  }
 
  private:
-  void chars(std::string_view v) { out_.insert(out_.end(), v.begin(), v.end()); }
-  Bytes out_;
+  void chars(std::string_view v) { std::copy(v.begin(), v.end(), extend(v.size())); }
+  // Where so many bytes more are to be written.
+  std::uint8_t* extend(std::size_t count) {
+    const std::size_t at = size_;
+    size_ += count;
+    if (size_ > out_.size()) out_.resize(std::max(size_, 2 * out_.size()));
+    return out_.data() + at;
+  }
+  Bytes out_;  // of which only the first `size_` bytes are written
+  std::size_t size_{0};
 };
 
 // Reads what Writer wrote. A read past the end, a text above its limit, an enumerator above its
@@ -90,9 +101,13 @@ class Reader {
 
   template <std::unsigned_integral T>
   T number() {
-    const View raw = take(sizeof(T));
+    if (failed_ || left() < sizeof(T)) {
+      fail();
+      return 0;
+    }
+    const std::uint8_t* const raw = in_.data() + at_;
+    at_ += sizeof(T);
     std::uint64_t value = 0;
-    if (raw.size() != sizeof(T)) return 0;
     // So many steps that the compiler knows: it makes one load of them.
     for (std::size_t i = 0; i < sizeof(T); ++i) value |= std::uint64_t{raw[i]} << (8 * i);
     return static_cast<T>(value);
