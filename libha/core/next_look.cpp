@@ -1,0 +1,70 @@
+// The member's part that tells when all has to be looked at again: by what comes, and by time.
+#include "libha/core/member.hpp"
+
+#include <algorithm>
+
+namespace wardom::core {
+
+// Whether an input can change what the tick decides. An own heartbeat that went well every quarter
+// of a second does not: the next beat tells its sequence, and a right to act that only lasts longer
+// moves nothing that the tick has put off. Nor does one more `on` of a host that nobody asks about.
+bool Member::is_news(const Input& input, Now now) const {
+  if (const auto* own = std::get_if<OwnHeartbeat>(&input))
+    return quorum_.is_news(own->votes_under);
+  if (const auto* taken = std::get_if<VoteTaken>(&input)) return quorum_.is_news(*taken);
+  if (std::holds_alternative<CellsRead>(input)) return false;  // take() looks at what was read
+  const auto* rights = std::get_if<Rights>(&input);
+  if (const auto* power = std::get_if<PowerSeen>(&input)) return !routine(*power);
+  return rights == nullptr || !acting_ || now.at >= rights_.act_until ||
+         rights->lease != rights_.lease || rights->act_until < rights_.act_until;
+}
+
+// One heartbeat more of a host that is heard, and none of one that is known to be gone, is what
+// every read shows.
+bool Member::is_news(const CellSeen& slot, SlotNews news, Now now) const {
+  const HostId host{static_cast<std::uint16_t>(slot.cell.index)};
+  if (!evidence_.has(host)) return false;
+  if (news == SlotNews::changed) return true;
+  const bool heard =
+      host == settings_.self || evidence_.of(host).heard(now.at, settings_.timing);
+  if (news == SlotNews::grew) return !heard;
+  return heard || !verdict_on(host);
+}
+
+bool Member::routine(const PowerSeen& seen) const {
+  const auto found = asked_power_.find(seen.ticket);
+  if (found == asked_power_.end()) return true;
+  const HostId host = found->second.host;
+  const auto* member = evidence_.find(host);
+  return member != nullptr && seen.power == Power::on && member->power.last == Power::on &&
+         !decider_.inquiries().contains(host);
+}
+
+// Every host is heard or gone, and nothing is under way that time alone could move.
+bool Member::calm(const Contention& others, const LockView& lock, Instant now) const {
+  return acting_ && !leaving_ && lock.decider != kNoHost && !others.groups.split() &&
+         !apart_since_ && !silent_member(now) && !target_.busy() && !outage_.asks() &&
+         !outage_.riding_since();
+}
+
+// When all has to be looked at again without news. Unless the domain is calm, each beat does.
+Instant Member::find_next_look(const Contention& others, const LockView& lock,
+                               Instant now) const {
+  auto next = std::min({next_look_, next_poll_, evidence_.first_silence(now),
+                        now + settings_.timing.suspect_after});
+  if (!calm(others, lock, now)) next = std::min(next, next_beat_);
+  if (ready_) next = std::min(next, next_lock_look_);
+  if (ready_ && !reading_slots_) next = std::min(next, next_slots_);
+  if (ready_ && !reading_board_ && board_.wants()) next = std::min(next, next_board_);
+  next = std::min(next, quorum_.next_deadline());
+  if (!acting_) return next;
+  next = std::min(next, act_until());
+  next = std::min(next, domain_lock_.next_deadline());
+  next = std::min(next, decider_.next_deadline());
+  next = std::min(next, target_.next_deadline());
+  if (apart_since_ && !isolated(now))
+    next = std::min(next, *apart_since_ + settings_.timing.isolation_delay);
+  return next;
+}
+
+}  // namespace wardom::core
