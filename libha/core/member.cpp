@@ -155,6 +155,7 @@ void Member::take(const CellsRead& read, Turn& turn) {
   if (slots) {
     reading_slots_.reset();
     if (any) slots_read_at_ = turn.now.at;
+    news_ = news_ || !acting_;  // it may be the read that was missing
     next_full_look_ = std::min(next_full_look_, next_slots_);
   } else {
     reading_board_.reset();
@@ -413,6 +414,14 @@ bool Member::owner_silent(Instant now) const {
          !evidence_.of(owner).slot_fresh(now, settings_.timing, evidence_.read_horizon());
 }
 
+// It is not heard, and its slot has shown nothing since.
+bool Member::owner_suspect(Instant now) const {
+  const HostId owner = board_.lock().value.owner.host;
+  if (owner == settings_.self || !evidence_.has(owner)) return false;
+  const auto state = judge(evidence_, owner, verdict_on(owner), reads_ok(now), now).state;
+  return state == HostState::suspect || state == HostState::unknown || state == HostState::left;
+}
+
 LockStanding Member::standing(const Contention& others, Instant now) const {
   LockStanding standing;
   standing.owner_gone = owner_gone(now);
@@ -466,12 +475,10 @@ void Member::look_at_division(const Contention& others, Instant now) {
     division_ = std::move(division);
     division_since_ = now;
   }
-  const HostId owner = board_.lock().value.owner.host;
-  if (!evidence_.has(owner) || owner == settings_.self ||
-      evidence_.of(owner).heard(now, settings_.timing))
-    owner_unheard_since_.reset();
-  else if (!owner_unheard_since_)
-    owner_unheard_since_ = now;
+  if (!owner_suspect(now))
+    owner_suspect_since_.reset();
+  else if (!owner_suspect_since_)
+    owner_suspect_since_ = now;
 }
 
 // By host id, the own group first; empty: the domain is whole.
@@ -505,8 +512,8 @@ LockView Member::lock_among(const Contention& others, Instant now) const {
   // Its BMC is asked as soon as the owner is a suspect, as any other host's is, though nobody else
   // decides before it is silent. Those behind in the line ask as well, each a while later: who
   // stands before may be unable to.
-  view.asks = !view.mine && place && view.owner_awaited && owner_unheard_since_ &&
-              now - *owner_unheard_since_ >= static_cast<std::int64_t>(*place) * kRankPause;
+  view.asks = !view.mine && place && view.owner_awaited && owner_suspect_since_ &&
+              now - *owner_suspect_since_ >= static_cast<std::int64_t>(*place) * kRankPause;
   if (view.mine && division_settled(now)) view.groups = groups_by_host(others.groups);
   return view;
 }

@@ -164,6 +164,7 @@ class Member {
   LockStanding standing(const Contention& others, Instant now) const;
   bool owner_gone(Instant now) const;
   bool owner_silent(Instant now) const;
+  bool owner_suspect(Instant now) const;
   bool cannot_decide(Instant now) const;
   bool division_settled(Instant now) const;
   void look_at_division(const Contention& others, Instant now);
@@ -220,7 +221,7 @@ class Member {
   std::vector<MemberSet> division_;        // the split groups as seen at the last tick
   Instant division_since_{};
   std::vector<MemberSet> yielded_to_;      // the division for which this host gave the lock up
-  std::optional<Instant> owner_unheard_since_;
+  std::optional<Instant> owner_suspect_since_;
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;

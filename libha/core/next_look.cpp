@@ -4,6 +4,12 @@
 #include <algorithm>
 
 namespace wardom::core {
+namespace {
+
+// In beats: what has no instant of its own at which it is due is found out by then.
+constexpr std::int64_t kLookAtLeastEvery = 4;
+
+}  // namespace
 
 // Whether an input can change what the tick decides. An own heartbeat that went well every quarter
 // of a second does not: the next beat tells its sequence, and a right to act that only lasts longer
@@ -42,7 +48,8 @@ bool Member::routine(const PowerSeen& seen) const {
 
 // Every host is heard or gone, and nothing is under way that time alone could move.
 bool Member::calm(const Contention& others, const LockView& lock, Instant now) const {
-  return acting_ && !leaving_ && lock.decider != kNoHost && !others.groups.split() &&
+  const bool paced = (lock.mine || lock.backup) == watching_since_.has_value();
+  return acting_ && !leaving_ && paced && lock.decider != kNoHost && !others.groups.split() &&
          !apart_since_ && !silent_member(now) && !target_.busy() && !outage_.asks() &&
          !outage_.riding_since();
 }
@@ -50,8 +57,9 @@ bool Member::calm(const Contention& others, const LockView& lock, Instant now) c
 // When all has to be looked at again without news. Unless the domain is calm, each beat does.
 Instant Member::find_next_look(const Contention& others, const LockView& lock,
                                Instant now) const {
-  auto next = std::min({next_look_, next_poll_, evidence_.first_silence(now),
-                        now + settings_.timing.suspect_after});
+  const auto& timing = settings_.timing;
+  const auto most = std::min(timing.suspect_after, kLookAtLeastEvery * timing.beat_interval);
+  auto next = std::min({next_look_, next_poll_, evidence_.first_silence(now), now + most});
   if (!calm(others, lock, now)) next = std::min(next, next_beat_);
   if (ready_) next = std::min(next, next_lock_look_);
   if (ready_ && !reading_slots_) next = std::min(next, next_slots_);

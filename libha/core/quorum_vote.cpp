@@ -176,11 +176,13 @@ void QuorumVote::state(const Answer& answer) {
     wanted_ = LockVersion{};
 }
 
+Instant QuorumVote::ask_again() const {
+  if (!asked_) return {};
+  return *asked_ + (read_since(*asked_) ? kReadAgain : volume_patience(timing_));
+}
+
 void QuorumVote::ask(Instant now) {
-  if (asked_) {
-    const auto patience = read_since(*asked_) ? kReadAgain : volume_patience(timing_);
-    if (now - *asked_ < patience) return;
-  }
+  if (now < ask_again()) return;
   asked_ = now;
   board_.want_ballots();
 }
@@ -238,7 +240,8 @@ std::vector<Vote> QuorumVote::tick(const VoteStanding& standing, Turn& turn) {
   const bool casting = ring_->cast.value_or(false);
   const bool due = !ring_->cast || now >= next_poll_;
   const bool wants = due || (found.reads && !casting);
-  if (wants && found.kind != Kind::yes && standing.able) ask(now);
+  const bool asks = wants && found.kind != Kind::yes && standing.able;
+  if (asks) ask(now);
   switch (found.kind) {
     case Kind::yes:
       if (due || !casting) vote(true, found.why, turn, votes);
@@ -252,6 +255,7 @@ std::vector<Vote> QuorumVote::tick(const VoteStanding& standing, Turn& turn) {
   }
   why_ = std::move(found.why);
   deadline_ = next_poll_ > now ? next_poll_ : std::max(unsure_until(), now);
+  if (asks) deadline_ = std::min(deadline_, ask_again());
   return votes;
 }
 

@@ -136,6 +136,7 @@ class QuorumVote {
   void look_at_time(Instant now);
   void state(const Answer& answer);
   void ask(Instant now);
+  Instant ask_again() const;
   Instant unsure_until() const;
   void vote(bool cast, const std::string& why, Turn& turn, std::vector<Vote>& votes);
   void tell(bool casts, const std::string& why, Turn& turn);

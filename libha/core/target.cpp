@@ -636,7 +636,7 @@ void Target::watch_over(Turn& turn) {
                "this host's incarnation was declared dead: its guests are ended, reboot it"});
   condemned_ = verdict;
   for (const auto& [guest, facts] : board_.guests())
-    if (!works_.contains(guest)) watch_guest(guest, facts, turn);
+    if (condemned_ || !works_.contains(guest)) watch_guest(guest, facts, turn);
   for (const auto& [guest, until] : acted_)
     if (until > turn.now.at) looked_.again = std::min(looked_.again, until);
 }
@@ -817,6 +817,7 @@ Instant Target::next_deadline() const {
     if (!works_.contains(guest)) next = std::min(next, request.ask_again);
   }
   if (const auto retry = cell_.retry_deadline()) next = std::min(next, *retry);
+  if (condemned_) return std::min(next, looked_.again);  // nothing goes on here
   for (const auto& [guest, work] : works_)
     if (const auto* listing = std::get_if<Listing>(&work.step);
         listing != nullptr && !listing->asked)

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <map>
+#include <utility>
 
 #include "core_samples.hpp"
 #include "libha/core/quorum_vote.hpp"
@@ -28,6 +29,8 @@ struct Host {
   bool volume{true};      // reads complete, 10 ms after they were issued
   bool keeper{true};      // the slot is written every 250 ms, as the machine wants it
   bool corosync{true};    // takes the votes
+  bool at_deadlines{false};  // runs only when something came, or when it said that it has to
+  bool came{true};
   LockVersion slot;
   Instant now{at(0)};
   Ticket last;
@@ -61,6 +64,7 @@ struct Host {
   void form(RingId id, std::vector<HostId> nodes, bool syncing = true) {
     ring = id;
     quorum.on_ring({id, std::move(nodes), syncing}, now);
+    came = true;
   }
 
   void read() {
@@ -75,16 +79,19 @@ struct Host {
       board.on_read(cell, *reading);
     }
     reading.reset();
+    came = true;
   }
 
   void step() {
     now = now + milliseconds{10};
     if (reading && volume) read();
     if (keeper && now >= next_slot) {
+      came = came || slot != quorum.states().value_or(slot);
       slot = quorum.states().value_or(slot);
       quorum.on_stated(slot, now);
       next_slot = now + milliseconds{250};
     }
+    if (at_deadlines && !std::exchange(came, false) && now < quorum.next_deadline()) return;
     Orders orders;
     Turn turn{{now, {}}, orders, last, random};
     for (const auto& vote : quorum.tick(standing, turn)) {
@@ -118,6 +125,15 @@ void begin(Host& host) {
 }
 
 }  // namespace
+
+TEST_CASE("read_again_in_time_when_nothing_else_happens", "[quorum]") {
+  Host host;
+  host.at_deadlines = true;
+  host.next_slot = at(0) + milliseconds{150};  // sooner than a ballot read is repeated
+  host.form(kWhole, host.members);
+  host.run(milliseconds{500});
+  CHECK(host.casts());
+}
 
 TEST_CASE("cast_where_the_owner_is", "[quorum]") {
   Host host;
