@@ -20,7 +20,10 @@ set_tests_properties(unit.wardomctl.volume unit.wardomctl.quorum PROPERTIES LABE
 add_test(NAME tree.layers COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/scripts/check-layers)
 add_test(NAME tree.layers_can_fail COMMAND Python3::Interpreter
          ${CMAKE_CURRENT_SOURCE_DIR}/tree_layers.py ${CMAKE_SOURCE_DIR})
-set_tests_properties(tree.layers tree.layers_can_fail PROPERTIES LABELS "unit;fast" TIMEOUT 60)
+# The faults of a chaos run, and its judgement.
+add_test(NAME tree.chaos COMMAND Python3::Interpreter
+         ${CMAKE_CURRENT_SOURCE_DIR}/tree_chaos.py ${CMAKE_SOURCE_DIR})
+set_tests_properties(tree.layers tree.layers_can_fail tree.chaos PROPERTIES LABELS "unit;fast" TIMEOUT 60)
 
 # What is installed as an example must be good.
 add_test(NAME unit.config_example
