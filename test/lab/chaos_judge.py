@@ -11,6 +11,7 @@ from chaos_schedule import Fault, LabPlan
 
 # A log line is noticed up to this much after it was written, a process's end likewise.
 NOTICED_MS = 2500
+SEEN_MS = 300  # where nothing holds up the watcher
 # libvirt waits ten seconds for a QEMU to end by itself before it kills it.
 ENDING_MS = 14_000
 # From the order to switch off to the end of the host; from the first word to the ladder's kill.
@@ -160,9 +161,9 @@ def why_started(guest: str, t_ms: int, history: History) -> Cause:
     if history.act("start", guest, since_ms, t_ms + NOTICED_MS):
         return Cause(True, "started by the run's operator")
     uuid = history.uuids[guest]
-    window = (t_ms - STARTING_MS, t_ms + NOTICED_MS)
-    word = history.said(*window, f"guest={uuid}", "step=starting") or \
-        history.said(*window, f"guest={uuid}", "step=running")
+    # The order to start comes before the first write, and the next guest's life may begin soon.
+    word = history.said(t_ms - STARTING_MS, t_ms + SEEN_MS, f"guest={uuid}", "step=starting") or \
+        history.said(t_ms - STARTING_MS, t_ms + NOTICED_MS, f"guest={uuid}", "step=running")
     if word is None:
         return Cause(False, "no host says that it started it")
     found = RECOVERY.search(word.text)

@@ -123,6 +123,10 @@ class Drawing(unittest.TestCase):
         self.assertEqual(marked("link", 5.0, unfed, link="storage"), ())
         self.assertEqual(marked("service", 5.0, **keeper), ("n1",))
         self.assertEqual(marked("service", 5.0, unfed, **keeper), ())
+        self.assertEqual(marked("service", 0.3, service="volume", way="kill"), ("n1",))
+        self.assertEqual(marked("service", 3.0, service="volume", way="freeze"), ())
+        slow = dataclasses.replace(LAB, profile="default")
+        self.assertEqual(marked("service", 0.3, slow, service="volume", way="kill"), ())
         self.assertEqual(marked("service", 30.0, service="wardomd", way="freeze"), ())
         self.assertEqual(marked("storage-pause", 3.0, hosts=()), ())
         self.assertEqual(marked("storage-pause", 5.0, hosts=()), ("n1", "n2", "n3"))
@@ -238,6 +242,14 @@ class Judging(unittest.TestCase):
         self.word(118_000, "decider: n1: dead, by lease-expired: old recovery=ab12 step=verdict",
                   host="n3")
         self.assert_started(True, "n1 dead by lease-expired")
+
+    def test_a_start_that_is_followed_by_another(self):
+        for t_ms, recovery, dead in ((119_000, "ab12", "n1"), (121_000, "cd34", "n2")):
+            self.word(t_ms, f"target: n2: g1: libvirt starts it guest={UUID} recovery={recovery} "
+                            "step=starting", host="n2")
+            self.word(t_ms - 500, f"decider: {dead}: dead, by power-off: off recovery={recovery} "
+                                  "step=verdict", host="n3")
+        self.assert_started(True, "n1 dead by power-off")
 
     def test_a_start_without_a_recovery(self):
         self.word(119_000, f"target: n2: g1: libvirt starts it guest={UUID} step=starting",
