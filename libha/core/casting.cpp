@@ -7,6 +7,15 @@
 #include "libha/core/host_text.hpp"
 
 namespace wardom::core {
+namespace {
+
+// An owner gives the lock up when its host has stood outside the others' ring for so long: a ring
+// that forms anew is not told to all at the same moment. Should they leave it, it keeps the lock
+// and tries again after the longer time.
+constexpr Duration kOutsideRing = std::chrono::seconds{1};
+constexpr Duration kOutsideRingAgain = std::chrono::seconds{30};
+
+}  // namespace
 
 void Member::take(const DeviceSet& device, Turn&) { quorum_.on_device(device); }
 void Member::take(const DeviceLost& lost, Turn& turn) { quorum_.on_device_lost(lost, turn); }
@@ -29,6 +38,23 @@ void Member::take(const RingQuorum& quorum, Turn& turn) {
                : agrees       ? "corosync's ring has most of the hosts, and no quorum"
                               : "corosync's ring has no quorum"});
   evidence_.on_quorum(agrees, quorum.nodes);
+}
+
+void Member::look_at_ring(const Contention& others, Instant now) {
+  if (!others.outside)
+    outside_since_ = yielded_to_ring_ = std::nullopt;
+  else if (!outside_since_)
+    outside_since_ = now;
+}
+
+RingId Member::own_ring(Instant now) const {
+  const auto* ring = quorum_.ring();
+  return ring == nullptr ? RingId{} : ring_to_tell(evidence_, *ring, now);
+}
+
+bool Member::leaves_lock_to_ring(Instant now) const {
+  return outside_since_ && now - *outside_since_ >= kOutsideRing &&
+         !(yielded_to_ring_ && now - *yielded_to_ring_ < kOutsideRingAgain);
 }
 
 VoteStanding Member::vote_standing(Instant now) const {

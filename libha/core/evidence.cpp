@@ -171,7 +171,8 @@ bool same_words(const Beat& a, const Beat& b) {
          a.ballot_sequence == b.ballot_sequence && a.given_up == b.given_up &&
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
          a.leaving == b.leaving && a.released == b.released && a.load == b.load &&
-         a.request == b.request && a.request_under == b.request_under && a.word == b.word;
+         a.request == b.request && a.request_under == b.request_under && a.ring == b.ring &&
+         a.word == b.word;
 }
 
 // Apart from what tells that time passes there.

@@ -70,6 +70,14 @@ struct Incarnation {
   constexpr bool is_none() const { return number == 0 && id.is_zero(); }
 };
 
+// One membership of corosync's totem ring: never used twice. A later one of the same host has a
+// higher sequence. Zero: none.
+struct RingId {
+  std::uint32_t node{0};
+  std::uint64_t sequence{0};
+  friend constexpr auto operator<=>(const RingId&, const RingId&) = default;
+};
+
 std::string to_hex(const Bits128& bits);   // 32 lower-case hex digits
 std::string to_uuid(const Bits128& bits);  // 8-4-4-4-12
 // Accepts both spellings, any case. nullopt: not 32 hex digits.

@@ -366,6 +366,7 @@ Contention Member::contention(Instant now) const {
   RuleInputs inputs;
   inputs.own_beats = beats_made_;
   inputs.able = may_act(now) && target_.loaded() && !cannot_decide(now);
+  inputs.ring = own_ring(now);
   const auto& word = board_.lock();
   for (std::size_t i = 0; i < settings_.members.size(); ++i) {
     const HostId host = settings_.members[i];
@@ -431,6 +432,10 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
   if (standing.place && board_.lock().version == LockVersion{})
     standing.place = evidence_.index_of(settings_.self);
   if (cannot_decide(now)) standing.give_up = "its decisions do not reach the state volume";
+  if (leaves_lock_to_ring(now))
+    standing.give_up = own_ring(now) == RingId{}
+                           ? "corosync's ring is without this host, and other hosts are in it"
+                           : "another ring of corosync has more of the hosts";
   // Once for each division: should the heavier group leave the lock, this one keeps it.
   if (division_settled(now) && others.groups.outweighed() && yielded_to_ != division_)
     standing.give_up = "the domain is split (" + core::to_text(division_, settings_.members) +
@@ -546,8 +551,12 @@ void Member::tick(Now now, Orders& orders) {
   evidence_.on_observer(may_time(now.at));
   const Contention others = contention(now.at);
   look_at_division(others, now.at);
+  look_at_ring(others, now.at);
   const LockStanding stands = standing(others, now.at);
-  if (domain_lock_.holds() && !stands.give_up.empty()) yielded_to_ = division_;
+  if (domain_lock_.holds() && !stands.give_up.empty()) {
+    yielded_to_ = division_;
+    if (leaves_lock_to_ring(now.at)) yielded_to_ring_ = now.at;
+  }
   domain_lock_.tick(stands, turn);
   const LockView lock = lock_among(others, now.at);
   last_lock_ = lock;
@@ -710,6 +719,7 @@ Beat Member::make_beat(Instant now) const {
   const auto asks = asking();
   beat.request = outage_.request(asks);
   beat.request_under = beat.request == 0 ? DirectoryWord{} : asks.under;
+  beat.ring = own_ring(now);
   return beat;
 }
 
@@ -722,6 +732,7 @@ void Member::beat(Turn& turn) {
                                    last_beat_->given_up != beat.given_up ||
                                    last_beat_->leaving != beat.leaving ||
                                    last_beat_->released != beat.released ||
+                                   last_beat_->ring != beat.ring ||
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);
   const bool due = turn.now.at >= next_beat_;

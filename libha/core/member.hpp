@@ -168,6 +168,9 @@ class Member {
   bool cannot_decide(Instant now) const;
   bool division_settled(Instant now) const;
   void look_at_division(const Contention& others, Instant now);
+  void look_at_ring(const Contention& others, Instant now);
+  RingId own_ring(Instant now) const;
+  bool leaves_lock_to_ring(Instant now) const;
   std::vector<Proposer> wanted_directory(Instant now) const;
   std::vector<std::vector<HostId>> groups_by_host(const Groups& groups) const;
   void look_at_lock(const LockView& lock, Turn& turn);
@@ -222,6 +225,8 @@ class Member {
   Instant division_since_{};
   std::vector<MemberSet> yielded_to_;      // the division for which this host gave the lock up
   std::optional<Instant> owner_suspect_since_;
+  std::optional<Instant> outside_since_;   // Contention::outside, as of the last tick
+  std::optional<Instant> yielded_to_ring_; // when this host gave the lock up for that, since then
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;

@@ -11,13 +11,6 @@
 
 namespace wardom::core {
 
-// One membership of corosync's totem ring: never used twice.
-struct RingId {
-  std::uint32_t node{0};
-  std::uint64_t sequence{0};
-  friend auto operator<=>(const RingId&, const RingId&) = default;
-};
-
 // corosync.conf makes Wardom the quorum device, and this host is registered with votequorum.
 struct DeviceSet {
   Duration timeout{0};       // quorum.device.timeout: a vote is forgotten so long after its poll

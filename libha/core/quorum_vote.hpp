@@ -104,6 +104,8 @@ class QuorumVote {
   // ran here before may have cast under it.
   std::optional<LockVersion> states() const { return wanted_; }
   bool is_set() const { return device_.has_value(); }
+  // The newest ring, while this host is registered there; null: no such ring.
+  const RingFormed* ring() const { return device_ && ring_ ? &ring_->formed : nullptr; }
   QuorumVoteView view() const;
   Instant next_deadline() const { return deadline_; }
 

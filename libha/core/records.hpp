@@ -87,6 +87,8 @@ struct Beat {
   // ask.
   std::uint64_t request{0};
   DirectoryWord request_under;
+  // Of the sender's corosync, while Wardom is the quorum device there; zero: no such ring.
+  RingId ring;
   BeatWord word;                     // to this host; sent ones are made for each addressee
   friend bool operator==(const Beat&, const Beat&) = default;
 };

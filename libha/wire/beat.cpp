@@ -65,6 +65,8 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.load = in.load();
   beat.request = in.u64();
   beat.request_under = read_directory(in);
+  beat.ring.node = in.u32();
+  beat.ring.sequence = in.u64();
   beat.word = read_word(in);
   return beat;
 }
@@ -111,6 +113,8 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   out.load(beat.load);
   out.u64(beat.request);
   write(out, beat.request_under);
+  out.u32(beat.ring.node);
+  out.u64(beat.ring.sequence);
   write_word(out, beat.word);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);

@@ -66,7 +66,7 @@ class Device {
     return look([&] { return rings.back(); });
   }
   // Gives a vote in this ring and waits for the answer.
-  core::VoteTaken votes(bool cast, const core::RingId& in, Instant until = Instant::never()) {
+  core::VoteTaken votes(bool cast, const RingId& in, Instant until = Instant::never()) {
     const Ticket ticket{++last_};
     adapter->vote({ticket, in, cast, until});
     core::VoteTaken answer;

@@ -59,9 +59,9 @@ void Domain::connect_device(Host& host) {
 
 // The membership has changed: quorum is counted anew once the device was polled, where there is one
 // that is polled at all.
-void Domain::form_ring(Host& host) {
+void Domain::form_ring(Host& host, const RingId& ring) {
   auto& votes = host.votes;
-  votes.ring = {host.id.value, ++rings_formed};
+  votes.ring = ring;
   if (!options.quorum) return;
   votes.syncing = votes.registered && votes.alive;
   if (votes.syncing)

@@ -34,6 +34,16 @@ struct Quorum : Site {
       for (std::size_t b = 0; b < d.hosts.size(); ++b)
         for (std::size_t l = 0; l < kLinks; ++l) d.cut[a][b][l] = in(a) != in(b);
   }
+  std::uint64_t version() {
+    std::uint64_t highest = 0;
+    for (auto& one : d.hosts)
+      if (one->loop) highest = std::max(highest, one->loop->member().version().value);
+    return highest;
+  }
+  bool all_cast() {
+    return std::all_of(d.hosts.begin(), d.hosts.end(),
+                       [](const auto& one) { return one->votes.cast; });
+  }
   int owner() {
     for (auto& one : d.hosts)
       if (one->loop && one->loop->member().lock(one->loop->now().at).mine) return one->id.value;
@@ -73,10 +83,7 @@ TEST_CASE("ring_parts_and_one_part_has_quorum") {
     q.run_for(ms(20000));
     CHECK(settled());
     q.cut({});
-    CHECK(q.within(ms(15000), [&] {
-      return std::all_of(q.d.hosts.begin(), q.d.hosts.end(),
-                         [](const auto& one) { return one->votes.cast; });
-    }));
+    CHECK(q.within(ms(15000), [&] { return q.all_cast(); }));
   }
 }
 
@@ -112,6 +119,76 @@ TEST_CASE("vote_of_a_dead_daemon_is_waited_for") {
     CHECK(q.within(ms(40000), [&] { return q.quorate(there[0]) && q.quorate(there[1]); }));
     CHECK_FALSE(q.quorate(here[0]));
     CHECK_FALSE(q.quorate(here[1]));
+  }
+}
+
+// Its daemon lives, and keeps the lock for as long as nobody else has more use of it.
+TEST_CASE("owner_without_corosync_leaves_the_lock_to_the_ring") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed)
+    for (std::size_t hosts : {2, 3, 5}) {
+      Quorum q(seed, hosts);
+      const int owner = q.owner();
+      const auto version = q.version();
+      q.d.lose_corosync(q.host(owner));
+      CHECK(q.within(ms(2000), [&] { return q.owner() != 0 && q.owner() != owner; }));
+      q.run_for(ms(15000));
+      for (auto& one : q.d.hosts)
+        if (one->id.value != owner) CHECK(q.quorate(one->id.value));
+      CHECK(q.withdrawn() == 0);
+      q.host(owner).corosync_up = true;
+      CHECK(q.within(ms(15000), [&] { return q.all_cast(); }));
+      q.run_for(ms(15000));
+      CHECK(q.all_cast());
+      CHECK(q.version() == version + 1);
+    }
+}
+
+TEST_CASE("owner_outside_the_ring_leaves_the_lock_to_it") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 3);
+    const int owner = q.owner();
+    const auto version = q.version();
+    q.host(owner).ring_apart = true;
+    const auto settled = [&] {
+      for (int id = 1; id <= 3; ++id)
+        if (q.quorate(id) != (id != owner)) return false;
+      return true;
+    };
+    CHECK(q.within(ms(12000), settled));
+    q.run_for(ms(20000));
+    CHECK(settled());
+    CHECK(q.version() == version + 1);
+    q.host(owner).ring_apart = false;
+    CHECK(q.within(ms(15000), [&] { return q.all_cast(); }));
+    CHECK(q.version() == version + 1);
+  }
+}
+
+TEST_CASE("owner_outside_a_ring_of_as_many_keeps_the_lock") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 2);
+    const int owner = q.owner();
+    const auto version = q.version();
+    q.host(owner).ring_apart = true;
+    q.run_for(ms(30000));
+    CHECK(q.version() == version);
+    CHECK(q.quorate(owner));
+    CHECK_FALSE(q.quorate(3 - owner));
+  }
+}
+
+// Those in the ring are to take the lock, and cannot: it is not left to nobody.
+TEST_CASE("owner_without_corosync_goes_on_where_nobody_else_can") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Quorum q(seed, 2);
+    const int owner = q.owner();
+    const auto version = q.version();
+    q.host(3 - owner).io_errors = true;
+    q.run_for(ms(100));
+    q.d.lose_corosync(q.host(owner));
+    q.run_for(ms(5000));
+    CHECK(q.within(ms(8000), [&] { return q.owner() == owner; }));
+    CHECK(q.version() <= version + 1);
   }
 }
 

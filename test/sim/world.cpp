@@ -351,6 +351,7 @@ void Domain::ring_tick() {
     return h.powered && !h.frozen && h.corosync_up && h.joined;
   };
   const auto joined = [&](std::size_t a, std::size_t b) {
+    if (hosts[a]->ring_apart || hosts[b]->ring_apart) return false;
     for (Link l : {Link::mgmt, Link::storage})
       if (link(a, b, l) && link(b, a, l)) return true;
     return false;
@@ -374,13 +375,21 @@ void Domain::ring_tick() {
     }
     const bool settled = clock.now() - host->ring_pending_since >= kReform;
     if (settled && (component != host->ring || !host->ring_formed)) {
-      host->ring = component;
-      host->ring_formed = true;
-      host->daemons_told.reset();
-      form_ring(*host);
-      tell_ring(*host);
-      for (auto& message : std::exchange(host->ring_held, {}))
-        if (host->hands) host->hands->send(std::move(message));
+      const auto there = std::find_if(hosts.begin(), hosts.end(), [&](const auto& one) {
+        return one != host && component.test(one->index) && up(*one) && one->ring_formed &&
+               one->ring == component && one->votes.ring.sequence > host->ring_sequence;
+      });
+      if (there != hosts.end()) {
+        enter_ring(*host, component, (*there)->votes.ring);
+      } else {
+        const RingId ring{host->id.value, ++rings_formed};
+        enter_ring(*host, component, ring);
+        // One that has left and come back: nobody stays in the ring as it was.
+        for (auto& one : hosts)
+          if (one != host && component.test(one->index) && up(*one) && one->ring_formed &&
+              one->ring == component)
+            enter_ring(*one, component, ring);
+      }
     }
   }
   check_quorum();
@@ -393,6 +402,17 @@ void Domain::ring_tick() {
       if (daemons != host->daemons_told) tell_ring(*host);
     }
   clock.in(kRingLook, [this] { ring_tick(); });
+}
+
+void Domain::enter_ring(Host& host, const Places& nodes, const RingId& ring) {
+  host.ring = nodes;
+  host.ring_formed = true;
+  host.ring_sequence = ring.sequence;
+  host.daemons_told.reset();
+  form_ring(host, ring);
+  tell_ring(host);
+  for (auto& message : std::exchange(host.ring_held, {}))
+    if (host.hands) host.hands->send(std::move(message));
 }
 
 void Domain::tell_ring(Host& host) {

@@ -194,7 +194,7 @@ struct Votequorum {
   bool alive{false};           // polled lately: a new ring waits for the next poll
   bool cast{false};            // as polled last, until it is forgotten
   LockVersion under;           // which that vote was cast under
-  core::RingId ring;
+  RingId ring;
   bool syncing{false};
   bool quorate{false};         // as told last
   std::uint64_t timer{0};      // of the newest wait
@@ -281,6 +281,8 @@ struct Host {
   Places daemons_told;
   Time ring_pending_since{0};
   bool ring_formed{false};
+  bool ring_apart{false};  // corosync's network alone is cut here
+  std::uint64_t ring_sequence{0};  // of its newest ring, over lives of its corosync
   Votequorum votes;
   std::vector<std::vector<std::uint8_t>> ring_held;
   // libvirt
@@ -389,7 +391,8 @@ struct Domain {
   void tell_ring(Host& host);
   void lose_corosync(Host& host);
   void connect_device(Host& host);
-  void form_ring(Host& host);
+  void enter_ring(Host& host, const Places& nodes, const RingId& ring);
+  void form_ring(Host& host, const RingId& ring);
   void poll_device(Host& host, const core::Vote& vote, LockVersion under);
   void wait_for_poll(Host& host, Duration time);
   void count_votes(Host& host);

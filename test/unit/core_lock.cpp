@@ -250,3 +250,69 @@ TEST_CASE("never_by_a_condemned_host", "[lock]") {
   CHECK(view_of({}, 1, condemned).decider == HostId{2});
   CHECK(view_of({}, 2, condemned).mine);
 }
+
+namespace {
+
+// Four hosts that hear one another, as host 1 sees them, and the rings of their corosyncs.
+struct Rings {
+  std::vector<HostId> members{HostId{1}, HostId{2}, HostId{3}, HostId{4}};
+  Evidence evidence{members, HostId{1}, Timing{}};
+  Board board{members};
+  RuleInputs inputs;
+  std::uint64_t beats{1000};
+
+  explicit Rings(std::vector<std::uint64_t> rings) {
+    inputs.own_beats = 1000;
+    inputs.proposers.set();
+    inputs.ring = ring(rings[0]);
+    for (std::size_t i = 1; i < members.size(); ++i) says(i, rings[i]);
+  }
+  static RingId ring(std::uint64_t sequence) { return {sequence == 0 ? 0u : 1u, sequence}; }
+  void says(std::size_t i, std::uint64_t sequence) {
+    auto one = beat(members[i], Link::mgmt, ++beats);
+    one.sees_mgmt = MemberSet{0b1111};
+    one.volume_ok = true;
+    one.ring = ring(sequence);
+    evidence.on_beat(one, at(0));
+  }
+  Contention line() const { return contention(evidence, board, inputs, at(1)); }
+  std::vector<int> order() const {
+    std::vector<int> ids;
+    for (HostId host : line().order) ids.push_back(host.value);
+    return ids;
+  }
+  RingId told(RingFormed formed) const { return ring_to_tell(evidence, formed, at(1)); }
+};
+
+}  // namespace
+
+TEST_CASE("who_is_in_no_ring_stands_behind_all_that_are", "[lock]") {
+  CHECK(Rings({0, 0, 0, 0}).order() == std::vector{1, 2, 3, 4});
+  CHECK(Rings({7, 7, 7, 7}).order() == std::vector{1, 2, 3, 4});
+  CHECK_FALSE(Rings({0, 0, 0, 0}).line().outside);
+  const Rings out({0, 7, 0, 7});
+  CHECK(out.order() == std::vector{2, 4, 1, 3});
+  CHECK(out.line().outside);
+  CHECK(out.line().place(HostId{4}) == std::size_t{1});
+  CHECK(out.line().place(HostId{1}) == 2 + kPlacesOutsideRing);
+  CHECK(out.line().place(HostId{3}, HostId{1}) == 2 + kPlacesOutsideRing);
+}
+
+TEST_CASE("the_ring_with_most_of_the_line_stands_before", "[lock]") {
+  CHECK(Rings({7, 8, 8, 8}).order() == std::vector{2, 3, 4, 1});
+  CHECK(Rings({7, 8, 8, 8}).line().outside);
+  CHECK(Rings({7, 7, 8, 8}).order() == std::vector{1, 2, 3, 4});
+  CHECK_FALSE(Rings({7, 7, 8, 8}).line().outside);
+  CHECK(Rings({7, 7, 8, 0}).order() == std::vector{1, 2, 3, 4});
+  Rings unable({7, 8, 8, 0});
+  unable.inputs.gone.set(1);  // hosts that cannot own the lock make no ring heavier
+  CHECK_FALSE(unable.line().outside);
+}
+
+TEST_CASE("a_ring_that_another_has_left_for_a_later_one_is_not_told", "[lock]") {
+  const RingFormed formed{{1, 7}, {HostId{1}, HostId{2}, HostId{9}}, true};
+  CHECK(Rings({7, 7, 9, 9}).told(formed) == RingId{1, 7});
+  CHECK(Rings({7, 0, 0, 0}).told(formed) == RingId{1, 7});
+  CHECK(Rings({7, 5, 0, 0}).told(formed) == RingId{1, 7});
+  CHECK(Rings({7, 9, 0, 0}).told(formed) == RingId{});
+}

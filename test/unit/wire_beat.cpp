@@ -70,7 +70,7 @@ TEST_CASE("beat_is_refused_with_its_reason") {
         BeatError::wrong_addressee);
   CHECK(error_of(decode_beat(key(1), good, kTo, Link::mgmt)) == BeatError::wrong_link);
   CHECK(decode(resigned(good, 0, 0)) == BeatError::bad_magic);
-  CHECK(decode(resigned(good, 4, 3)) == BeatError::unknown_version);
+  CHECK(decode(resigned(good, 4, 4)) == BeatError::unknown_version);
   CHECK(decode(resigned(good, 8, 2)) == BeatError::malformed);    // link 2
   CHECK(decode(resigned(good, 9, 16)) == BeatError::malformed);   // an unknown flag
   CHECK(decode(resigned(good, 10, 0)) == BeatError::malformed);   // from host 0
