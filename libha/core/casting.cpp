@@ -73,10 +73,18 @@ VoteStanding Member::vote_standing(Instant now) const {
       // A host that has released its incarnation lives on, and so does its corosync.
       other.dead = verdict != nullptr && !incarnation.is_none() &&
                    verdict->proof != Proof::released;
-      if (member->disk.slot) {
-        other.read_issued = member->disk.shown_issued;
-        other.under = member->disk.slot->votes_under;
+      const auto& disk = member->disk;
+      if (disk.slot) {
+        other.read_issued = disk.shown_issued;
+        other.under = disk.slot->votes_under;
+        other.stands = *disk.shown_issued - *disk.timer_zero;
+        other.feed_window = std::chrono::milliseconds{disk.slot->t_f_ms};
+      } else {
+        other.read_issued = disk.empty_issued;
       }
+      if (const auto* ring = quorum_.ring(); ring != nullptr && member->heard(now, settings_.timing) &&
+                                             member->beats.newest->ring == ring->ring)
+        standing.cleared = std::max(standing.cleared, member->beats.newest->cleared);
     }
     standing.others.push_back(other);
   }

@@ -172,7 +172,7 @@ bool same_words(const Beat& a, const Beat& b) {
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
          a.leaving == b.leaving && a.released == b.released && a.load == b.load &&
          a.request == b.request && a.request_under == b.request_under && a.ring == b.ring &&
-         a.word == b.word;
+         a.cleared == b.cleared && a.word == b.word;
 }
 
 // Apart from what tells that time passes there.
@@ -233,6 +233,7 @@ SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
   disk.health = cell.health;
   if (cell.health == CellHealth::unreadable) return SlotNews::changed;
   disk.read_ok = now;
+  if (cell.health == CellHealth::empty) disk.empty_issued = issued;
   const auto* slot = std::get_if<Slot>(&cell.content);
   if (cell.health != CellHealth::valid || slot == nullptr) return SlotNews::changed;
   const bool newer_boot = cell.incarnation.number > disk.incarnation.number;

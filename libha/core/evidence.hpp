@@ -56,6 +56,7 @@ struct SlotEvidence {
   // The issue of the last read that showed an older sequence: no part of the newest write landed
   // before. That is as much as the slot tells of when its host was last alive.
   std::optional<Instant> not_before;
+  std::optional<Instant> empty_issued;     // of the newest read that found it never written
   CellHealth health{CellHealth::empty};    // of the newest read
   bool twin_damaged{false};                // of the newest read of `sequence`
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable

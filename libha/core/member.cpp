@@ -291,12 +291,12 @@ bool Member::silent_member(Instant now) const {
 }
 
 // Slots are watched, that is, read at every disk interval, by the decider and the next in line, and
-// by everybody while a member is silent, nobody decides, or a guest's start is under way here. Else
-// beats say all that slots do, and reads by everybody would cost the volume without need.
+// by everybody while a member is silent, nobody decides, a guest's start is under way here, or what
+// the slots say of the quorum device's vote is waited for. Else beats say all that slots do, and reads by everybody would cost the volume without need.
 void Member::set_pace(Instant now) {
   const auto& timing = settings_.timing;
   const bool watch = last_lock_.mine || last_lock_.backup || last_lock_.decider == kNoHost ||
-                     target_.busy() || silent_member(now);
+                     target_.busy() || silent_member(now) || quorum_.waits_for_slots();
   if (watch && !watching_since_) {
     watching_since_ = now;
     next_slots_ = std::min(next_slots_, now);
@@ -720,6 +720,7 @@ Beat Member::make_beat(Instant now) const {
   beat.request = outage_.request(asks);
   beat.request_under = beat.request == 0 ? DirectoryWord{} : asks.under;
   beat.ring = own_ring(now);
+  beat.cleared = quorum_.cleared();
   return beat;
 }
 
@@ -733,6 +734,7 @@ void Member::beat(Turn& turn) {
                                    last_beat_->leaving != beat.leaving ||
                                    last_beat_->released != beat.released ||
                                    last_beat_->ring != beat.ring ||
+                                   last_beat_->cleared != beat.cleared ||
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);
   const bool due = turn.now.at >= next_beat_;

@@ -50,8 +50,8 @@ bool Member::routine(const PowerSeen& seen) const {
 bool Member::calm(const Contention& others, const LockView& lock, Instant now) const {
   const bool paced = (lock.mine || lock.backup) == watching_since_.has_value();
   return acting_ && !leaving_ && paced && lock.decider != kNoHost && !others.groups.split() &&
-         !apart_since_ && !outside_since_ && !silent_member(now) && !target_.busy() &&
-         !outage_.asks() && !outage_.riding_since();
+         !apart_since_ && !outside_since_ && !quorum_.waits_for_slots() && !silent_member(now) &&
+         !target_.busy() && !outage_.asks() && !outage_.riding_since();
 }
 
 // When all has to be looked at again without news. Unless the domain is calm, each beat does.

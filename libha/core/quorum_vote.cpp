@@ -21,6 +21,9 @@ std::string ring_text(const RingId& ring) {
   return "ring " + std::to_string(ring.node) + "." + std::to_string(ring.sequence);
 }
 
+// By two clocks, both of which may be wrong.
+Duration surely(Duration time) { return counted_by_clock(counted_by_clock(time)); }
+
 bool within(Duration value, Duration least, Duration most) {
   return value >= least && value <= most;
 }
@@ -74,7 +77,6 @@ void QuorumVote::look_at_version(Instant now) {
 // What can be told by the clock alone: that corosync keeps no vote any more, anybody's under an
 // earlier version or the own one. Both clocks may be wrong.
 void QuorumVote::look_at_time(Instant now) {
-  const auto surely = [](Duration time) { return counted_by_clock(counted_by_clock(time)); };
   if (device_ && now - seen_at_ >= surely(vote_lasts(*device_)))
     forgotten_below_ = std::max(forgotten_below_, seen_);
   if (!counts_from_) counts_from_ = now;
@@ -126,15 +128,39 @@ QuorumVote::Answer QuorumVote::about_owner(const VoteStanding& standing) const {
   return {Kind::yes, whose + ", which is in this ring", true};
 }
 
+// Whether the vote of a host outside this ring may count elsewhere, under an earlier version.
+//
+// Whoever casts has written its slot within T_F/2 before it read what the vote rests on. So where
+// that has stood for as long, and for as long again as a vote lasts, there is none; and if it casts
+// later than the read that shows this, it knows the present version.
+bool QuorumVote::may_count(const OtherVote& other) const {
+  if (ring_->has(other.host) || other.dead) return false;
+  if (!other.read_issued || *other.read_issued < seen_at_) return true;
+  const auto window = std::max(other.feed_window, timing_.feed_window);
+  return other.under != LockVersion{} && other.under < seen_ && other.under >= forgotten_below_ &&
+         other.stands < surely(window / 2 + vote_lasts(*device_));
+}
+
+// What is found here is told to the others of the ring: a daemon that has just begun cannot know
+// for how long a slot has stood.
+void QuorumVote::look_outside(const VoteStanding& standing) {
+  cleared_ = {};
+  waits_for_slots_ = false;
+  if (!device_ || !ring_ || seen_ == LockVersion{}) return;
+  const bool known = forgotten_below_ >= seen_ || standing.cleared >= seen_;
+  for (const auto& other : standing.others) {
+    if (known || !may_count(other)) continue;
+    waits_for_slots_ = true;
+    return;
+  }
+  cleared_ = seen_;
+}
+
 // The first host outside this ring whose vote may still count elsewhere, as a clause; empty: none.
 std::string QuorumVote::not_withdrawn(const VoteStanding& standing, Instant now) const {
-  if (cast_under_ == seen_ || forgotten_below_ >= seen_) return {};
+  if (cast_under_ == seen_ || cleared_ == seen_) return {};
   for (const auto& other : standing.others) {
-    if (ring_->has(other.host) || other.dead) continue;
-    const bool read = other.read_issued && *other.read_issued >= seen_at_;
-    const bool none = other.under == LockVersion{} || other.under >= seen_ ||
-                      other.under < forgotten_below_;
-    if (read && none) continue;
+    if (!may_count(other)) continue;
     return "the vote of " + host_text(other.host) + ", outside this ring, may still count for " +
            wardom::to_text(std::chrono::ceil<std::chrono::seconds>(
                std::max(seen_at_ + vote_lasts(*device_) - now, Duration{0}))) +
@@ -229,6 +255,7 @@ std::vector<Vote> QuorumVote::tick(const VoteStanding& standing, Turn& turn) {
   std::vector<Vote> votes;
   look_at_version(now);
   look_at_time(now);
+  look_outside(standing);
   deadline_ = Instant::never();
   if (!device_ || !ring_) {
     why_ = device_ ? "corosync has told of no ring yet" : lost_;

@@ -52,8 +52,11 @@ constexpr Duration vote_lasts(const DeviceSet& device) {
 struct OtherVote {
   HostId host;
   bool dead{false};                    // a verdict covers its newest incarnation
-  std::optional<Instant> read_issued;  // of the newest read of its slot that showed something
-  LockVersion under;                   // as its slot states it; 0: it is not casting
+  // Of the newest read of its slot that showed something, or that it was never written.
+  std::optional<Instant> read_issued;
+  LockVersion under;        // as its slot states it; 0: it is not casting
+  Duration stands{0};       // so long before that read it was first read as it is
+  Duration feed_window{0};  // T_F, as it states
 };
 
 // What the vote must know of its host and of the others.
@@ -61,6 +64,8 @@ struct VoteStanding {
   bool able{false};       // this host may act: it reads and writes the volume, and holds its lease
   bool condemned{false};  // a verdict names this host's own life
   bool owner_gone{false}; // the life that owns the lock is over; when it is this host: cannot act
+  // As another host of this ring says, see Beat::cleared.
+  LockVersion cleared;
   std::vector<OtherVote> others;  // every member and every host of the directory but this one
 };
 
@@ -106,6 +111,10 @@ class QuorumVote {
   bool is_set() const { return device_.has_value(); }
   // The newest ring, while this host is registered there; null: no such ring.
   const RingFormed* ring() const { return device_ && ring_ ? &ring_->formed : nullptr; }
+  // For this host's beats.
+  LockVersion cleared() const { return cleared_; }
+  // What the slots of others say of their votes is not known, and is needed.
+  bool waits_for_slots() const { return waits_for_slots_; }
   QuorumVoteView view() const;
   Instant next_deadline() const { return deadline_; }
 
@@ -131,7 +140,9 @@ class QuorumVote {
 
   Answer answer(const VoteStanding& standing, Instant now) const;
   Answer about_owner(const VoteStanding& standing) const;
+  bool may_count(const OtherVote& other) const;
   std::string not_withdrawn(const VoteStanding& standing, Instant now) const;
+  void look_outside(const VoteStanding& standing);
   std::string refusal() const;
   bool read_since(Instant since) const;
   void look_at_version(Instant now);
@@ -162,6 +173,8 @@ class QuorumVote {
   // of hosts that have left the ring meanwhile are not waited for.
   LockVersion cast_under_;
   LockVersion forgotten_below_;       // corosync has surely forgotten votes under earlier versions
+  LockVersion cleared_;               // 0: not the present version in the present ring
+  bool waits_for_slots_{false};
 
   // A vote of this host's may count: ordered by this daemon, or by one before it.
   bool withdrawn_{false};

@@ -89,6 +89,8 @@ struct Beat {
   DirectoryWord request_under;
   // Of the sender's corosync, while Wardom is the quorum device there; zero: no such ring.
   RingId ring;
+  // Outside that ring nobody casts the device's vote under an earlier version, nor ever will.
+  LockVersion cleared;
   BeatWord word;                     // to this host; sent ones are made for each addressee
   friend bool operator==(const Beat&, const Beat&) = default;
 };

@@ -67,6 +67,7 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.request_under = read_directory(in);
   beat.ring.node = in.u32();
   beat.ring.sequence = in.u64();
+  beat.cleared = LockVersion{in.u64()};
   beat.word = read_word(in);
   return beat;
 }
@@ -115,6 +116,7 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   write(out, beat.request_under);
   out.u32(beat.ring.node);
   out.u64(beat.ring.sequence);
+  out.u64(beat.cleared.value);
   write_word(out, beat.word);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);

@@ -62,8 +62,8 @@ BARRIERS = {
     ],
     "core/quorum_vote.cpp": [
         ("votes_waited_for",
-         "  if (cast_under_ == seen_ || forgotten_below_ >= seen_) return {};\n",
-         "  if ({removed} || cast_under_ == seen_ || forgotten_below_ >= seen_) return {};\n"),
+         "  if (cast_under_ == seen_ || cleared_ == seen_) return {};\n",
+         "  if ({removed} || cast_under_ == seen_ || cleared_ == seen_) return {};\n"),
         ("vote_reads_fresh",
          "  if (!read_since(std::max(stated_->since, now - poll_interval(*device_))))\n",
          "  if (!{removed} &&\n"

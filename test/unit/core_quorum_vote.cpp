@@ -31,6 +31,7 @@ struct Host {
   bool corosync{true};    // takes the votes
   bool at_deadlines{false};  // runs only when something came, or when it said that it has to
   bool came{true};
+  bool slots{false};      // the others' are read all the time
   LockVersion slot;
   Instant now{at(0)};
   Ticket last;
@@ -85,6 +86,8 @@ struct Host {
   void step() {
     now = now + milliseconds{10};
     if (reading && volume) read();
+    if (slots)
+      for (auto& one : standing.others) one.read_issued = now;
     if (keeper && now >= next_slot) {
       came = came || slot != quorum.states().value_or(slot);
       slot = quorum.states().value_or(slot);
@@ -402,6 +405,64 @@ TEST_CASE("vote_outside_is_withdrawn_by_slot_or_verdict", "[quorum]") {
     host.run(milliseconds{50});
     CHECK(host.casts());
   }
+}
+
+TEST_CASE("vote_of_a_slot_that_stands_is_waited_for_once", "[quorum]") {
+  // T_F/2 is 10 s, and a vote lasts 13 s: by two clocks 23.5 s.
+  const bool enough = GENERATE(false, true);
+  Host host;
+  begin(host);
+  host.slots = true;
+  host.about(kThird).under = LockVersion{1};
+  host.form(kNext, {kSelf, kPeer});
+  host.run(seconds{1});
+  REQUIRE(host.casts());
+  const Instant handed = host.now;
+  host.own(kPeer, 2);
+  host.about(kThird).stands = enough ? milliseconds{23500} : milliseconds{23400};
+  host.run(seconds{6});
+  CHECK(host.casts() == enough);
+  CHECK(host.held_since(handed) == enough);
+  CHECK(host.quorum.cleared() == LockVersion{enough ? 2u : 0u});
+  CHECK(host.quorum.waits_for_slots() == !enough);
+}
+
+TEST_CASE("slot_that_stands_is_read_after_the_version_was_seen", "[quorum]") {
+  Host host;
+  begin(host);
+  host.about(kThird).under = LockVersion{1};
+  host.about(kThird).stands = seconds{60};
+  host.about(kThird).read_issued = host.now;
+  host.form(kNext, {kSelf, kPeer});
+  host.run(milliseconds{100});
+  host.own(kPeer, 2);
+  host.run(milliseconds{1500});
+  CHECK(host.quorum.cleared() == LockVersion{});
+  host.slots = true;
+  host.run(milliseconds{300});
+  CHECK(host.quorum.view().version == LockVersion{2});
+}
+
+TEST_CASE("daemon_that_has_begun_takes_the_ring's_word", "[quorum]") {
+  Host host;
+  host.own(kPeer, 2);
+  host.slots = true;
+  host.about(kThird).under = LockVersion{1};
+  host.form(kWhole, {kSelf, kPeer}, false);
+  host.run(seconds{2});
+  REQUIRE_FALSE(host.casts());
+  host.standing.cleared = LockVersion{1};
+  host.run(milliseconds{500});
+  CHECK_FALSE(host.casts());
+  host.standing.cleared = LockVersion{2};
+  host.run(milliseconds{400});
+  CHECK(host.casts());
+  CHECK(host.held_since(at(0)));
+  CHECK(host.quorum.cleared() == LockVersion{2});
+  host.standing.cleared = {};
+  host.form(kNext, {kSelf, kPeer});
+  host.run(milliseconds{100});
+  CHECK(host.quorum.cleared() == LockVersion{});  // it was said of the ring before
 }
 
 TEST_CASE("same_version_in_a_smaller_ring_is_not_waited_for", "[quorum]") {
