@@ -22,22 +22,23 @@ void Member::take(const DeviceLost& lost, Turn& turn) { quorum_.on_device_lost(l
 void Member::take(const RingFormed& formed, Turn& turn) { quorum_.on_ring(formed, turn.now.at); }
 void Member::take(const VoteTaken& taken, Turn& turn) { quorum_.on_taken(taken, turn.now.at); }
 
+void Member::take(const RingQuorum& quorum, Turn& turn) {
+  if (quorum.quorate != evidence_.quorate())
+    turn.note({Severity::notice, "ring", {}, {}, {}, "",
+               quorum.quorate ? "corosync's ring has quorum" : "corosync's ring has no quorum"});
+  evidence_.on_quorum(quorum.quorate, quorum.nodes);
+}
+
 // What corosync agrees to. Where its vote follows the lock, a ring whose lock's owner hangs outside
 // has no quorum before the lock has passed on, and for that the owner may have to be powered off:
-// there most of the hosts agree by themselves, as they do without the device.
-void Member::take(const RingQuorum& quorum, Turn& turn) {
-  const auto inside = std::count_if(
-      settings_.members.begin(), settings_.members.end(), [&](HostId host) {
-        return std::find(quorum.nodes.begin(), quorum.nodes.end(), host) != quorum.nodes.end();
-      });
-  const bool most = 2 * static_cast<std::size_t>(inside) > settings_.members.size();
-  const bool agrees = quorum.quorate || (quorum_.is_set() && most);
-  if (agrees != evidence_.quorate())
-    turn.note({Severity::notice, "ring", {}, {}, {}, "",
-               quorum.quorate ? "corosync's ring has quorum"
-               : agrees       ? "corosync's ring has most of the hosts, and no quorum"
-                              : "corosync's ring has no quorum"});
-  evidence_.on_quorum(agrees, quorum.nodes);
+// there most of the hosts agree by themselves, as they do without the device. To nobody else's
+// loss, and only if the lock was still the owner's after it fell silent.
+void Member::look_at_consent() {
+  const HostId owner = board_.lock().value.owner.host;
+  const auto read = board_.ballots_read_issued();
+  const bool present = owner_suspect_since_ && read && *read >= *owner_suspect_since_ &&
+                       board_.unknown_ballot().empty();
+  evidence_.set_counted(quorum_.is_set() && present ? owner : kNoHost);
 }
 
 void Member::look_at_ring(const Contention& others, Instant now) {

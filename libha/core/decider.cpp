@@ -352,9 +352,7 @@ std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant
     return "several hosts are silent at once: power-offs are held, look for a common cause";
   if (!death_awaited(host)) return "it owns no guest: nothing waits for its death";
   if (!slot_silent) return "waiting for its slot to stay silent";
-  if (!evidence_.ring_up()) return "no corosync ring here to agree";
-  if (!evidence_.quorate()) return "corosync's ring here has no quorum";
-  if (member.node_in_ring) return "corosync still counts it as a member";
+  if (auto why = evidence_.disagrees(host); !why.empty()) return why;
   if (member.power.distrusted) return "its BMC is distrusted";
   if (inquiry.off_tries >= kPowerOffTriesAtMost)
     return "powered off " + std::to_string(inquiry.off_tries) + " times without effect";

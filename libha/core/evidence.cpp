@@ -331,6 +331,32 @@ void Evidence::on_quorum(bool quorate, const std::vector<HostId>& nodes) {
     member.node_in_ring = std::find(nodes.begin(), nodes.end(), member.host) != nodes.end();
 }
 
+bool Evidence::ring_has_most() const {
+  const auto inside = std::count_if(table_.begin(), table_.end(),
+                                    [](const auto& member) { return member.node_in_ring; });
+  return 2 * static_cast<std::size_t>(inside) > table_.size();
+}
+
+// By count only once that host cannot act any more: its ring may have quorum by the device's vote.
+std::string Evidence::disagrees(HostId host) const {
+  const auto& member = of(host);
+  if (!ring_up_) return "no corosync ring here to agree";
+  if (!quorate_) {
+    if (host != counted_ || !ring_has_most()) return "corosync's ring here has no quorum";
+    const auto& disk = member.disk;
+    const auto window = std::max<Duration>(
+        timing_.feed_window,
+        std::chrono::milliseconds{disk.slot ? std::int64_t{disk.slot->t_f_ms} : 0});
+    if (!disk.timer_zero || !disk.same_read_issued ||
+        *disk.same_read_issued - *disk.timer_zero <
+            counted_by_clock(counted_by_clock(window / 2)))
+      return "corosync's ring here has most of the hosts and no quorum: waiting for the slot to "
+             "stay silent for T_F/2";
+  }
+  if (member.node_in_ring) return "corosync still counts it as a member";
+  return {};
+}
+
 void Evidence::on_ring_lost() {
   ring_up_ = false;
   quorate_ = false;

@@ -186,6 +186,12 @@ class Evidence {
   std::size_t index_of(HostId host) const;
   bool has(HostId host) const { return find(host) != nullptr; }
   bool quorate() const { return quorate_; }
+  // Most of the members are in corosync's ring here, whatever quorum it has.
+  bool ring_has_most() const;
+  // To the loss of this host most of the members may agree by themselves; kNoHost: to nobody's.
+  void set_counted(HostId host) { counted_ = host; }
+  // What speaks against it that corosync's ring agrees to the loss of this host; empty: nothing.
+  std::string disagrees(HostId host) const;
   bool ring_up() const { return ring_up_; }
 
   MemberSet fresh_on(Link link, Instant now) const;  // self included
@@ -208,6 +214,7 @@ class Evidence {
   Duration read_horizon_{disk_silent_after(timing_)};
   std::vector<MemberEvidence> table_;
   bool quorate_{false};
+  HostId counted_;
   bool ring_up_{false};
   bool observer_fit_{false};
   Incarnation own_;

@@ -552,6 +552,7 @@ void Member::tick(Now now, Orders& orders) {
   const Contention others = contention(now.at);
   look_at_division(others, now.at);
   look_at_ring(others, now.at);
+  look_at_consent();
   const LockStanding stands = standing(others, now.at);
   if (domain_lock_.holds() && !stands.give_up.empty()) {
     yielded_to_ = division_;

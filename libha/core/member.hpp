@@ -176,6 +176,7 @@ class Member {
   void look_at_lock(const LockView& lock, Turn& turn);
   void look_around(const Contention& others, const LockView& lock, Instant now);
   std::optional<Duration> isolated(Instant now) const;
+  void look_at_consent();
   VoteStanding vote_standing(Instant now) const;
   void vote(Turn& turn);
   void add_quorum(std::vector<Problem>& list) const;

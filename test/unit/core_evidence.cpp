@@ -140,3 +140,46 @@ TEST_CASE("begin_the_run_of_off_readings_after_the_last_sign", "[evidence]") {
   CHECK(evidence.of(kPeer).power.offs == 2);
   CHECK(evidence.of(kPeer).power.first_off_asked == at(100));
 }
+
+TEST_CASE("most_agree_only_to_the_loss_of_an_owner_that_cannot_act", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_ring_members({kSelf, kPeer});
+  evidence.on_quorum(false, {kSelf, kPeer});
+  CHECK(evidence.ring_has_most());
+  const auto stands = [&](Duration time) {
+    evidence.on_slot(slot(kThird, 10), at(0), at(1));
+    evidence.on_slot(slot(kThird, 10), at(1) + time, at(2) + time);
+  };
+  // T_F/2 by two wrong clocks. An array that holds its writes for a second is no such silence.
+  const auto enough = milliseconds{10'202};
+  stands(enough);
+  CHECK_FALSE(evidence.disagrees(kThird).empty());  // it does not own the lock
+  evidence.set_counted(kThird);
+  CHECK(evidence.disagrees(kThird).empty());
+  SECTION("its slot has not stood for long enough") {
+    auto other = domain();
+    std::swap(evidence, other);
+    evidence.on_ring_members({kSelf, kPeer});
+    evidence.on_quorum(false, {kSelf, kPeer});
+    evidence.set_counted(kThird);
+    stands(milliseconds{10'200});
+    CHECK(evidence.disagrees(kThird).find("T_F/2") != std::string::npos);
+  }
+  SECTION("there are not most in the ring") {
+    evidence.on_quorum(false, {kSelf});
+    CHECK_FALSE(evidence.disagrees(kThird).empty());
+  }
+  SECTION("it is in the ring") {
+    evidence.on_quorum(false, {kSelf, kPeer, kThird});
+    CHECK_FALSE(evidence.disagrees(kThird).empty());
+  }
+  SECTION("there is no ring") {
+    evidence.on_ring_lost();
+    CHECK_FALSE(evidence.disagrees(kThird).empty());
+  }
+  SECTION("with quorum it is anybody's loss, and no matter of time") {
+    evidence.set_counted(kNoHost);
+    evidence.on_quorum(true, {kSelf, kPeer});
+    CHECK(evidence.disagrees(kThird).empty());
+  }
+}
