@@ -76,7 +76,8 @@ VoteStanding Member::vote_standing(Instant now) const {
                    verdict->proof != Proof::released;
       const auto& disk = member->disk;
       if (disk.slot) {
-        other.read_issued = disk.shown_issued;
+        // What stands in an extent that cannot be read may be newer.
+        if (!disk.twin_damaged) other.read_issued = disk.shown_issued;
         other.under = disk.slot->votes_under;
         other.stands = *disk.shown_issued - *disk.timer_zero;
         other.feed_window = std::chrono::milliseconds{disk.slot->t_f_ms};
