@@ -84,9 +84,10 @@ VoteStanding Member::vote_standing(Instant now) const {
       } else {
         other.read_issued = disk.empty_issued;
       }
-      if (const auto* ring = quorum_.ring(); ring != nullptr && member->heard(now, settings_.timing) &&
-                                             member->beats.newest->ring == ring->ring)
-        standing.cleared = std::max(standing.cleared, member->beats.newest->cleared);
+      const auto* ring = quorum_.ring();
+      const auto& beat = member->beats.newest;
+      if (ring != nullptr && member->heard(now, settings_.timing) && beat->ring == ring->ring)
+        standing.cleared = std::max(standing.cleared, beat->cleared);
     }
     standing.others.push_back(other);
   }

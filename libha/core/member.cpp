@@ -292,7 +292,8 @@ bool Member::silent_member(Instant now) const {
 
 // Slots are watched, that is, read at every disk interval, by the decider and the next in line, and
 // by everybody while a member is silent, nobody decides, a guest's start is under way here, or what
-// the slots say of the quorum device's vote is waited for. Else beats say all that slots do, and reads by everybody would cost the volume without need.
+// the slots say of the quorum device's vote is waited for. Else beats say all that slots do, and
+// reads by everybody would cost the volume without need.
 void Member::set_pace(Instant now) {
   const auto& timing = settings_.timing;
   const bool watch = last_lock_.mine || last_lock_.backup || last_lock_.decider == kNoHost ||

@@ -69,7 +69,7 @@ TEST_CASE("lock_passes_on_and_no_vote_is_withdrawn") {
   }
 }
 
-// It has no verdict: without a watchdog its silence proves nothing, and its BMC has no power either.
+// It has no verdict: without a watchdog its silence proves nothing, and its BMC has no power.
 TEST_CASE("lock_passes_on_beside_a_missing_host_and_no_vote_is_withdrawn") {
   for (std::uint64_t seed = 1; seed <= 5; ++seed)
     for (const bool never : {false, true}) {
