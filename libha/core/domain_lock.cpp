@@ -309,7 +309,9 @@ void DomainLock::tick(const LockStanding& standing, Turn& turn) {
     unfit_since_.reset();
   else if (!unfit_since_)
     unfit_since_ = turn.now.at;
-  if (unfit_since_ && turn.now.at - *unfit_since_ >= timing_.feed_window / 2) give_up();
+  const bool long_unfit =
+      unfit_since_ && turn.now.at - *unfit_since_ >= timing_.feed_window / 2;
+  if (standing.over || long_unfit) give_up();
   if (!ready_ || me_.incarnation.is_none() || !load_own()) return;
   if (reading_ && turn.now.at - reading_->issued > volume_patience(timing_)) {
     reading_.reset();
@@ -398,7 +400,10 @@ void DomainLock::hold(const Holding& holding, const LockStanding& standing, Turn
   if (leaving_) return release(version, "wardomd stops", turn);
   if (!standing.give_up.empty()) return release(version, standing.give_up, turn);
   if (given_up_ >= version)
-    return release(version, "it could not act for " + wardom::to_text(timing_.feed_window / 2),
+    return release(version,
+                   standing.over ? std::string("this host's incarnation is released")
+                                 : "it could not act for " +
+                                       wardom::to_text(timing_.feed_window / 2),
                    turn);
   if (standing.fit) {
     const bool change = !standing.directory.empty() && standing.directory != word.value.directory;

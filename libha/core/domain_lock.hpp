@@ -32,6 +32,7 @@ inline constexpr Duration kDirectoryPauseMost = std::chrono::minutes{10};
 // What the lock must know of its host and of the owner. Computed anew for each tick.
 struct LockStanding {
   bool fit{false};         // may own the lock: able to act, not condemned
+  bool over{false};        // this host's incarnation is released: its lock passes on at once
   bool owner_gone{false};  // the life that owns the highest version is proved to be over
   std::string give_up;     // why an own lock is to be given up now, as a clause; empty: it is not
   // Own place among those who would take a free lock; none: not at all.

@@ -427,6 +427,7 @@ bool Member::owner_suspect(Instant now) const {
 LockStanding Member::standing(const Contention& others, Instant now) const {
   LockStanding standing;
   standing.owner_gone = owner_gone(now);
+  standing.over = released();
   standing.fit = may_act(now) && target_.loaded() && !verdict_on(settings_.self);
   // The first owner of all is the member with the lowest id that is up in time.
   standing.place = others.place(settings_.self);

@@ -401,6 +401,18 @@ TEST_CASE("who_cannot_act_for_long_gives_up_all_that_it_may_own", "[domain_lock]
   CHECK(alone.lock.given_up() == LockVersion{2});
 }
 
+// Others take it as soon as they hear of that.
+TEST_CASE("whose_incarnation_is_released_holds_no_lock", "[domain_lock]") {
+  Alone alone;
+  alone.settle();
+  REQUIRE(alone.lock.holds());
+  alone.standing.fit = false;
+  alone.standing.over = true;
+  alone.settle(false);
+  CHECK_FALSE(alone.lock.holds());
+  CHECK(alone.lock.given_up() == LockVersion{1});
+}
+
 TEST_CASE("told_to_give_up_it_releases_at_once", "[domain_lock]") {
   Alone alone;
   alone.settle();
