@@ -43,6 +43,7 @@ void QuorumVote::on_device(const DeviceSet& device) {
 void QuorumVote::on_device_lost(const DeviceLost& lost, Turn& turn) {
   device_.reset();
   ring_.reset();
+  cast_.reset();
   lost_ = lost.reason;
   tell(false, lost_, turn);
 }
@@ -59,13 +60,23 @@ void QuorumVote::on_taken(const VoteTaken& taken, Instant now) {
     next_poll_ = std::min(next_poll_, now + kVoteAgain);
     return;
   }
+  // What was cast before under an earlier version counts no more.
+  if (raises(taken.ticket)) wanted_ = cast_->under;
   if (first_zero_ && taken.ticket >= *first_zero_) withdrawn_ = true;
 }
 
-// Since when it stands there counts: a read issued later shows whatever was decided by somebody
-// who did not see it.
+bool QuorumVote::raises(Ticket taken) const {
+  return cast_ && taken >= cast_->first && wanted_ != cast_->under && wanted_ != LockVersion{};
+}
+
+// Since when there stands that this host may cast counts: a read issued later shows whatever was
+// decided by somebody who did not see it.
 void QuorumVote::on_stated(LockVersion under, Instant now) {
-  if (!stated_ || stated_->under != under) stated_ = Stated{under, now};
+  const bool stood = stated_ && stated_->under != LockVersion{} && under != LockVersion{};
+  if (stood)
+    stated_->under = under;
+  else if (!stated_ || stated_->under != under)
+    stated_ = Stated{under, now};
 }
 
 void QuorumVote::look_at_version(Instant now) {
@@ -77,8 +88,7 @@ void QuorumVote::look_at_version(Instant now) {
 // What can be told by the clock alone: that corosync keeps no vote any more, anybody's under an
 // earlier version or the own one. Both clocks may be wrong.
 void QuorumVote::look_at_time(Instant now) {
-  if (device_ && now - seen_at_ >= surely(vote_lasts(*device_)))
-    forgotten_below_ = std::max(forgotten_below_, seen_);
+  if (device_ && now - seen_at_ >= surely(vote_lasts(*device_))) forgotten_ = seen_;
   if (!counts_from_) counts_from_ = now;
   // While the device is set a vote is withdrawn by the next one.
   if (!device_ && now - *counts_from_ >= surely(lasts_)) withdrawn_ = true;
@@ -137,7 +147,7 @@ bool QuorumVote::may_count(const OtherVote& other) const {
   if (ring_->has(other.host) || other.dead) return false;
   if (!other.read_issued || *other.read_issued < seen_at_) return true;
   const auto window = std::max(other.feed_window, timing_.feed_window);
-  return other.under != LockVersion{} && other.under < seen_ && other.under >= forgotten_below_ &&
+  return other.under != LockVersion{} && other.under < seen_ &&
          other.stands < surely(window / 2 + vote_lasts(*device_));
 }
 
@@ -147,7 +157,7 @@ void QuorumVote::look_outside(const VoteStanding& standing) {
   cleared_ = {};
   waits_for_slots_ = false;
   if (!device_ || !ring_ || seen_ == LockVersion{}) return;
-  const bool known = forgotten_below_ >= seen_ || standing.cleared >= seen_;
+  const bool known = forgotten_ == seen_ || standing.cleared >= seen_;
   for (const auto& other : standing.others) {
     if (known || !may_count(other)) continue;
     waits_for_slots_ = true;
@@ -183,23 +193,30 @@ QuorumVote::Answer QuorumVote::answer(const VoteStanding& standing, Instant now)
     return Answer{Kind::unsure, std::move(why), true, reads};
   };
   if (auto why = not_withdrawn(standing, now); !why.empty()) return wait(std::move(why), false);
-  const bool stands = wanted_ == seen_ && stated_ && stated_->under == seen_;
+  const bool stands = wanted_ != LockVersion{} && stated_ && stated_->under != LockVersion{} &&
+                      stated_->under <= seen_;
   if (!stands) return wait("this host's slot does not state yet that it casts", false);
   if (!read_since(std::max(stated_->since, now - poll_interval(*device_))))
     return wait("the ballots have to be read anew", true);
   return found;
 }
 
-// What the slot is to state. It says 0 only once no vote of this host's counts; and having said so
-// it says nothing else before that stands there, for an acknowledgement of the earlier statement
-// could else be taken for one of the next.
+// What the slot is to state: the lowest version under which a vote of this host's may count. So a
+// statement is raised when corosync has taken a vote under a later version, and no sooner; it
+// covers that vote all the while. What a daemon before this one has stated is not known before a
+// heartbeat has told it.
+//
+// The slot says 0 only once no vote of this host's counts; and having said so it says nothing else
+// before that stands there, for an acknowledgement of the earlier statement could else be taken for
+// one of the next.
 void QuorumVote::state(const Answer& answer) {
   const bool clearing = wanted_ == LockVersion{} && !(stated_ && stated_->under == LockVersion{});
   if (clearing) return;
-  if (answer.claims)
-    wanted_ = seen_;
-  else if (withdrawn_)
+  const bool none = withdrawn_ || (stated_ && stated_->under == LockVersion{});
+  if (!answer.claims && withdrawn_)
     wanted_ = LockVersion{};
+  else if (answer.claims && none && wanted_.value_or(LockVersion{}) == LockVersion{})
+    wanted_ = seen_;
 }
 
 Instant QuorumVote::ask_again() const {
@@ -230,8 +247,10 @@ void QuorumVote::vote(bool cast, const std::string& why, Turn& turn, std::vector
     counts_from_ = turn.now.at;
     lasts_ = vote_lasts(*device_);
     first_zero_.reset();
+    if (!cast_ || cast_->under != seen_) cast_ = Cast{vote.ticket, seen_};
   } else {
     cast_under_ = {};
+    cast_.reset();
     if (!first_zero_) first_zero_ = vote.ticket;
   }
   ring_->cast = cast;

@@ -6,9 +6,9 @@
 // * The ring that holds the host of the domain lock's owner casts, and no other. What is known of
 //   the owner rests on a read of the ballot cells that was issued in this ring, at most one poll
 //   interval before the vote.
-// * Before it casts, a host states in its own slot under which lock version, and reads the ballots
-//   once more when that stands there. So whoever owns a later version either sees that statement,
-//   or this host sees the later version.
+// * Before it casts, a host states in its own slot the lowest lock version under which its vote may
+//   count, and reads the ballots once more when that stands there. So whoever owns a later version
+//   either sees that statement, or this host sees the later version.
 // * A ring casts under a version only when everybody outside has withdrawn a vote under an earlier
 //   one: by what the slot says, by a verdict, or because corosync has surely forgotten it.
 // * While a ring stands, doubt does not withdraw the vote at once: the lock passes on within a
@@ -54,7 +54,7 @@ struct OtherVote {
   bool dead{false};                    // a verdict covers its newest incarnation
   // Of the newest read of its slot that showed something, or that it was never written.
   std::optional<Instant> read_issued;
-  LockVersion under;        // as its slot states it; 0: it is not casting
+  LockVersion under;        // as its slot states it: votes under this or later ones; 0: none
   Duration stands{0};       // so long before that read it was first read as it is
   Duration feed_window{0};  // T_F, as it states
 };
@@ -89,7 +89,9 @@ class QuorumVote {
   void on_ring(const RingFormed& formed, Instant now);
   void on_taken(const VoteTaken& taken, Instant now);
   // Whether this answer has something to tell.
-  bool is_news(const VoteTaken& taken) const { return !taken.taken || first_zero_.has_value(); }
+  bool is_news(const VoteTaken& taken) const {
+    return !taken.taken || first_zero_.has_value() || raises(taken.ticket);
+  }
   // Whether a heartbeat that states this has something to tell.
   bool is_news(LockVersion under) const { return !stated_ || stated_->under != under; }
   // The keeper's heartbeat was acknowledged: so says the own slot now.
@@ -130,6 +132,10 @@ class QuorumVote {
     LockVersion under;
     Instant since;
   };
+  struct Cast {  // votes in a row, all under this version
+    Ticket first;
+    LockVersion under;
+  };
   struct Ring {
     RingFormed formed;
     Instant told;
@@ -145,6 +151,7 @@ class QuorumVote {
   void look_outside(const VoteStanding& standing);
   std::string refusal() const;
   bool read_since(Instant since) const;
+  bool raises(Ticket taken) const;
   void look_at_version(Instant now);
   void look_at_time(Instant now);
   void state(const Answer& answer);
@@ -172,7 +179,7 @@ class QuorumVote {
   // Cast under it and not withdrawn since: the others' votes were withdrawn before that, and those
   // of hosts that have left the ring meanwhile are not waited for.
   LockVersion cast_under_;
-  LockVersion forgotten_below_;       // corosync has surely forgotten votes under earlier versions
+  LockVersion forgotten_;             // corosync has surely forgotten votes under earlier versions
   LockVersion cleared_;               // 0: not the present version in the present ring
   bool waits_for_slots_{false};
 
@@ -181,6 +188,7 @@ class QuorumVote {
   std::optional<Instant> counts_from_;  // none: no tick yet
   Duration lasts_{kSyncTimeoutMax + kDeviceTimeoutMax};
   std::optional<Ticket> first_zero_;  // the first vote that was not cast, after the last that was
+  std::optional<Cast> cast_;          // the newest votes, none of them withdrawn
   std::optional<LockVersion> wanted_;
   std::optional<Stated> stated_;
   bool told_casts_{false};

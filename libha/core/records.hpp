@@ -129,8 +129,8 @@ struct Slot {
   // A start that a daemon of an earlier epoch had listed is not settled: its claim still counts.
   bool start_listed{false};
   std::uint64_t daemon_progress{0};  // grows with wardomd's turns; 0: no daemon connected
-  // This host may be casting the quorum device's vote under this lock version
-  // (core/quorum_vote.hpp); 0: it is not. Outlives daemon and keeper, as the vote does.
+  // A vote of this host's for the quorum device may count that it has cast under this lock version
+  // or a later one (core/quorum_vote.hpp); 0: none does. Outlives daemon and keeper, as votes do.
   LockVersion votes_under;
   MemberSet sees_mgmt;
   MemberSet sees_storage;

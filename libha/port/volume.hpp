@@ -124,7 +124,8 @@ struct SelfView {
   MemberSet sees_disk;
   Load load;
   std::vector<HostId> unasked;  // members that are not asked for grants, see extend()
-  // The lock version under which this host may be casting the quorum device's vote, 0: it is not.
+  // The lowest lock version under which a vote of this host's for the quorum device may count, 0:
+  // none does.
   // None: what the slot states stays, since an earlier daemon's vote may still count. What was
   // published last goes on being stated when the daemon is gone, by a later keeper as well.
   std::optional<LockVersion> votes_under;

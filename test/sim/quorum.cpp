@@ -128,9 +128,21 @@ void Domain::check_cast(const Host& host, LockVersion under) {
                     std::to_string(other->votes.under.value));
 }
 
+// Stated: a vote that counts is covered by what the host's slot is to say.
+void Domain::check_stated(const Host& host) {
+  const auto& votes = host.votes;
+  if (!votes.cast || !host.joined || !host.keeper_up) return;
+  if (host.votes_under == LockVersion{} || host.votes_under > votes.under)
+    fail(129, "Stated: host " + std::to_string(host.id.value) + " casts under lock version " +
+                  std::to_string(votes.under.value) + ", and its slot says " +
+                  std::to_string(host.votes_under.value));
+}
+
 // OneQuorum: two rings are not both quorate for longer than corosync itself may take.
 void Domain::check_quorum() {
   if (!options.quorum) return;
+  for (const auto& host : hosts)
+    if (runs(*host)) check_stated(*host);
   for (const auto& a : hosts)
     for (const auto& b : hosts) {
       if (a->index >= b->index) continue;

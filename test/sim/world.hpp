@@ -398,6 +398,7 @@ struct Domain {
   void count_votes(Host& host);
   void check_cast(const Host& host, LockVersion under);
   void check_quorum();
+  void check_stated(const Host& host);
   void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload, Care::Done done);
   void submit(Host& host, Region region, Care::Job job);
   // One write on its way to the storage.
