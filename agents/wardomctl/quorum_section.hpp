@@ -26,7 +26,7 @@ struct DeviceSection {
 Result<std::optional<DeviceSection>> device_section(const std::string& text);
 
 struct DeviceTimes {
-  unsigned timeout_ms{4000};
+  unsigned timeout_ms{8000};
   unsigned sync_timeout_ms{4000};
 };
 

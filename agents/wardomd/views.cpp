@@ -129,7 +129,7 @@ json::value quorum_object(const Names& names, const core::Member& member) {
   const auto view = member.quorum_vote();
   if (!view.set_up) return nullptr;
   return json::object{{"casts", view.casts},
-                      {"lock_version", view.version.value},
+                      {"lock_version", view.casts ? view.version.value : 0},
                       {"ring", std::to_string(view.ring.node) + "." +
                                    std::to_string(view.ring.sequence)},
                       {"why", names.in_text(view.why)}};

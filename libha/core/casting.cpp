@@ -99,12 +99,23 @@ void Member::vote(Turn& turn) {
     turn.orders.votes.push_back(vote);
 }
 
-void Member::add_quorum(std::vector<Problem>& list) const {
-  const auto view = quorum_.view();
-  if (view.refused)
-    list.push_back({"the quorum device is not served: " + view.why,
-                    host_text(settings_.self),
-                    "correct corosync.conf on all hosts, then `corosync-cfgtool -R`"});
+void Member::add_quorum(std::vector<Problem>& list, Instant now) const {
+  for (auto& trouble : quorum_.troubles())
+    list.push_back({std::move(trouble.what), host_text(settings_.self),
+                    std::move(trouble.remedy)});
+  for (HostId host : settings_.members) {
+    const auto& member = evidence_.of(host);
+    if (!quorum_.is_set() || host == settings_.self || !member.heard(now, settings_.timing))
+      continue;
+    const auto said = member.beats.newest->device_digest;
+    if (said == 0)
+      list.push_back({"Wardom is corosync's quorum device here, and not there", host_text(host),
+                      "look at `wardomctl quorum status` and at corosync there"});
+    else if (said != quorum_.device_digest())
+      list.push_back({"its corosync.conf says another thing of the quorum device or of the nodes "
+                      "than this host's", host_text(host),
+                      "make the files alike, then `corosync-cfgtool -R`"});
+  }
 }
 
 }  // namespace wardom::core

@@ -172,7 +172,7 @@ bool same_words(const Beat& a, const Beat& b) {
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
          a.leaving == b.leaving && a.released == b.released && a.load == b.load &&
          a.request == b.request && a.request_under == b.request_under && a.ring == b.ring &&
-         a.cleared == b.cleared && a.word == b.word;
+         a.cleared == b.cleared && a.device_digest == b.device_digest && a.word == b.word;
 }
 
 // Apart from what tells that time passes there.

@@ -724,6 +724,7 @@ Beat Member::make_beat(Instant now) const {
   beat.request_under = beat.request == 0 ? DirectoryWord{} : asks.under;
   beat.ring = own_ring(now);
   beat.cleared = quorum_.cleared();
+  beat.device_digest = quorum_.device_digest();
   return beat;
 }
 
@@ -870,7 +871,7 @@ std::vector<Problem> Member::problems(Instant now) const {
     list.push_back({"nobody decides: " + domain_lock_.why_idle(standing(others, now)),
                     "domain lock",
                     "look at the links between the hosts, and at the lock's owner"});
-  add_quorum(list);
+  add_quorum(list, now);
   if (!evidence_.ring_up())
     list.push_back({"no corosync ring here", host_text(settings_.self), "start corosync"});
   for (const auto& view : hosts(now)) {

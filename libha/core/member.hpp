@@ -179,7 +179,7 @@ class Member {
   void look_at_consent();
   VoteStanding vote_standing(Instant now) const;
   void vote(Turn& turn);
-  void add_quorum(std::vector<Problem>& list) const;
+  void add_quorum(std::vector<Problem>& list, Instant now) const;
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
   void poll_power(const LockView& lock, Turn& turn);

@@ -17,10 +17,13 @@ struct DeviceSet {
   Duration sync_timeout{0};  // quorum.device.sync_timeout: so long a new ring waits for a poll
   std::vector<HostId> nodes;  // every node of corosync.conf
   std::optional<std::uint32_t> votes{};  // quorum.device.votes; none: left out
+  bool wait_for_all{false};              // quorum.wait_for_all
+  friend bool operator==(const DeviceSet&, const DeviceSet&) = default;
 };
 // No vote can be given from now on. The last one may still count, for as long as corosync keeps it.
 struct DeviceLost {
-  std::string reason;  // for people, as a clause
+  std::string reason;     // for people, as a clause
+  bool forgotten{false};  // no vote of this host's counts any more
 };
 // The nodes of the ring that is being formed, or that stands when the device registers.
 struct RingFormed {

@@ -36,7 +36,7 @@ bool QuorumVote::Ring::has(HostId host) const {
 
 // A registration of the same device goes on where it was: only its times may be others.
 void QuorumVote::on_device(const DeviceSet& device) {
-  lasts_ = std::max(lasts_, vote_lasts(device));
+  lasts_ = std::max(lasts_, vote_lasts(device, timing_));
   device_ = device;
 }
 
@@ -45,17 +45,22 @@ void QuorumVote::on_device_lost(const DeviceLost& lost, Turn& turn) {
   ring_.reset();
   cast_.reset();
   lost_ = lost.reason;
+  withdrawn_ = withdrawn_ || lost.forgotten;
   tell(false, lost_, turn);
 }
 
 void QuorumVote::on_ring(const RingFormed& formed, Instant now) {
   if (ring_ && ring_->formed.ring == formed.ring) return;
-  ring_ = Ring{formed, now, std::nullopt, {}};
+  ring_ = Ring{formed, now, std::nullopt, {}, {}, false, {}};
   next_poll_ = now;
   asked_.reset();
 }
 
 void QuorumVote::on_taken(const VoteTaken& taken, Instant now) {
+  if (ring_ && ring_->cast && taken.ticket == ring_->ticket) {
+    ring_->took = taken.taken;
+    ring_->untaken = taken.error;
+  }
   if (!taken.taken) {
     next_poll_ = std::min(next_poll_, now + kVoteAgain);
     return;
@@ -88,7 +93,7 @@ void QuorumVote::look_at_version(Instant now) {
 // What can be told by the clock alone: that corosync keeps no vote any more, anybody's under an
 // earlier version or the own one. Both clocks may be wrong.
 void QuorumVote::look_at_time(Instant now) {
-  if (device_ && now - seen_at_ >= surely(vote_lasts(*device_))) forgotten_ = seen_;
+  if (device_ && now - seen_at_ >= surely(vote_lasts(*device_, timing_))) forgotten_ = seen_;
   if (!counts_from_) counts_from_ = now;
   // While the device is set a vote is withdrawn by the next one.
   if (!device_ && now - *counts_from_ >= surely(lasts_)) withdrawn_ = true;
@@ -148,7 +153,7 @@ bool QuorumVote::may_count(const OtherVote& other) const {
   if (!other.read_issued || *other.read_issued < seen_at_) return true;
   const auto window = std::max(other.feed_window, timing_.feed_window);
   return other.under != LockVersion{} && other.under < seen_ &&
-         other.stands < surely(window / 2 + vote_lasts(*device_));
+         other.stands < surely(window / 2 + vote_lasts(*device_, timing_));
 }
 
 // What is found here is told to the others of the ring: a daemon that has just begun cannot know
@@ -173,10 +178,18 @@ std::string QuorumVote::not_withdrawn(const VoteStanding& standing, Instant now)
     if (!may_count(other)) continue;
     return "the vote of " + host_text(other.host) + ", outside this ring, may still count for " +
            wardom::to_text(std::chrono::ceil<std::chrono::seconds>(
-               std::max(seen_at_ + vote_lasts(*device_) - now, Duration{0}))) +
+               std::max(seen_at_ + vote_lasts(*device_, timing_) - now, Duration{0}))) +
            " or so";
   }
   return {};
+}
+
+// When a read must have been issued to count for a vote now. One that was ordered for this poll may
+// have taken long.
+Instant QuorumVote::reads_from(Instant now) const {
+  const Instant shortly = now - poll_interval(*device_);
+  if (!asked_) return shortly;
+  return std::min(shortly, std::max(*asked_, now - read_counts(*device_, timing_)));
 }
 
 QuorumVote::Answer QuorumVote::answer(const VoteStanding& standing, Instant now) const {
@@ -196,7 +209,7 @@ QuorumVote::Answer QuorumVote::answer(const VoteStanding& standing, Instant now)
   const bool stands = wanted_ != LockVersion{} && stated_ && stated_->under != LockVersion{} &&
                       stated_->under <= seen_;
   if (!stands) return wait("this host's slot does not state yet that it casts", false);
-  if (!read_since(std::max(stated_->since, now - poll_interval(*device_))))
+  if (!read_since(std::max(stated_->since, reads_from(now))))
     return wait("the ballots have to be read anew", true);
   return found;
 }
@@ -241,11 +254,13 @@ void QuorumVote::vote(bool cast, const std::string& why, Turn& turn, std::vector
   const auto interval = poll_interval(*device_);
   Vote vote{turn.ticket(), ring_->formed.ring, cast, turn.now.at + interval};
   if (cast) {
-    vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) + interval;
+    vote.until =
+        std::min(*board_.ballots_read_issued(), turn.now.at) + read_counts(*device_, timing_);
+    asked_.reset();
     cast_under_ = seen_;
     withdrawn_ = false;
     counts_from_ = turn.now.at;
-    lasts_ = vote_lasts(*device_);
+    lasts_ = vote_lasts(*device_, timing_);
     first_zero_.reset();
     if (!cast_ || cast_->under != seen_) cast_ = Cast{vote.ticket, seen_};
   } else {
@@ -255,6 +270,7 @@ void QuorumVote::vote(bool cast, const std::string& why, Turn& turn, std::vector
   }
   ring_->cast = cast;
   ring_->ordered = turn.now.at;
+  ring_->ticket = vote.ticket;
   next_poll_ = turn.now.at + interval;
   votes.push_back(vote);
   tell(cast, why, turn);
@@ -308,12 +324,55 @@ std::vector<Vote> QuorumVote::tick(const VoteStanding& standing, Turn& turn) {
 QuorumVoteView QuorumVote::view() const {
   QuorumVoteView view;
   view.set_up = device_.has_value();
-  view.casts = view.set_up && ring_ && ring_->cast.value_or(false);
+  const bool ordered = view.set_up && ring_ && ring_->cast.value_or(false);
+  view.casts = ordered && ring_->took;
   view.refused = view.set_up && !refusal().empty();
   view.why = view.refused ? refusal() : why_;
+  if (ordered && !ring_->took)
+    view.why = ring_->untaken.empty() ? "corosync has not taken the vote yet"
+                                      : "corosync did not take the vote: " + ring_->untaken;
   if (ring_) view.ring = ring_->formed.ring;
-  if (view.casts) view.version = cast_under_;
+  if (ordered) view.version = cast_under_;
   return view;
+}
+
+// FNV-1a.
+std::uint64_t QuorumVote::device_digest() const {
+  if (!device_) return 0;
+  std::uint64_t hash = 14695981039346656037ULL;
+  const auto add = [&hash](std::uint64_t word) {
+    for (int shift = 0; shift < 64; shift += 8)
+      hash = (hash ^ ((word >> shift) & 0xff)) * 1099511628211ULL;
+  };
+  add(static_cast<std::uint64_t>(device_->timeout.count()));
+  add(static_cast<std::uint64_t>(device_->sync_timeout.count()));
+  add(device_->votes ? std::uint64_t{*device_->votes} + 1 : 0);
+  add(device_->wait_for_all ? 1 : 0);
+  for (HostId node : device_->nodes) add(node.value);
+  return std::max<std::uint64_t>(hash, 1);
+}
+
+std::vector<QuorumTrouble> QuorumVote::troubles() const {
+  std::vector<QuorumTrouble> list;
+  if (!device_) return list;
+  constexpr const char* kEverywhere =
+      "correct corosync.conf on all hosts, then `corosync-cfgtool -R`";
+  if (auto why = refusal(); !why.empty())
+    list.push_back({"the quorum device is not served: " + std::move(why), kEverywhere});
+  std::vector<HostId> missing;
+  for (HostId host : members_)
+    if (std::find(device_->nodes.begin(), device_->nodes.end(), host) == device_->nodes.end())
+      missing.push_back(host);
+  // Nobody is without quorum for that: such a host has the lock only where nobody else can.
+  if (!missing.empty())
+    list.push_back({"corosync's nodelist is without " + hosts_text(missing) +
+                        ", which can be in no ring with the others",
+                    kEverywhere});
+  if (device_->wait_for_all)
+    list.push_back({"corosync.conf sets wait_for_all: once this host has no quorum, it has none "
+                    "before every host was back",
+                    "set it to 0 in corosync.conf on all hosts, then restart corosync there"});
+  return list;
 }
 
 }  // namespace wardom::core

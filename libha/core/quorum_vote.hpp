@@ -4,8 +4,8 @@
 // of the ring casts it, each by the same rules (libha/doc/decisions/0011):
 //
 // * The ring that holds the host of the domain lock's owner casts, and no other. What is known of
-//   the owner rests on a read of the ballot cells that was issued in this ring, at most one poll
-//   interval before the vote.
+//   the owner rests on a read of the ballot cells that was issued in this ring, shortly before the
+//   vote.
 // * Before it casts, a host states in its own slot the lowest lock version under which its vote may
 //   count, and reads the ballots once more when that stands there. So whoever owns a later version
 //   either sees that statement, or this host sees the later version.
@@ -42,10 +42,15 @@ inline constexpr Duration kSyncTimeoutMax = std::chrono::minutes{2};
 constexpr Duration poll_interval(const DeviceSet& device) {
   return std::max<Duration>(device.timeout / 4, std::chrono::milliseconds{500});
 }
-// So long after the read on which it rests a vote may still count: the poll came an interval later,
+// A vote rests on a read that was issued at most so long before: on a slow volume for longer than a
+// poll interval, and corosync does not forget the vote before that.
+constexpr Duration read_counts(const DeviceSet& device, const Timing& timing) {
+  return std::max(poll_interval(device), std::min(device.timeout / 2, volume_patience(timing)));
+}
+// So long after the read on which it rests a vote may still count: the poll came that much later,
 // and just before corosync forgot the vote a new ring began to wait for the next one.
-constexpr Duration vote_lasts(const DeviceSet& device) {
-  return poll_interval(device) + device.timeout + device.sync_timeout;
+constexpr Duration vote_lasts(const DeviceSet& device, const Timing& timing) {
+  return read_counts(device, timing) + device.timeout + device.sync_timeout;
 }
 
 // What is known of another host's vote. Computed anew for each tick.
@@ -72,11 +77,16 @@ struct VoteStanding {
 // For status.
 struct QuorumVoteView {
   bool set_up{false};
-  bool casts{false};
+  bool casts{false};    // and corosync has taken that
   bool refused{false};  // corosync.conf has to be corrected, see why
   std::string why;      // a clause
   RingId ring;
-  LockVersion version;  // under which it casts
+  LockVersion version;  // under which it casts, or would cast if corosync took the vote
+};
+// What corosync.conf has to say otherwise.
+struct QuorumTrouble {
+  std::string what;
+  std::string remedy;
 };
 
 class QuorumVote {
@@ -117,7 +127,10 @@ class QuorumVote {
   LockVersion cleared() const { return cleared_; }
   // What the slots of others say of their votes is not known, and is needed.
   bool waits_for_slots() const { return waits_for_slots_; }
+  // Of what corosync.conf says, to be compared among hosts; 0: the device is not set up.
+  std::uint64_t device_digest() const;
   QuorumVoteView view() const;
+  std::vector<QuorumTrouble> troubles() const;
   Instant next_deadline() const { return deadline_; }
 
  private:
@@ -141,6 +154,9 @@ class QuorumVote {
     Instant told;
     std::optional<bool> cast;  // as ordered last
     Instant ordered{};         // when
+    Ticket ticket;             // of that vote
+    bool took{false};          // corosync took the last one that it has answered
+    std::string untaken;       // why it did not
     bool has(HostId host) const;
   };
 
@@ -151,6 +167,7 @@ class QuorumVote {
   void look_outside(const VoteStanding& standing);
   std::string refusal() const;
   bool read_since(Instant since) const;
+  Instant reads_from(Instant now) const;
   bool raises(Ticket taken) const;
   void look_at_version(Instant now);
   void look_at_time(Instant now);
@@ -186,7 +203,7 @@ class QuorumVote {
   // A vote of this host's may count: ordered by this daemon, or by one before it.
   bool withdrawn_{false};
   std::optional<Instant> counts_from_;  // none: no tick yet
-  Duration lasts_{kSyncTimeoutMax + kDeviceTimeoutMax};
+  Duration lasts_{vote_lasts({kDeviceTimeoutMax, kSyncTimeoutMax, {}}, timing_)};
   std::optional<Ticket> first_zero_;  // the first vote that was not cast, after the last that was
   std::optional<Cast> cast_;          // the newest votes, none of them withdrawn
   std::optional<LockVersion> wanted_;

@@ -91,6 +91,7 @@ struct Beat {
   RingId ring;
   // Outside that ring nobody casts the device's vote under an earlier version, nor ever will.
   LockVersion cleared;
+  std::uint64_t device_digest{0};    // of what corosync.conf says of the device; 0: there is none
   BeatWord word;                     // to this host; sent ones are made for each addressee
   friend bool operator==(const Beat&, const Beat&) = default;
 };

@@ -3,6 +3,9 @@
 #include <corosync/cmap.h>
 #include <corosync/votequorum.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,7 +27,10 @@ using std::chrono::milliseconds;
 
 constexpr std::uint32_t kMaxHostId = 2000;
 constexpr const char* kReloading = "config.reload_in_progress";
-constexpr const char* kPrefixes[] = {"quorum.device.", "nodelist.node."};
+constexpr const char* kPrefixes[] = {"quorum.", "nodelist.node."};
+constexpr const char* kModel = "quorum.device.model";
+// A process that has closed its sockets ends soon.
+constexpr milliseconds kEnds{500};
 constexpr std::size_t kMaxVotesWaiting = 64;
 
 // Only the keys that matter here, as text.
@@ -34,6 +40,7 @@ bool matters(const std::string& key) {
   static constexpr const char* kNodeId = ".nodeid";
   return key == "quorum.device.model" || key == "quorum.device.timeout" ||
          key == "quorum.device.sync_timeout" || key == "quorum.device.votes" ||
+         key == "quorum.wait_for_all" ||
          (key.starts_with("nodelist.node.") && key.ends_with(kNodeId));
 }
 
@@ -41,6 +48,11 @@ bool matters(const std::string& key) {
 std::optional<std::string> text_of(cmap_value_types_t type, const void* data, std::size_t length) {
   if (type == CMAP_VALUETYPE_UINT32 && length == sizeof(std::uint32_t)) {
     std::uint32_t number = 0;
+    std::memcpy(&number, data, sizeof number);
+    return std::to_string(number);
+  }
+  if (type == CMAP_VALUETYPE_UINT8 && length == sizeof(std::uint8_t)) {
+    std::uint8_t number = 0;
     std::memcpy(&number, data, sizeof number);
     return std::to_string(number);
   }
@@ -66,6 +78,8 @@ core::DeviceSet device_of(const Settings& settings) {
       time_of(settings, "quorum.device.sync_timeout", VOTEQUORUM_QDEVICE_DEFAULT_SYNC_TIMEOUT);
   if (const auto votes = settings.find("quorum.device.votes"); votes != settings.end())
     device.votes = static_cast<std::uint32_t>(std::strtoul(votes->second.c_str(), nullptr, 10));
+  if (const auto waits = settings.find("quorum.wait_for_all"); waits != settings.end())
+    device.wait_for_all = waits->second != "0";
   for (const auto& [key, value] : settings) {
     if (!key.starts_with("nodelist.")) continue;
     // A node id that is no host's makes the core refuse: as any other number that is none.
@@ -78,11 +92,25 @@ core::DeviceSet device_of(const Settings& settings) {
 }
 
 std::string model_of(const Settings& settings) {
-  const auto found = settings.find("quorum.device.model");
+  const auto found = settings.find(kModel);
   return found == settings.end() ? std::string{} : found->second;
 }
 
 std::string words_of(cs_error_t error) { return cs_strerror(error); }
+
+// The process at the other end of a connection; -1: not known. To be closed.
+int process_behind(int connection) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0)
+    return -1;
+  return static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0));
+}
+
+bool has_ended(int process) {
+  pollfd waiting{process, POLLIN, 0};
+  return process >= 0 && ::poll(&waiting, 1, static_cast<int>(kEnds.count())) == 1;
+}
 
 Instant clock_now() {
   timespec time{};
@@ -109,8 +137,9 @@ class VotequorumDevice::Impl : public std::enable_shared_from_this<VotequorumDev
   bool register_device(std::string* reason);
   void read_settings(const char* prefix);
   void unregistered();
+  bool let_go();
   void disconnect();
-  void lose(const std::string& reason);
+  void lose(const std::string& reason, bool forgotten = false);
   bool give(const core::Vote& vote, std::string* reason);
   bool give_waiting(std::string* reason);
   void on_key(const char* key, const cmap_notify_value& value);
@@ -142,6 +171,7 @@ class VotequorumDevice::Impl : public std::enable_shared_from_this<VotequorumDev
   votequorum_handle_t votes_{0};
   int cmap_fd_{-1};
   int votes_fd_{-1};
+  int corosync_{-1};         // the process that the device is registered with
   bool have_cmap_{false};
   bool have_votes_{false};
   bool registered_{false};
@@ -169,9 +199,11 @@ void VotequorumDevice::Impl::run() {
   while (!thread_.stopping()) {
     std::string reason;
     if (connect(&reason)) reason = serve();
+    // With corosync its votes have ended. A connection may break without that.
+    const bool ended = !thread_.stopping() && has_ended(corosync_);
     disconnect();
     if (thread_.stopping()) break;
-    lose(reason);
+    lose(reason, ended);
     give_waiting(&reason);  // each is answered
     thread_.sleep_until_woken(kDeviceRetry);
   }
@@ -192,7 +224,8 @@ bool VotequorumDevice::Impl::connect(std::string* reason) {
     return false;
   }
   settings_.clear();
-  reloading_ = false;
+  std::uint8_t reloading = 0;
+  reloading_ = cmap_get_uint8(cmap_, kReloading, &reloading) == CS_OK && reloading != 0;
   for (const char* prefix : kPrefixes) read_settings(prefix);
   return true;
 }
@@ -257,9 +290,10 @@ std::string VotequorumDevice::Impl::serve() {
 bool VotequorumDevice::Impl::follow_settings(std::string* reason) {
   const auto model = model_of(settings_);
   if (model != kDeviceName) {
-    unregistered();
+    const bool gone = let_go();
     lose(model.empty() ? "corosync.conf names no quorum device"
-                       : "corosync.conf names another quorum device, \"" + model + "\"");
+                       : "corosync.conf names another quorum device, \"" + model + "\"",
+         gone);
     return true;
   }
   if (!registered_) {
@@ -270,9 +304,7 @@ bool VotequorumDevice::Impl::follow_settings(std::string* reason) {
     return true;
   }
   auto device = device_of(settings_);
-  if (device.timeout == told_.timeout && device.sync_timeout == told_.sync_timeout &&
-      device.nodes == told_.nodes && device.votes == told_.votes)
-    return true;
+  if (device == told_) return true;
   told_ = device;
   thread_.emit(events_.set, std::move(device));
   reason->clear();
@@ -291,6 +323,7 @@ bool VotequorumDevice::Impl::register_device(std::string* reason) {
   if (error == CS_OK) error = votequorum_qdevice_register(votes_, kDeviceName);
   if (error == CS_OK) {
     registered_ = first_ring_ = true;
+    corosync_ = process_behind(votes_fd_);
     last_reason_.clear();
     told_ = device_of(settings_);
     thread_.emit(events_.set, core::DeviceSet{told_});
@@ -311,6 +344,17 @@ bool VotequorumDevice::Impl::register_device(std::string* reason) {
 void VotequorumDevice::Impl::unregistered() {
   if (have_votes_) votequorum_finalize(votes_);
   have_votes_ = registered_ = false;
+  if (corosync_ >= 0) ::close(corosync_);
+  corosync_ = -1;
+}
+
+// Ends the registration, and with it the vote: corosync.conf names this device no more. False:
+// there was none, or corosync did not say that it has ended.
+bool VotequorumDevice::Impl::let_go() {
+  const bool gone =
+      registered_ && votequorum_qdevice_unregister(votes_, kDeviceName) == CS_OK;
+  unregistered();
+  return gone;
 }
 
 void VotequorumDevice::Impl::disconnect() {
@@ -319,10 +363,10 @@ void VotequorumDevice::Impl::disconnect() {
   have_cmap_ = false;
 }
 
-void VotequorumDevice::Impl::lose(const std::string& reason) {
-  if (reason == last_reason_) return;
+void VotequorumDevice::Impl::lose(const std::string& reason, bool forgotten) {
+  if (reason == last_reason_ && !forgotten) return;
   last_reason_ = reason;
-  thread_.emit(events_.lost, core::DeviceLost{reason});
+  thread_.emit(events_.lost, core::DeviceLost{reason, forgotten});
 }
 
 void VotequorumDevice::Impl::on_ring(const votequorum_ring_id_t& ring, const std::uint32_t* nodes,

@@ -5,6 +5,9 @@
 // device is registered, and followed afterwards by what corosync sends of its changes. A reload
 // counts once it is complete.
 //
+// `lost` says that the vote is forgotten when corosync's process has ended, and when corosync.conf
+// names the device no more, for then it is unregistered.
+//
 // Another device (corosync-qdevice), or an option of corosync.conf that excludes any device, is
 // `lost` with the reason and what to change.
 #pragma once

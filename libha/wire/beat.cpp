@@ -68,6 +68,7 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.ring.node = in.u32();
   beat.ring.sequence = in.u64();
   beat.cleared = LockVersion{in.u64()};
+  beat.device_digest = in.u64();
   beat.word = read_word(in);
   return beat;
 }
@@ -117,6 +118,7 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   out.u32(beat.ring.node);
   out.u64(beat.ring.sequence);
   out.u64(beat.cleared.value);
+  out.u64(beat.device_digest);
   write_word(out, beat.word);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);

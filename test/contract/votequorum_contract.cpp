@@ -27,11 +27,11 @@ class Device {
  public:
   Device(const Ring& ring, int host) {
     ring.hosts.host(host).inside([&] {
-      adapter = std::make_unique<VotequorumDevice>(port::QuorumDeviceEvents{
-          [this](core::DeviceSet e) { keep(set, std::move(e)); },
-          [this](core::DeviceLost e) { keep(lost, std::move(e.reason)); },
-          [this](core::RingFormed e) { keep(rings, std::move(e)); },
-          [this](core::VoteTaken e) { keep(taken, std::move(e)); }});
+      adapter = std::make_unique<VotequorumDevice>(
+          port::QuorumDeviceEvents{[this](core::DeviceSet e) { keep(set, std::move(e)); },
+                                   [this](core::DeviceLost e) { keep(lost, std::move(e)); },
+                                   [this](core::RingFormed e) { keep(rings, std::move(e)); },
+                                   [this](core::VoteTaken e) { keep(taken, std::move(e)); }});
     });
   }
   ~Device() { adapter.reset(); }  // its thread fills what is below
@@ -51,10 +51,24 @@ class Device {
     return eventually(
         [&] {
           return look([&] {
-            return !lost.empty() && lost.back().find(words) != std::string::npos;
+            return !lost.empty() && lost.back().reason.find(words) != std::string::npos;
           });
         },
         limit);
+  }
+  // It was told, after so many other words, that corosync keeps no vote any more.
+  bool forgotten_since(std::size_t words, std::chrono::milliseconds limit = 2s) {
+    return eventually(
+        [&] {
+          return look([&] {
+            return std::any_of(lost.begin() + static_cast<std::ptrdiff_t>(words), lost.end(),
+                               [](const auto& one) { return one.forgotten; });
+          });
+        },
+        limit);
+  }
+  std::size_t losses() {
+    return look([&] { return lost.size(); });
   }
   // The newest ring has these nodes.
   bool in_ring(const Ids& nodes, std::chrono::milliseconds limit = 15s) {
@@ -85,7 +99,7 @@ class Device {
 
   std::unique_ptr<VotequorumDevice> adapter;
   std::vector<core::DeviceSet> set;
-  std::vector<std::string> lost;
+  std::vector<core::DeviceLost> lost;
   std::vector<core::RingFormed> rings;
   std::vector<core::VoteTaken> taken;
 
@@ -129,17 +143,21 @@ TEST_CASE("the device is there as long as corosync.conf names it", "[votequorum]
     CHECK_FALSE(one.set.back().votes.has_value());
     return 0;
   });
-  ring.configure(device("wardom", 3500, "    votes: 1\n"));
+  ring.configure("  wait_for_all: 1\n" + device("wardom", 3500, "    votes: 1\n"));
   REQUIRE(ring.reload(1));
   REQUIRE(one.is_set(3500ms));
   one.look([&] {
     CHECK(one.set.back().votes == 1);
+    CHECK(one.set.back().wait_for_all);
+    CHECK_FALSE(one.set.front().wait_for_all);
     return 0;
   });
+  CHECK_FALSE(one.forgotten_since(0, 0ms));
   ring.configure(device("net"));
   REQUIRE(ring.reload(1));
   REQUIRE(one.lost_with("another quorum device, \"net\""));
   CHECK_FALSE(one.votes(true).taken);
+  CHECK(one.forgotten_since(0));  // it was unregistered
 }
 
 TEST_CASE("the ring that casts is quorate, and no other", "[votequorum]") {
@@ -207,8 +225,10 @@ TEST_CASE("a vote outlives the adapter, for as long as the timeout", "[votequoru
   CHECK(one.votes(true).taken);
   CHECK(quorum.quorate(true));
 
+  const auto words = one.losses();
   ring.kill(1);
   CHECK(one.lost_with("corosync", 2s));
+  CHECK(one.forgotten_since(words));
   one.look([&] {
     one.rings.clear();
     return 0;

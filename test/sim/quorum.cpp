@@ -35,7 +35,7 @@ void Domain::lose_corosync(Host& host) {
   host.votes.timer = timer;
   to_daemon(host, us(50), port::RingLost{"corosync is gone"});
   if (options.quorum)
-    to_daemon(host, us(50), core::Input{core::DeviceLost{"corosync is gone"}});
+    to_daemon(host, us(50), core::Input{core::DeviceLost{"corosync is gone", true}});
 }
 
 // A daemon's adapter finds corosync, some time after either has started.
@@ -46,7 +46,7 @@ void Domain::connect_device(Host& host) {
     auto& votes = host.votes;
     if (host.daemon_life != life || votes.device_of != life) return;
     votes.registered = true;
-    core::DeviceSet device{kDeviceTimeout, kSyncTimeout, {}};
+    core::DeviceSet device{host.device_timeout, kSyncTimeout, {}};
     core::RingFormed formed{votes.ring, {}, false};
     for (const auto& one : hosts) {
       device.nodes.push_back(one->id);

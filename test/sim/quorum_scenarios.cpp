@@ -217,6 +217,23 @@ TEST_CASE("owner_without_corosync_goes_on_where_nobody_else_can") {
   }
 }
 
+TEST_CASE("settings_of_the_device_that_differ_are_told") {
+  Quorum q(1, 3);
+  const auto told = [&](int id, const std::string& words) {
+    auto& loop = *q.host(id).loop;
+    const auto problems = loop.member().problems(loop.now().at);
+    return std::any_of(problems.begin(), problems.end(), [&](const auto& one) {
+      return one.what.find(words) != std::string::npos;
+    });
+  };
+  for (int id = 1; id <= 3; ++id) CHECK_FALSE(told(id, "quorum device"));
+  q.host(2).device_timeout = ms(5000);
+  q.d.kill_daemon(q.host(2));
+  q.d.start_daemon(q.host(2));
+  q.run_for(ms(3000));
+  for (int id = 1; id <= 3; ++id) CHECK(told(id, "says another thing of the quorum device"));
+}
+
 // Without a watchdog a hung owner's death is proved by nothing but the power-off, to which a ring
 // that waits for the owner's vote could never agree.
 TEST_CASE("hung_owner_is_powered_off_by_the_others") {

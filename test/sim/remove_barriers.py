@@ -65,13 +65,14 @@ BARRIERS = {
          "  if (cast_under_ == seen_ || cleared_ == seen_) return {};\n",
          "  if ({removed} || cast_under_ == seen_ || cleared_ == seen_) return {};\n"),
         ("vote_reads_fresh",
-         "  if (!read_since(std::max(stated_->since, now - poll_interval(*device_))))\n",
-         "  if (!{removed} &&\n"
-         "      !read_since(std::max(stated_->since, now - poll_interval(*device_))))\n"),
+         "  if (!read_since(std::max(stated_->since, reads_from(now))))\n",
+         "  if (!{removed} && !read_since(std::max(stated_->since, reads_from(now))))\n"),
         ("vote_reads_fresh",
-         "    vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) + interval;\n",
+         "    vote.until =\n"
+         "        std::min(*board_.ballots_read_issued(), turn.now.at) + read_counts(*device_, timing_);\n",
          "    if (!{removed})\n"
-         "      vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) + interval;\n"),
+         "      vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) +\n"
+         "                   read_counts(*device_, timing_);\n"),
     ],
     "runtime/loop.cpp": [
         ("acts_in_time_again",

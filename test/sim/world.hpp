@@ -281,6 +281,7 @@ struct Host {
   Places daemons_told;
   Time ring_pending_since{0};
   bool ring_formed{false};
+  Duration device_timeout{kDeviceTimeout};  // as its corosync.conf is read
   bool ring_apart{false};  // corosync's network alone is cut here
   std::uint64_t ring_sequence{0};  // of its newest ring, over lives of its corosync
   Votequorum votes;

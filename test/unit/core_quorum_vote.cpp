@@ -26,7 +26,8 @@ struct Host {
   std::map<HostId, Ballot> cells;
   std::map<HostId, std::uint64_t> sequences;
   VoteStanding standing;
-  bool volume{true};      // reads complete, 10 ms after they were issued
+  bool volume{true};      // reads complete
+  Duration read_takes{milliseconds{10}};
   bool keeper{true};      // the slot is written every 250 ms, as the machine wants it
   bool corosync{true};    // takes the votes
   bool at_deadlines{false};  // runs only when something came, or when it said that it has to
@@ -85,7 +86,7 @@ struct Host {
 
   void step() {
     now = now + milliseconds{10};
-    if (reading && volume) read();
+    if (reading && volume && now - *reading >= read_takes) read();
     if (slots)
       for (auto& one : standing.others) one.read_issued = now;
     if (keeper && now >= next_slot) {
@@ -100,7 +101,7 @@ struct Host {
     for (const auto& vote : quorum.tick(standing, turn)) {
       const bool takes = corosync && vote.ring == ring && (!vote.cast || now < vote.until);
       if (takes) votes.emplace_back(now, vote.cast);
-      quorum.on_taken({vote.ticket, takes, ""}, now);
+      quorum.on_taken({vote.ticket, takes, takes ? "" : "busy"}, now);
     }
     for (auto& note : orders.notes) notes.push_back(std::move(note));
     if (board.wants() && !reading) {
@@ -211,6 +212,70 @@ TEST_CASE("poll_rests_on_a_read_that_is_not_old", "[quorum]") {
   CHECK(first_no->first - last >= seconds{3});
   CHECK(first_no->first - last < seconds{4});
   CHECK(std::prev(first_no)->first == last);
+}
+
+TEST_CASE("slow_volume_costs_no_vote", "[quorum]") {
+  const auto takes = GENERATE(milliseconds{1300}, milliseconds{1900});
+  Host host;
+  begin(host);
+  host.read_takes = takes;
+  host.run(seconds{20});
+  CHECK(host.held_since(at(0)));
+  CHECK(host.casts());
+  // Within the time for which corosync keeps a vote, each time.
+  for (std::size_t i = 1; i < host.votes.size(); ++i)
+    CHECK(host.votes[i].first - host.votes[i - 1].first < seconds{4});
+  // A definite no is heard of as late as that, and no later.
+  host.own(kThird, 2);
+  host.form(kNext, {kSelf, kPeer});
+  host.run(seconds{3});
+  CHECK_FALSE(host.casts());
+}
+
+TEST_CASE("status_tells_what_corosync_has_taken", "[quorum]") {
+  Host host;
+  host.corosync = false;
+  host.form(kWhole, host.members);
+  host.run(seconds{1});
+  CHECK_FALSE(host.quorum.view().casts);
+  CHECK(host.quorum.view().why == "corosync did not take the vote: busy");
+  host.corosync = true;
+  host.run(seconds{1});
+  CHECK(host.quorum.view().casts);
+  CHECK(host.quorum.view().why.find("busy") == std::string::npos);
+}
+
+TEST_CASE("what_corosync_conf_should_not_say_is_told", "[quorum]") {
+  Host host;
+  const auto told = [&](const std::string& words) {
+    const auto troubles = host.quorum.troubles();
+    return std::any_of(troubles.begin(), troubles.end(), [&](const auto& one) {
+      return one.what.find(words) != std::string::npos;
+    });
+  };
+  CHECK(host.quorum.troubles().empty());
+  const auto alike = host.quorum.device_digest();
+  DeviceSet device{seconds{4}, seconds{8}, host.members};
+  SECTION("wait_for_all") {
+    device.wait_for_all = true;
+    host.quorum.on_device(device);
+    CHECK(told("wait_for_all"));
+  }
+  SECTION("a member that is no node") {
+    device.nodes = {kSelf, kPeer};
+    host.quorum.on_device(device);
+    CHECK(told("without host 3"));
+  }
+  SECTION("a node that is no member") {
+    device.nodes.push_back(HostId{9});
+    host.quorum.on_device(device);
+    CHECK(told("not served"));
+  }
+  CHECK(host.quorum.troubles().size() == 1);
+  CHECK(host.quorum.device_digest() != alike);
+  host.form(kWhole, host.members);
+  host.run(seconds{2});
+  CHECK(host.casts() == !told("not served"));
 }
 
 TEST_CASE("hand_over_inside_a_ring_does_not_flap", "[quorum]") {
@@ -369,9 +434,9 @@ TEST_CASE("vote_outside_is_waited_for_by_time", "[quorum]") {
   const auto first = std::find_if(host.votes.begin(), host.votes.end(), [&](const auto& vote) {
     return vote.first > since && vote.second;
   });
-  // 1 s of a poll, 4 s of the timeout and 8 s of a ring that waits, by two clocks.
-  CHECK(first->first - since >= milliseconds{13260});
-  CHECK(first->first - since <= milliseconds{15000});
+  // 2 s of a read, 4 s of the timeout and 8 s of a ring that waits, by two clocks.
+  CHECK(first->first - since >= milliseconds{14280});
+  CHECK(first->first - since <= milliseconds{16000});
 
 }
 
@@ -442,7 +507,7 @@ TEST_CASE("vote_outside_is_withdrawn_by_slot_or_verdict", "[quorum]") {
 }
 
 TEST_CASE("vote_of_a_slot_that_stands_is_waited_for_once", "[quorum]") {
-  // T_F/2 is 10 s, and a vote lasts 13 s: by two clocks 23.5 s.
+  // T_F/2 is 10 s, and a vote lasts 14 s: by two clocks 24.5 s.
   const bool enough = GENERATE(false, true);
   Host host;
   begin(host);
@@ -453,7 +518,7 @@ TEST_CASE("vote_of_a_slot_that_stands_is_waited_for_once", "[quorum]") {
   REQUIRE(host.casts());
   const Instant handed = host.now;
   host.own(kPeer, 2);
-  host.about(kThird).stands = enough ? milliseconds{23500} : milliseconds{23400};
+  host.about(kThird).stands = enough ? milliseconds{24490} : milliseconds{24470};
   host.run(seconds{6});
   CHECK(host.casts() == enough);
   CHECK(host.held_since(handed) == enough);
@@ -554,6 +619,16 @@ TEST_CASE("statement_outlives_the_device_as_long_as_the_vote_may", "[quorum]") {
   host.run(milliseconds{12000});
   CHECK(host.slot == LockVersion{1});
   host.run(milliseconds{2500});
+  CHECK(host.slot == LockVersion{});
+}
+
+TEST_CASE("statement_ends_with_corosync", "[quorum]") {
+  Host host;
+  begin(host);
+  Orders orders;
+  Turn turn{{host.now, {}}, orders, host.last, host.random};
+  host.quorum.on_device_lost({"corosync is gone", true}, turn);
+  host.run(milliseconds{300});
   CHECK(host.slot == LockVersion{});
 }
 

@@ -37,7 +37,7 @@ nodelist {
 WITH = PLAIN.replace("    wait_for_all: 0\n", """    wait_for_all: 0
     device {
         model: wardom
-        timeout: 4000
+        timeout: 8000
         sync_timeout: 4000
     }
 """)
@@ -87,22 +87,22 @@ class Quorum(unittest.TestCase):
         self.assertFalse(self.before.exists())
 
     def test_setup_corrects_a_device_that_is_there(self):
-        self.file.write_text(WITH.replace("timeout: 4000\n        sync", "timeout: 9\n        # why\n"
+        self.file.write_text(WITH.replace("timeout: 8000\n        sync", "timeout: 9\n        # why\n"
                                           "        votes: 1\n        sync"))
         self.run_it("setup", "--sync-timeout", "8000")
         self.assertEqual(self.file.read_text(),
                          WITH.replace("sync_timeout: 4000", "sync_timeout: 8000")
-                         .replace("timeout: 4000\n        sync",
-                                  "timeout: 4000\n        # why\n        sync"))
+                         .replace("timeout: 8000\n        sync",
+                                  "timeout: 8000\n        # why\n        sync"))
 
     def test_status(self):
         self.file.write_text(PLAIN)
         self.assertIn("no quorum device", self.run_it("status").stdout)
         self.assertIsNone(json.loads(self.run_it("status", "--json").stdout))
         self.file.write_text(WITH)
-        self.assertIn("timeout 4000 ms", self.run_it("status").stdout)
+        self.assertIn("timeout 8000 ms", self.run_it("status").stdout)
         self.assertEqual(json.loads(self.run_it("status", "--json").stdout),
-                         {"model": "wardom", "timeout_ms": 4000, "sync_timeout_ms": 4000,
+                         {"model": "wardom", "timeout_ms": 8000, "sync_timeout_ms": 4000,
                           "votes": None})
         self.file.write_text(WITH.replace("model: wardom", "model: net"))
         self.assertIn("another quorum device, model net", self.run_it("status").stdout)
