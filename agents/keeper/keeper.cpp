@@ -166,6 +166,7 @@ Instant Keeper::next_deadline() const {
 }
 
 void Keeper::tick(Instant now) {
+  log_lines().flush();
   server_.tick(now);
   expire_reads(now);
   lease_.tick(now, !guests_.guests().empty());

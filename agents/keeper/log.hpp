@@ -1,18 +1,26 @@
-// One line per event on stderr, with the priority in front as sd-daemon(3) reads it.
+// One line per event on stderr, with the priority in front as sd-daemon(3) reads it. Nobody waits
+// for whoever reads them.
 #pragma once
 
-#include <cstdio>
+#include <unistd.h>
+
 #include <optional>
 #include <string>
 
 #include "libha/core/time.hpp"
+#include "libha/proc/line_sink.hpp"
 
 namespace wardom::keeper {
 
 enum class Severity : int { error = 3, warning = 4, notice = 5, info = 6 };
 
+inline proc::LineSink& log_lines() {
+  static proc::LineSink lines(STDERR_FILENO);
+  return lines;
+}
+
 inline void log(Severity severity, const std::string& text) {
-  std::fprintf(stderr, "<%d>%s\n", static_cast<int>(severity), text.c_str());
+  log_lines().write("<" + std::to_string(static_cast<int>(severity)) + ">" + text);
 }
 
 // A trouble that lasts is told when it begins, every kRepeat while it lasts, and when it ends.

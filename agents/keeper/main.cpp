@@ -1,6 +1,7 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
@@ -8,6 +9,7 @@
 
 int main(int argc, char** argv) {
   using namespace wardom::keeper;
+  std::signal(SIGPIPE, SIG_IGN);  // a log whose reader is gone
   // One arena for all threads: they allocate little, and each arena of its own costs memory.
   mallopt(M_ARENA_MAX, 1);
   // Whatever it may need when the storage is gone has to be in memory by then. Stacks are small

@@ -258,6 +258,7 @@ void Daemon::Impl::turn() {
 }
 
 void Daemon::Impl::sample_load() {
+  journal_.flush();
   inbox_.put(core::Input{sampler_.sample()});
   if (auto trouble = archive_.trouble(); trouble != told_trouble_) {
     told_trouble_ = std::move(trouble);

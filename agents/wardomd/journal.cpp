@@ -49,17 +49,15 @@ std::string stamp() {
 }  // namespace
 
 // systemd names the journal's socket in JOURNAL_STREAM when stderr goes there (systemd.exec(5)).
-Journal::Journal() : to_journal_(std::getenv("JOURNAL_STREAM") != nullptr) {}
+Journal::Journal()
+    : to_journal_(std::getenv("JOURNAL_STREAM") != nullptr), lines_(STDERR_FILENO) {}
 
-void Journal::write(core::Severity severity, const std::string& text) const {
-  const std::string line =
-      to_journal_ ? "<" + std::to_string(level(severity)) + ">" + text + "\n"
-                  : stamp() + " " + word(severity) + " " + text + "\n";
-  // One write: lines of several threads do not mix. A full disk or a closed pipe must not matter.
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+void Journal::write(core::Severity severity, const std::string& text) {
+  lines_.write(to_journal_ ? "<" + std::to_string(level(severity)) + ">" + text
+                           : stamp() + " " + word(severity) + " " + text);
 }
 
-void Journal::write(const core::Note& note, const Names& names) const {
+void Journal::write(const core::Note& note, const Names& names) {
   std::string text = note.source + ": ";
   if (note.host != kNoHost) text += names.host_text(note.host) + ": ";
   text += names.in_text(note.text);

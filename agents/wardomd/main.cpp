@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -25,6 +26,7 @@ int fail(int code, const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a log whose reader is gone
   std::string config_file = wardom::kDefaultConfigFile;
   wardom::daemon::DaemonOptions options;
   options.host = own_name();
