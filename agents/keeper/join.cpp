@@ -205,8 +205,16 @@ class Joiner {
                          " on volume " + to_uuid(kept->volume) +
                          ": it cannot become another host, or use another volume, before it has "
                          "left (stop its guests, then wardomd and wardom-keeper) or rebooted"};
-    if (found.state == ExtentState::valid && found.slot.state != SlotState::left &&
-        !same_machine(found.slot, identity_)) {
+    const bool in_use = found.state == ExtentState::valid && found.slot.state != SlotState::left;
+    // Under the next number that incarnation would count as over, and its guests may run here.
+    if (in_use && !kept && same_machine(found.slot, identity_) &&
+        found.slot.boot_id == identity_.boot_id)
+      return JoinRefused{options_.run_dir + " knows nothing of incarnation " +
+                         to_text(found.incarnation) +
+                         ", as which this very boot uses the volume: it was emptied while the "
+                         "host ran. Guests may run here, and nothing tells for how long they "
+                         "still may; reboot this host"};
+    if (in_use && !same_machine(found.slot, identity_)) {
       if (auto ended = watch(found)) return *ended;
       joined.slot = read(Region::slot);
     }

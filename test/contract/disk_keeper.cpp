@@ -660,7 +660,7 @@ TEST_CASE("keeper_restart_keeps_the_incarnation") {
     keeper.end(signal);
     CHECK(daemon.lost().reason.size() > 0);
   }
-  // A file of another boot is not trusted: a new number.
+  // A file of another boot is not trusted. Nor is a new number drawn while the slot is this boot's.
   std::ifstream in(site.run_dir("1") + "/incarnation");
   std::stringstream text;
   text << in.rdbuf();
@@ -669,22 +669,37 @@ TEST_CASE("keeper_restart_keeps_the_incarnation") {
   kept[boot] = kept[boot] == '0' ? '1' : '0';
   std::ofstream(site.run_dir("1") + "/incarnation") << kept;
   KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-  Daemon daemon(keeper.socket());
-  const auto incarnation = daemon.ready().incarnation;
-  CHECK(incarnation.number == before.number + 1);
-  CHECK(incarnation.id != before.id);
+  keeper.wait_for("knows nothing of incarnation " + to_text(before));
+  CHECK(keeper.wait_exit() == 1);
+}
+
+TEST_CASE("keeper_begins_no_incarnation_in_a_boot_whose_run_directory_is_gone") {
+  const Site site;
+  site.format();
+  {
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+    keeper.end(SIGKILL);
+  }
+  const auto left = site.slot(1);
+  KeeperProcess keeper(site.config, "n1", site.run_dir("2"));
+  keeper.wait_for("emptied while the host ran");
+  CHECK(keeper.wait_exit() == 1);
+  CHECK(site.slot(1).sequence == left.sequence);
 }
 
 TEST_CASE("keeper_stops_when_its_slot_changes_under_it") {
   const Site site;
   site.format();
-  KeeperProcess first(site.config, "n1", site.run_dir("1"));
+  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
   wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
-  KeeperProcess second(site.config, "n1", site.run_dir("2"));
-  for (auto* keeper : {&first, &second}) {
-    keeper->wait_for("changed under its owner");
-    CHECK(keeper->wait_exit() == 1);
+  std::optional<int> exit_code;
+  for (std::uint64_t sequence = 100; !exit_code && sequence < 200; ++sequence) {
+    write_slot(site, sequence);
+    exit_code = keeper.exit_within(std::chrono::milliseconds{50});
   }
+  keeper.wait_for("changed under its owner");
+  CHECK(exit_code == 1);
 }
 
 TEST_CASE("keeper_refuses_a_slot_that_another_machine_writes") {
