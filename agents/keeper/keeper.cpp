@@ -17,6 +17,15 @@ namespace wardom::keeper {
 
 using disk::raw_now;
 
+namespace {
+constexpr Duration kRunDirLook = std::chrono::seconds{1};
+
+std::string emptied(const std::string& run_dir) {
+  return run_dir + " was emptied under the running wardom-keeper: one that starts anew is refused, "
+                   "and then this host is reset";
+}
+}  // namespace
+
 Keeper::Running::Running(const Joined& joined, const Options& options, const Identity& identity,
                          disk::Completions& completions, Instant before,
                          const std::map<Cell, Sequence>& used)
@@ -165,8 +174,17 @@ Instant Keeper::next_deadline() const {
   return next;
 }
 
+void Keeper::look_at_run_dir(Instant now) {
+  if (!running_ || now < next_run_dir_look_) return;
+  next_run_dir_look_ = now + kRunDirLook;
+  const bool before =
+      std::exchange(run_dir_emptied_, !load_incarnation(options_.run_dir, identity_.boot_id));
+  if (run_dir_emptied_ && !before) log(Severity::error, emptied(options_.run_dir));
+}
+
 void Keeper::tick(Instant now) {
   log_lines().flush();
+  look_at_run_dir(now);
   server_.tick(now);
   expire_reads(now);
   lease_.tick(now, !guests_.guests().empty());
@@ -589,6 +607,12 @@ void Keeper::tell_rights(Session session) {
 
 std::vector<wire::KeeperTrouble> Keeper::troubles() const {
   auto found = lease_.troubles();
+  if (running_ && !running_->in_flight.trouble().empty())
+    found.push_back({running_->in_flight.trouble() +
+                         ": a keeper that starts anew waits for L_late, and may lose its lease",
+                     "make room in " + options_.run_dir});
+  if (run_dir_emptied_)
+    found.push_back({emptied(options_.run_dir), "move its guests away, then reboot it"});
   if (auto guests = guests_.for_operator()) found.push_back(std::move(*guests));
   return found;
 }

@@ -80,6 +80,7 @@ class Keeper {
   void wait(Instant until);
   Instant next_deadline() const;
   void tick(Instant now);
+  void look_at_run_dir(Instant now);
   void fatal(const std::string& why);
 
   void record_release(Instant now);
@@ -157,6 +158,8 @@ class Keeper {
   DaemonLife::Record kept_daemon_;
   std::optional<wire::RightsMessage> told_rights_;
   std::vector<wire::KeeperTrouble> told_troubles_;
+  bool run_dir_emptied_{false};  // this boot's incarnation stands there no more
+  Instant next_run_dir_look_{};
   wire::PublishRequest view_;  // of the connected daemon; all zero without one
   // What the slot states of the quorum device's vote; none: the volume was not joined yet.
   std::optional<LockVersion> votes_under_;

@@ -112,9 +112,9 @@ void Archive::write(const std::deque<std::string>& lines) {
   std::ofstream out(file_, std::ios::app);
   for (const auto& line : lines) out << line;
   out.close();
-  if (out) return;
   const std::lock_guard lock(mutex_);
-  trouble_ = file_.string() + ": cannot be written; timelines end with this daemon";
+  trouble_.clear();
+  if (!out) trouble_ = file_.string() + ": cannot be written; timelines end with this daemon";
 }
 
 }  // namespace wardom::daemon

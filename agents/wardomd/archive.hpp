@@ -29,7 +29,7 @@ class Archive {
   std::vector<wire::StepMessage> load() const;
   // Any thread; returns at once.
   void add(const wire::StepMessage& step);
-  // Why the last write failed; empty: none did.
+  // Why the last write failed; empty: it did not.
   std::string trouble() const;
 
  private:

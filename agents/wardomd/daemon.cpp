@@ -144,7 +144,7 @@ class Daemon::Impl {
   void write_protected(const std::vector<GuestId>& guests);
   Result<void> open_adapters();
   void make_loop(const ClusterKey& key);
-  Sight sight() { return {options_.config, self_, *loop_, geometry_}; }
+  Sight sight() { return {options_.config, self_, *loop_, geometry_, told_trouble_}; }
 
   DaemonOptions options_;
   const HostConfig& self_;
@@ -262,7 +262,7 @@ void Daemon::Impl::sample_load() {
   inbox_.put(core::Input{sampler_.sample()});
   if (auto trouble = archive_.trouble(); trouble != told_trouble_) {
     told_trouble_ = std::move(trouble);
-    journal_.write(core::Severity::error, told_trouble_);
+    if (!told_trouble_.empty()) journal_.write(core::Severity::error, told_trouble_);
   }
   load_timer_.expires_after(kLoadInterval);
   load_timer_.async_wait([this](error_code cancelled) {

@@ -286,6 +286,10 @@ json::value status(const Sight& sight) {
   for (const auto& trouble : sight.loop.keeper_troubles())
     problems.push_back(json::object{
         {"what", trouble.what}, {"where", sight.self.name}, {"do", trouble.remedy}});
+  if (!sight.archive_trouble.empty())
+    problems.push_back(json::object{{"what", sight.archive_trouble},
+                                    {"where", sight.self.name},
+                                    {"do", "make room on that disk; recoveries go on"}});
   const auto* domain = sight.config.find_domain(sight.self.domain);
   return json::object{
       {"domain", domain->name},

@@ -32,6 +32,7 @@ struct Sight {
   const HostConfig& self;
   const runtime::Loop& loop;
   Geometry geometry;
+  std::string archive_trouble;  // empty: none
 };
 
 boost::json::value status(const Sight& sight);

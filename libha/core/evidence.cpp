@@ -292,6 +292,10 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
   evidence.last = power;
   evidence.error = error;
   evidence.last_answered = now;
+  if (power != Power::unknown)
+    evidence.unanswered_since.reset();
+  else if (!evidence.unanswered_since)
+    evidence.unanswered_since = asked;
   switch (power) {
     case Power::unknown:
       return;  // says nothing either way: neither ends a run of "off" nor adds to it

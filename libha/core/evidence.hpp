@@ -76,6 +76,7 @@ struct PowerEvidence {
   std::optional<Instant> first_off_asked;
   // When "off" was first answered with no "on" since, whatever gave signs of life meanwhile.
   std::optional<Instant> off_since;
+  std::optional<Instant> unanswered_since;  // no reading has been "on" or "off" since
   bool distrusted{false};  // read off beside a life sign in this incarnation
   std::string error;
 };

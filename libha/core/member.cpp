@@ -680,6 +680,7 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
                distrusted ? "its BMC reads off while the host gives signs of life: distrusted"
                           : "it has booted anew: its BMC is trusted again"});
   }
+  tell_bmcs(turn);
   if (told_decider_ != lock.decider ||
       (lock.decider != kNoHost && told_version_ != lock.version)) {
     told_decider_ = lock.decider;
@@ -872,6 +873,7 @@ std::vector<Problem> Member::problems(Instant now) const {
                     "domain lock",
                     "look at the links between the hosts, and at the lock's owner"});
   add_quorum(list, now);
+  add_bmcs(list, now);
   if (!evidence_.ring_up())
     list.push_back({"no corosync ring here", host_text(settings_.self), "start corosync"});
   for (const auto& view : hosts(now)) {

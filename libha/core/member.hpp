@@ -180,6 +180,9 @@ class Member {
   VoteStanding vote_standing(Instant now) const;
   void vote(Turn& turn);
   void add_quorum(std::vector<Problem>& list, Instant now) const;
+  std::optional<Duration> bmc_quiet(HostId host, Instant now) const;
+  void tell_bmcs(Turn& turn);
+  void add_bmcs(std::vector<Problem>& list, Instant now) const;
   void read_slots(Turn& turn);
   void read_board(Turn& turn);
   void poll_power(const LockView& lock, Turn& turn);
@@ -255,6 +258,7 @@ class Member {
   struct Told {
     HostState state{HostState::unknown};
     bool distrusted{false};
+    bool bmc_quiet{false};
   };
   std::vector<Told> told_;  // by member
   LockVersion directory_seen_;  // the version as of which this host is one that others ask

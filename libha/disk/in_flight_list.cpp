@@ -22,8 +22,7 @@ Result<void> replace_file(const std::string& path, const std::string& content) {
                                       static_cast<ssize_t>(content.size());
   if (fd >= 0) ::close(fd);
   if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
-    return failure("cannot write " + path + ": " + std::strerror(errno) +
-                   "; nothing is written to the volume without it");
+    return failure("cannot write " + path + ": " + std::strerror(errno));
   return success();
 }
 
@@ -126,8 +125,16 @@ void InFlightList::settle(const Cell& cell, Instant issued) {
   [[maybe_unused]] const auto kept = keep();
 }
 
-Result<void> InFlightList::keep() const {
-  return replace_file(path_, encode_in_flight(boot_id_, volume_, writes_));
+// A full run directory takes nothing new, and one that was emptied may be gone itself: neither
+// stops heartbeats. Only a list that says too little would be wrong, and no list says everything.
+Result<void> InFlightList::keep() {
+  const auto kept = replace_file(path_, encode_in_flight(boot_id_, volume_, writes_));
+  trouble_ = kept ? std::string() : kept.error().message;
+  if (kept) return kept;
+  ::unlink((path_ + ".new").c_str());
+  if (::unlink(path_.c_str()) == 0 || errno == ENOENT) return success();
+  return failure(trouble_ + ", nor remove it: " + std::strerror(errno) +
+                 "; nothing is written to the volume beside a list that says too little");
 }
 
 }  // namespace wardom::disk

@@ -3,7 +3,9 @@
 //
 // A write can land after its process is gone: the list tells the next one which extents to leave
 // alone, and above which sequence to go on (models.md, P3). It is kept before a write is submitted
-// and after it has ended. Text, one line each, replaced as a whole by rename(2):
+// and after it has ended. One that cannot be kept is removed: a missing list says that everything
+// was in flight, so that the next process waits for L_late. Text, one line each, replaced as a
+// whole by rename(2):
 //
 //   wardom in-flight 2
 //   BOOT-ID VOLUME-UUID
@@ -50,20 +52,23 @@ class InFlightList {
                Instant unended);
 
   Doubts doubts(const Cell& cell) const;
-  // Error: not kept, and so not to be submitted.
+  // Error: neither kept nor removed, and so not to be submitted.
   Result<void> add(const InFlight& write);
   // The write in flight there has ended: well, or it may still land until then.
   void ended(const Cell& cell, wire::Twin twin, std::optional<Instant> until);
   // Removes what was in doubt until `issued`, at the latest.
   void settle(const Cell& cell, Instant issued);
+  // Why it could not be kept the last time; empty: it was.
+  const std::string& trouble() const { return trouble_; }
 
  private:
-  Result<void> keep() const;
+  Result<void> keep();
 
   std::string path_;
   Bits128 boot_id_;
   Bits128 volume_;
   std::vector<InFlight> writes_;
+  std::string trouble_;
 };
 
 }  // namespace wardom::disk

@@ -673,21 +673,6 @@ TEST_CASE("keeper_restart_keeps_the_incarnation") {
   CHECK(keeper.wait_exit() == 1);
 }
 
-TEST_CASE("keeper_begins_no_incarnation_in_a_boot_whose_run_directory_is_gone") {
-  const Site site;
-  site.format();
-  {
-    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-    wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
-    keeper.end(SIGKILL);
-  }
-  const auto left = site.slot(1);
-  KeeperProcess keeper(site.config, "n1", site.run_dir("2"));
-  keeper.wait_for("emptied while the host ran");
-  CHECK(keeper.wait_exit() == 1);
-  CHECK(site.slot(1).sequence == left.sequence);
-}
-
 TEST_CASE("keeper_stops_when_its_slot_changes_under_it") {
   const Site site;
   site.format();

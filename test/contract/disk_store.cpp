@@ -1,5 +1,6 @@
 // Stuck, failing and late writes: what CellStore does then, and what a reader sees meanwhile.
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -431,13 +432,42 @@ TEST_CASE("store_lists_a_write_before_it_is_submitted_and_until_it_has_ended") {
   b.io->release(b.at(wire::kTwinA));
   run_until(b.completions, [&] { return b.store->quarantined(kDecision) == 0; });
   CHECK(listed().empty());
-  // What cannot be listed is not submitted.
-  disk::InFlightList nowhere(runs.file("missing/in-flight"), boot, volume, {}, {});
-  Bench c(kDecision, &nowhere);
-  c.write(1);
-  REQUIRE(c.outcomes.size() == 1);
-  CHECK_FALSE(c.outcomes[0].acknowledged);
-  CHECK(c.read().state == wire::ExtentState::empty);
+}
+
+// A missing list says that everything was in flight; one that says too little must not stay.
+TEST_CASE("list_of_writes_in_flight_that_cannot_be_kept_is_removed") {
+  TemporaryDirectory runs;
+  const auto path = runs.file("in-flight");
+  const Bits128 boot{}, volume = geometry().volume_uuid;
+  disk::InFlightList list(path, boot, volume, {}, {});
+  Bench b(kDecision, &list);
+  b.write(1);
+  b.finish(1);
+  REQUIRE(std::filesystem::exists(path));
+  std::filesystem::create_directory(path + ".new");  // nothing can be written there any more
+  b.write(2);
+  b.finish(2);
+  CHECK(b.outcomes.back().acknowledged);
+  CHECK_FALSE(std::filesystem::exists(path));
+  CHECK(list.trouble().find(path) != std::string::npos);
+  std::filesystem::remove(path + ".new");
+  b.write(3);
+  b.finish(3);
+  CHECK(std::filesystem::exists(path));
+  CHECK(list.trouble().empty());
+}
+
+TEST_CASE("write_is_not_submitted_beside_a_list_that_can_neither_be_kept_nor_removed") {
+  TemporaryDirectory runs;
+  const auto path = runs.file("in-flight");
+  const Bits128 boot{}, volume = geometry().volume_uuid;
+  std::filesystem::create_directories(path + "/full");
+  disk::InFlightList list(path, boot, volume, {}, {});
+  Bench b(kDecision, &list);
+  b.write(1);
+  REQUIRE(b.outcomes.size() == 1);
+  CHECK_FALSE(b.outcomes[0].acknowledged);
+  CHECK(b.read().state == wire::ExtentState::empty);
 }
 
 // A reader that finds one twin torn looks at the other again: since it was read, it may have been

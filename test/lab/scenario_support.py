@@ -314,7 +314,9 @@ class Cluster:
         kept = KEPT_LOGS / title
         shutil.rmtree(kept, ignore_errors=True)
         for host in self.record.hosts:
-            shutil.copytree(self.record.host_dir(host) / "log", kept / host.name)
+            shutil.copytree(self.record.host_dir(host) / "log", kept / host.name,
+                            ignore=lambda where, names: [
+                                name for name in names if (Path(where) / name).is_fifo()])
         shutil.copy(self.record.flight_log, kept / "flight.jsonl")
         return kept
 

@@ -57,8 +57,10 @@ TEST_CASE("status_shows_what_the_keeper_has_for_an_operator") {
   };
   run(sim::ms(5000));
   auto& host = *d.hosts[0];
-  const daemon::Sight sight{config.value(), *config.value().find_host(host.id), *host.loop, {}};
+  const daemon::Sight sight{config.value(), *config.value().find_host(host.id), *host.loop,
+                            {}, "the archive is full"};
   CHECK(problems(sight, "a list is malformed").empty());
+  CHECK(problems(sight, "the archive is full").size() == 1);
   port::KeeperTroubles told;
   told.troubles.push_back({"a list is malformed", "remove it"});
   d.to_daemon(host, sim::us(10), told);

@@ -1,0 +1,51 @@
+// The member's part that tells of BMCs which answer nobody: a host whose BMC is not under
+// observation when it dies waits for its lease.
+#include <utility>
+
+#include "libha/core/host_text.hpp"
+#include "libha/core/member.hpp"
+
+namespace wardom::core {
+namespace {
+
+// A BMC may be slow, busy, or restart itself for a while.
+constexpr Duration kBmcPatience = std::chrono::seconds{10};
+
+}  // namespace
+
+// For how long, once that is worth a word; only the decider and the next in line ask. A host that
+// is asked about has words of its own.
+std::optional<Duration> Member::bmc_quiet(HostId host, Instant now) const {
+  if (!last_lock_.mine && !last_lock_.backup) return std::nullopt;
+  if (host == settings_.self || verdict_on(host) || decider_.inquiries().contains(host))
+    return std::nullopt;
+  const auto since = evidence_.of(host).power.unanswered_since;
+  if (!since || now - *since < kBmcPatience) return std::nullopt;
+  return now - *since;
+}
+
+void Member::tell_bmcs(Turn& turn) {
+  for (std::size_t i = 0; i < settings_.members.size(); ++i) {
+    const HostId host = settings_.members[i];
+    const auto quiet = bmc_quiet(host, turn.now.at);
+    if (std::exchange(told_[i].bmc_quiet, quiet.has_value()) == quiet.has_value()) continue;
+    if (quiet)
+      turn.note({Severity::warning, "power", host, {}, {}, "",
+                 "its BMC has not answered for " + std::to_string(whole_ms(*quiet) / 1000) +
+                     " s: " + evidence_.of(host).power.error});
+    else if (!evidence_.of(host).power.unanswered_since)
+      turn.note({Severity::notice, "power", host, {}, {}, "", "its BMC answers again"});
+  }
+}
+
+void Member::add_bmcs(std::vector<Problem>& list, Instant now) const {
+  for (HostId host : settings_.with_bmc)
+    if (const auto quiet = bmc_quiet(host, now))
+      list.push_back({"its BMC has not answered for " + std::to_string(whole_ms(*quiet) / 1000) +
+                          " s: " + evidence_.of(host).power.error,
+                      host_text(host),
+                      "look at the BMC and at its network; until it answers, a death of this host "
+                      "is proved only by its lease"});
+}
+
+}  // namespace wardom::core
