@@ -523,7 +523,7 @@ void Keeper::judge_foreign(const wire::Extent& extent) {
 
 bool Keeper::reopen_if_dead(Instant now) {
   Running& r = *running_;
-  const bool dead = r.failing_since && now - *r.failing_since >= kReopenAfter;
+  const bool dead = r.failing_since && now - *r.failing_since >= std::min(kReopenAfter, r.patience);
   if (!dead || r.store.in_flight() || r.read_backs != 0 || r.settling || !open_reads_.empty())
     return false;
   log(Severity::notice, "opens the volume anew");

@@ -23,7 +23,8 @@ namespace wardom::keeper {
 inline constexpr Duration kJoinBackoffMin = std::chrono::milliseconds{250};
 inline constexpr Duration kJoinBackoffMax = std::chrono::seconds{10};
 // Heartbeats that fail for so long, with nothing in flight: open the volume anew (a FUSE or NFS
-// mount that went away and came back leaves dead descriptors behind).
+// mount that went away and came back leaves dead descriptors behind). With a short T_F after a
+// quarter of it, well before guests are killed.
 inline constexpr Duration kReopenAfter = std::chrono::seconds{5};
 inline constexpr std::size_t kMaxReads = 64;  // of the daemon, at a time
 inline constexpr std::size_t kMaxReadBacks = 2;

@@ -27,9 +27,9 @@ WAYS = ("kill", "freeze", "stop", "oom", "reload")
 PROFILES = {"fast": (6.0, 5.0, 4.0), "default": (20.0, 10.0, 9.0)}
 # The lease counts from the last heartbeat before a fault, and a loaded machine takes its time.
 EARLY_S = 1.0
-# wardom-keeper opens a volume anew that has failed for so long (kReopenAfter): what served the file
-# and was started again is of no use to it before.
-REOPEN_S = 5.0
+# wardom-keeper opens a volume anew that has failed for a quarter of T_F: what served the file and was
+# started again is of no use to it before. With a margin for a machine under load.
+REOPEN_S = 2.5
 # Silence that nobody takes for a death: corosync's token alone is longer.
 SHORT_SILENCE_S = 0.8
 # A lie of a BMC is known for one when it has been read a few times beside a life sign.

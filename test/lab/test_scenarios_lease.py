@@ -95,6 +95,13 @@ class Ladder(ScenarioCase):
         for host in self.cluster.host_names:
             self.assertEqual(set(self.listed(host)), self.uuids_of(host))
 
+    def test_a_volume_whose_server_starts_anew_costs_nothing(self) -> None:
+        """The open file is dead for good, and has to be opened anew before guests are killed."""
+        self.cluster.kill_service("n3", "volume")
+        self.quiet_watch(T_F_S + W_S)
+        self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
+        self.assert_all_untouched()
+
     def test_a_stopped_keeper_lets_the_watchdog_bite(self) -> None:
         self.cluster.lab("service", "n3", "keeper", "hang")
         eventually("the watchdog resets it", lambda: [
