@@ -24,15 +24,18 @@ std::optional<Duration> Member::bmc_quiet(HostId host, Instant now) const {
   return now - *since;
 }
 
+std::string Member::bmc_quiet_text(HostId host, Duration quiet) const {
+  return "its BMC has not answered for " + std::to_string(whole_ms(quiet) / 1000) + " s: " +
+         evidence_.of(host).power.error;
+}
+
 void Member::tell_bmcs(Turn& turn) {
   for (std::size_t i = 0; i < settings_.members.size(); ++i) {
     const HostId host = settings_.members[i];
     const auto quiet = bmc_quiet(host, turn.now.at);
     if (std::exchange(told_[i].bmc_quiet, quiet.has_value()) == quiet.has_value()) continue;
     if (quiet)
-      turn.note({Severity::warning, "power", host, {}, {}, "",
-                 "its BMC has not answered for " + std::to_string(whole_ms(*quiet) / 1000) +
-                     " s: " + evidence_.of(host).power.error});
+      turn.note({Severity::warning, "power", host, {}, {}, "", bmc_quiet_text(host, *quiet)});
     else if (!evidence_.of(host).power.unanswered_since)
       turn.note({Severity::notice, "power", host, {}, {}, "", "its BMC answers again"});
   }
@@ -41,9 +44,7 @@ void Member::tell_bmcs(Turn& turn) {
 void Member::add_bmcs(std::vector<Problem>& list, Instant now) const {
   for (HostId host : settings_.with_bmc)
     if (const auto quiet = bmc_quiet(host, now))
-      list.push_back({"its BMC has not answered for " + std::to_string(whole_ms(*quiet) / 1000) +
-                          " s: " + evidence_.of(host).power.error,
-                      host_text(host),
+      list.push_back({bmc_quiet_text(host, *quiet), host_text(host),
                       "look at the BMC and at its network; until it answers, a death of this host "
                       "is proved only by its lease"});
 }

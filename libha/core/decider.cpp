@@ -339,9 +339,6 @@ bool Decider::armed() const {
 // Why a silent host that has power is not powered off; empty: nothing speaks against it.
 std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant now) const {
   const auto& member = evidence_.of(host);
-  const bool slot_silent = member.disk.same_read_issued && member.disk.timer_zero &&
-                           *member.disk.same_read_issued - *member.disk.timer_zero >
-                               disk_silent_after(evidence_.timing());
   if (!armed()) return "the domain is disarmed";
   if (!board_.words_read_since(inquiry.since)) return "reading what others have decided";
   if (const auto unknown = board_.unknown_word(); !unknown.empty())
@@ -351,7 +348,8 @@ std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant
   if (silent_together(host, now))
     return "several hosts are silent at once: power-offs are held, look for a common cause";
   if (!death_awaited(host)) return "it owns no guest: nothing waits for its death";
-  if (!slot_silent) return "waiting for its slot to stay silent";
+  if (member.disk.stood() <= disk_silent_after(evidence_.timing()))
+    return "waiting for its slot to stay silent";
   if (auto why = evidence_.disagrees(host); !why.empty()) return why;
   if (member.power.distrusted) return "its BMC is distrusted";
   if (inquiry.off_tries >= kPowerOffTriesAtMost)

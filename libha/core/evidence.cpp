@@ -39,9 +39,7 @@ bool MemberEvidence::heard(Instant now, const Timing& timing) const {
 
 bool MemberEvidence::slot_stands(Instant now, const Timing& timing, Duration horizon) const {
   if (!disk.timer_zero || !disk.shown) return false;
-  const bool stood = disk.same_read_issued &&
-                     *disk.same_read_issued - *disk.timer_zero > disk_silent_after(timing);
-  return stood || now - *disk.shown > horizon;
+  return disk.stood() > disk_silent_after(timing) || now - *disk.shown > horizon;
 }
 
 Evidence::Evidence(std::vector<HostId> members, HostId self, Timing timing)
@@ -270,19 +268,17 @@ SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     return same ? SlotNews::grew : SlotNews::changed;
   }
   // Equal is silence. Lower, or another incarnation with a number not above, is a stale write.
-  const bool stands = same_boot && cell.sequence == disk.sequence &&
-                      disk.twin_damaged == cell.twin_damaged;
   if (same_boot && cell.sequence == disk.sequence) {
-    disk.twin_damaged = cell.twin_damaged;
+    const bool same = std::exchange(disk.twin_damaged, cell.twin_damaged) == cell.twin_damaged;
     disk.same_read_issued = issued;
     disk.shown_issued = issued;
     disk.shown = now;
     disk.silence.seen(issued, now);
     disk.later_boot.seen(issued, now);
-  } else if (!same_boot) {
-    disk.later_boot = {};
+    return same ? SlotNews::stands : SlotNews::changed;
   }
-  return stands ? SlotNews::stands : SlotNews::changed;
+  if (!same_boot) disk.later_boot = {};
+  return SlotNews::changed;
 }
 
 void Evidence::on_power(HostId host, Power power, const std::string& error, Instant asked,
@@ -351,9 +347,7 @@ std::string Evidence::disagrees(HostId host) const {
     const auto window = std::max<Duration>(
         timing_.feed_window,
         std::chrono::milliseconds{disk.slot ? std::int64_t{disk.slot->t_f_ms} : 0});
-    if (!disk.timer_zero || !disk.same_read_issued ||
-        *disk.same_read_issued - *disk.timer_zero <
-            counted_by_clock(counted_by_clock(window / 2)))
+    if (disk.stood() < counted_by_clock(counted_by_clock(window / 2)))
       return "corosync's ring here has most of the hosts and no quorum: waiting for the slot to "
              "stay silent for T_F/2";
   }

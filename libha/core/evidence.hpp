@@ -65,6 +65,12 @@ struct SlotEvidence {
   Silence silence;                 // of (incarnation, sequence): neither has grown
   Silence later_boot;              // of every boot before `incarnation`: the slot shows none
   std::optional<Earlier> earlier;  // the boot that the slot showed before this one
+
+  // For how long it was seen to stand: from timer zero to the issue of a read that still showed the
+  // same; zero: not at all.
+  Duration stood() const {
+    return timer_zero && same_read_issued ? *same_read_issued - *timer_zero : Duration{0};
+  }
 };
 
 struct PowerEvidence {

@@ -106,9 +106,7 @@ PowerProof power_proof(const Evidence& evidence, HostId host, Instant now) {
   proof.credible = !member.power.distrusted && member.power.on_answered &&
                    *member.power.on_answered + period >= *life;
   // Silent for more than one interval, jitter included: a read *issued* so long after timer zero.
-  const auto& disk = member.disk;
-  proof.slot_silent = disk.timer_zero && disk.same_read_issued &&
-                      *disk.same_read_issued - *disk.timer_zero > slot_misses_one(timing);
+  proof.slot_silent = member.disk.stood() > slot_misses_one(timing);
   const bool life_older = member.power.first_off_asked && *life < *member.power.first_off_asked;
   if (member.power.distrusted)
     proof.missing = "its BMC read off beside a life sign and is distrusted";

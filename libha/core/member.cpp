@@ -528,8 +528,7 @@ LockView Member::lock_among(const Contention& others, Instant now) const {
 LockView Member::lock(Instant now) const { return lock_among(contention(now), now); }
 
 void Member::tick(Now now, Orders& orders) {
-  deadline_ = std::min(next_beat_, next_full_look_);
-  if (!news_ && now.at < deadline_) return;
+  if (!news_ && now.at < next_deadline()) return;
   Turn turn{now, orders, last_ticket_, random_};
   // As long as a BMC's word stays credible: a longer gap in this host's own attention may hide how
   // a silence began.
@@ -543,11 +542,7 @@ void Member::tick(Now now, Orders& orders) {
                    ": what it saw of others before does not count"});
   }
   last_tick_ = now.at;
-  if (!std::exchange(news_, false) && now.at < next_full_look_) {
-    beat(turn);
-    deadline_ = std::min(next_beat_, next_full_look_);
-    return;
-  }
+  if (!std::exchange(news_, false) && now.at < next_full_look_) return beat(turn);
   set_pace(now.at);
   look_at_directory(now.at);
   evidence_.on_observer(may_time(now.at));
@@ -584,7 +579,6 @@ void Member::tick(Now now, Orders& orders) {
   live_on_grants(turn);
   beat(turn);
   next_full_look_ = find_next_look(others, lock, now.at);
-  deadline_ = std::min(next_beat_, next_full_look_);
 }
 
 // While all are heard, each beat tells whether its sender has decided anything since, as every new

@@ -3,6 +3,7 @@
 // that is due and returns what is to be done. No clock, no I/O, one thread.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -66,7 +67,7 @@ class Member {
   void step(const BeatSeen& beat, Now now, Orders& orders);
   void tick(Now now, Orders& orders);
   // The latest instant at which tick() must run again although no input came.
-  Instant next_deadline() const { return deadline_; }
+  Instant next_deadline() const { return std::min(next_beat_, next_full_look_); }
 
   // May libvirt start this guest here, or take it in by migration? Answers the hook.
   StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
@@ -181,6 +182,7 @@ class Member {
   void vote(Turn& turn);
   void add_quorum(std::vector<Problem>& list, Instant now) const;
   std::optional<Duration> bmc_quiet(HostId host, Instant now) const;
+  std::string bmc_quiet_text(HostId host, Duration quiet) const;
   void tell_bmcs(Turn& turn);
   void add_bmcs(std::vector<Problem>& list, Instant now) const;
   void read_slots(Turn& turn);
@@ -240,7 +242,6 @@ class Member {
   // last one said is not: it only puts off the instant at which the sender falls silent.
   bool news_{true};
   Instant next_full_look_{};   // before it, and without news, a tick does nothing but send a beat
-  Instant deadline_{};
   bool leaving_{false};        // stops in good order, with no guest to look after
   std::uint64_t beats_made_{0};
   struct Asked {

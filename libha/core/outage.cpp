@@ -2,18 +2,18 @@
 
 #include <algorithm>
 
+#include "libha/core/digest.hpp"
+
 namespace wardom {
 
-// FNV-1a.
 std::uint64_t directory_digest(const std::vector<Proposer>& directory) {
-  std::uint64_t hash = 14695981039346656037ULL;
-  const auto add = [&hash](std::uint64_t byte) { hash = (hash ^ byte) * 1099511628211ULL; };
+  Digest digest;
   for (const auto& one : directory) {
-    add(one.host.value & 0xff);
-    add(one.host.value >> 8);
-    add(one.guardian ? 1 : 0);
+    digest.byte(one.host.value);
+    digest.byte(one.host.value >> 8);
+    digest.byte(one.guardian ? 1 : 0);
   }
-  return hash;
+  return digest.value();
 }
 
 }  // namespace wardom

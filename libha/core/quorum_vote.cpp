@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "libha/core/digest.hpp"
 #include "libha/core/host_text.hpp"
 
 namespace wardom::core {
@@ -160,28 +161,24 @@ bool QuorumVote::may_count(const OtherVote& other) const {
 // for how long a slot has stood.
 void QuorumVote::look_outside(const VoteStanding& standing) {
   cleared_ = {};
-  waits_for_slots_ = false;
+  waits_for_.reset();
   if (!device_ || !ring_ || seen_ == LockVersion{}) return;
   const bool known = forgotten_ == seen_ || standing.cleared >= seen_;
   for (const auto& other : standing.others) {
     if (known || !may_count(other)) continue;
-    waits_for_slots_ = true;
+    waits_for_ = other.host;
     return;
   }
   cleared_ = seen_;
 }
 
 // The first host outside this ring whose vote may still count elsewhere, as a clause; empty: none.
-std::string QuorumVote::not_withdrawn(const VoteStanding& standing, Instant now) const {
-  if (cast_under_ == seen_ || cleared_ == seen_) return {};
-  for (const auto& other : standing.others) {
-    if (!may_count(other)) continue;
-    return "the vote of " + host_text(other.host) + ", outside this ring, may still count for " +
-           wardom::to_text(std::chrono::ceil<std::chrono::seconds>(
-               std::max(seen_at_ + vote_lasts(*device_, timing_) - now, Duration{0}))) +
-           " or so";
-  }
-  return {};
+std::string QuorumVote::not_withdrawn(Instant now) const {
+  if (cast_under_ == seen_ || !waits_for_) return {};
+  return "the vote of " + host_text(*waits_for_) + ", outside this ring, may still count for " +
+         wardom::to_text(std::chrono::ceil<std::chrono::seconds>(
+             std::max(seen_at_ + vote_lasts(*device_, timing_) - now, Duration{0}))) +
+         " or so";
 }
 
 // When a read must have been issued to count for a vote now. One that was ordered for this poll may
@@ -205,7 +202,7 @@ QuorumVote::Answer QuorumVote::answer(const VoteStanding& standing, Instant now)
   const auto wait = [&](std::string why, bool reads) {
     return Answer{Kind::unsure, std::move(why), true, reads};
   };
-  if (auto why = not_withdrawn(standing, now); !why.empty()) return wait(std::move(why), false);
+  if (auto why = not_withdrawn(now); !why.empty()) return wait(std::move(why), false);
   const bool stands = wanted_ != LockVersion{} && stated_ && stated_->under != LockVersion{} &&
                       stated_->under <= seen_;
   if (!stands) return wait("this host's slot does not state yet that it casts", false);
@@ -336,20 +333,15 @@ QuorumVoteView QuorumVote::view() const {
   return view;
 }
 
-// FNV-1a.
 std::uint64_t QuorumVote::device_digest() const {
   if (!device_) return 0;
-  std::uint64_t hash = 14695981039346656037ULL;
-  const auto add = [&hash](std::uint64_t word) {
-    for (int shift = 0; shift < 64; shift += 8)
-      hash = (hash ^ ((word >> shift) & 0xff)) * 1099511628211ULL;
-  };
-  add(static_cast<std::uint64_t>(device_->timeout.count()));
-  add(static_cast<std::uint64_t>(device_->sync_timeout.count()));
-  add(device_->votes ? std::uint64_t{*device_->votes} + 1 : 0);
-  add(device_->wait_for_all ? 1 : 0);
-  for (HostId node : device_->nodes) add(node.value);
-  return std::max<std::uint64_t>(hash, 1);
+  Digest digest;
+  digest.word(static_cast<std::uint64_t>(device_->timeout.count()));
+  digest.word(static_cast<std::uint64_t>(device_->sync_timeout.count()));
+  digest.word(device_->votes ? std::uint64_t{*device_->votes} + 1 : 0);
+  digest.word(device_->wait_for_all ? 1 : 0);
+  for (HostId node : device_->nodes) digest.word(node.value);
+  return std::max<std::uint64_t>(digest.value(), 1);
 }
 
 std::vector<QuorumTrouble> QuorumVote::troubles() const {

@@ -126,7 +126,7 @@ class QuorumVote {
   // For this host's beats.
   LockVersion cleared() const { return cleared_; }
   // What the slots of others say of their votes is not known, and is needed.
-  bool waits_for_slots() const { return waits_for_slots_; }
+  bool waits_for_slots() const { return waits_for_.has_value(); }
   // Of what corosync.conf says, to be compared among hosts; 0: the device is not set up.
   std::uint64_t device_digest() const;
   QuorumVoteView view() const;
@@ -163,7 +163,7 @@ class QuorumVote {
   Answer answer(const VoteStanding& standing, Instant now) const;
   Answer about_owner(const VoteStanding& standing) const;
   bool may_count(const OtherVote& other) const;
-  std::string not_withdrawn(const VoteStanding& standing, Instant now) const;
+  std::string not_withdrawn(Instant now) const;
   void look_outside(const VoteStanding& standing);
   std::string refusal() const;
   bool read_since(Instant since) const;
@@ -198,7 +198,7 @@ class QuorumVote {
   LockVersion cast_under_;
   LockVersion forgotten_;             // corosync has surely forgotten votes under earlier versions
   LockVersion cleared_;               // 0: not the present version in the present ring
-  bool waits_for_slots_{false};
+  std::optional<HostId> waits_for_;   // the first outside this ring whose vote may still count
 
   // A vote of this host's may count: ordered by this daemon, or by one before it.
   bool withdrawn_{false};

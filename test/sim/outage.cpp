@@ -55,7 +55,7 @@ TEST_CASE("five_minutes_without_the_volume_cost_no_guest_and_no_host") {
     site.run_for(ms(20000));
     for (std::size_t i = 0; i < hosts; ++i) {
       CHECK(site.living_on_grants(i));
-      CHECK_FALSE(site.d.hosts[i]->loop->member().lock(site.d.hosts[i]->loop->now().at).mine);
+      CHECK_FALSE(site.owns_lock(i));
     }
     site.run_for(kLong);
     for (std::size_t i = 0; i < hosts; ++i) CHECK_FALSE(site.living_on_grants(i));

@@ -43,6 +43,10 @@ struct Site {
     REQUIRE_FALSE(d.violation.has_value());
     return holds();
   }
+  bool owns_lock(std::size_t host) {
+    const auto& loop = d.hosts[host]->loop;
+    return loop && loop->member().lock(loop->now().at).mine;
+  }
   void strike_now(FaultKind kind, std::size_t host, Duration time) {
     strike(d, {0, Time{0}, kind, host, host, time});
   }

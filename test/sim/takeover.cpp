@@ -21,9 +21,6 @@ struct Takeover : Site {
     options.lease = true;
     return options;
   }
-  bool owns(std::size_t host) {
-    return d.hosts[host]->loop->member().lock(d.hosts[host]->loop->now().at).mine;
-  }
   // From the cut of its power until its guest runs on another host.
   Duration missed(std::size_t host) {
     const auto began = d.clock.now();
@@ -51,7 +48,7 @@ TEST_CASE("an_owners_guests_wait_little_longer_than_those_of_another_host") {
     for (bool owner : {true, false}) {
       Takeover site(seed);
       std::size_t victim = seed % site.d.hosts.size();
-      while (site.owns(victim) != owner) victim = (victim + 1) % site.d.hosts.size();
+      while (site.owns_lock(victim) != owner) victim = (victim + 1) % site.d.hosts.size();
       (owner ? owners : others).push_back(site.missed(victim));
     }
   }
