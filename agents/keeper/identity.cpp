@@ -12,15 +12,13 @@
 #include <sstream>
 
 #include "agents/keeper/run_file.hpp"
+#include "agents/keeper/run_versions.hpp"
 #include "libha/core/check.hpp"
 
 namespace wardom::keeper {
 namespace {
 
-constexpr const char* kFirstLine = "wardom incarnation 1";
 constexpr const char* kStaysUp = "stays-up";
-constexpr const char* kReleasedLine = "wardom released 1";
-constexpr const char* kDaemonLine = "wardom daemon 1";
 
 std::optional<Bits128> bits_in(const std::string& path) {
   std::ifstream file(path);
@@ -54,7 +52,7 @@ std::optional<KeptIncarnation> load_incarnation(const std::string& run_dir,
   std::string boot, volume, id;
   std::uint64_t number = 0;
   std::uint16_t self = 0;
-  if (!std::getline(file, first) || first != kFirstLine) return std::nullopt;
+  if (!std::getline(file, first) || first != kIncarnationLine) return std::nullopt;
   if (!(file >> boot >> volume >> self >> number >> id)) return std::nullopt;
   std::string stays;  // absent in older ones
   file >> stays;
@@ -68,7 +66,7 @@ std::optional<KeptIncarnation> load_incarnation(const std::string& run_dir,
 
 Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation& kept) {
   std::ostringstream text;
-  text << kFirstLine << '\n'
+  text << kIncarnationLine << '\n'
        << to_uuid(kept.boot_id) << '\n'
        << to_uuid(kept.volume) << '\n'
        << kept.self.value << ' ' << kept.incarnation.number << ' ' << to_hex(kept.incarnation.id)

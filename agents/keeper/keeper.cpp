@@ -441,7 +441,7 @@ void Keeper::look_at_slot() {
   auto work = [this, io = r.store.volume().io(), uuid = r.store.volume().geometry().volume_uuid,
                layout = r.store.volume().layout(), cell = wire::slot_cell(options_.self),
                acknowledged = r.acknowledged, issued] {
-    const ReadBack back{disk::read_extents(*io, uuid, layout, cell), disk::read_volume_uuid(*io),
+    const ReadBack back{disk::read_extents(*io, uuid, layout, cell), disk::read_volume_now(*io),
                         acknowledged, issued};
     completions_.post([this, back] { take(back); });
   };
@@ -453,9 +453,10 @@ void Keeper::take(const ReadBack& back) {
   Running& r = *running_;
   --r.read_backs;
   const auto& twins = back.slot.twins;
-  const bool answered = back.volume || std::any_of(twins, twins + 2, [](const auto& extent) {
-    return extent.state != wire::ExtentState::unreadable;
-  });
+  const bool answered =
+      back.volume.answered || std::any_of(twins, twins + 2, [](const auto& extent) {
+        return extent.state != wire::ExtentState::unreadable;
+      });
   r.pulse.read(answered, back.issued, raw_now());
   judge_read_back(back);
   beat_if_overdue();
@@ -465,10 +466,20 @@ void Keeper::judge_read_back(const ReadBack& back) {
   Running& r = *running_;
   const auto slot = "slot " + std::to_string(options_.self.value);
   const auto& own = r.store.volume().geometry().volume_uuid;
-  if (back.volume && *back.volume != own)
-    return fatal(options_.volume_path + ": is volume " + to_uuid(*back.volume) + " now and was " +
-                 to_uuid(own) + ": it was formatted or replaced under a living cluster; stops "
-                 "writing");
+  // What is not understood is not written over, also where it came under the running keeper.
+  const bool other_version =
+      back.volume.unknown_version ||
+      std::any_of(back.slot.twins, back.slot.twins + 2, [](const auto& extent) {
+        return extent.state == wire::ExtentState::unknown_version;
+      });
+  if (other_version)
+    return fatal(options_.volume_path + ": another version of Wardom has written " +
+                 (back.volume.unknown_version ? "its superblock" : slot) +
+                 " under the running wardom-keeper; stops writing. Use that version's programs");
+  if (back.volume.uuid && *back.volume.uuid != own)
+    return fatal(options_.volume_path + ": is volume " + to_uuid(*back.volume.uuid) +
+                 " now and was " + to_uuid(own) +
+                 ": it was formatted or replaced under a living cluster; stops writing");
   if (back.acknowledged == Sequence{}) return;  // it was only to be seen whether it is answered
   for (const auto& extent : back.slot.twins) judge_foreign(extent);
   const auto choice = wire::choose(back.slot.twins[0], back.slot.twins[1]);

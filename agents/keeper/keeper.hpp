@@ -63,7 +63,7 @@ class Keeper {
   // What the own slot, and the volume's first superblock, say some time after a write.
   struct ReadBack {
     disk::CellExtents slot;
-    std::optional<Bits128> volume;
+    disk::VolumeNow volume;
     Sequence acknowledged;  // when the read was submitted
     Instant issued;
   };

@@ -6,6 +6,7 @@
 #include "agents/keeper/drain.hpp"
 #include "agents/keeper/identity.hpp"
 #include "agents/keeper/run_file.hpp"
+#include "agents/keeper/run_versions.hpp"
 #include "libha/disk/block_io.hpp"
 #include "libha/proc/process.hpp"
 #include "libha/watchdog/descriptor_store.hpp"
@@ -17,7 +18,6 @@
 namespace wardom::keeper {
 namespace {
 
-constexpr const char* kFirstLine = "wardom window 3";
 using disk::raw_now;
 
 std::string ms_text(Duration d) { return std::to_string(whole_ms(d)) + " ms"; }
@@ -26,7 +26,7 @@ std::string ms_text(Duration d) { return std::to_string(whole_ms(d)) + " ms"; }
 
 std::string encode_window(const KeptWindow& w) {
   std::ostringstream text;
-  text << kFirstLine << '\n'
+  text << kWindowLine << '\n'
        << to_uuid(w.boot_id) << ' ' << w.t_f.count() << ' '
        << w.ladder.submitted.since_boot.count() << ' '
        << w.ladder.granted.since_boot.count() << ' ' << w.ladder.lease << ' '
@@ -41,7 +41,7 @@ std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& 
   std::string first, boot, end;
   std::int64_t t_f = 0, submitted = 0, granted = 0, timeout = 0;
   KeptWindow w;
-  if (!std::getline(in, first) || first != kFirstLine) return std::nullopt;
+  if (!std::getline(in, first) || first != kWindowLine) return std::nullopt;
   if (!(in >> boot >> t_f >> submitted >> granted >> w.ladder.lease >> w.ladder.killing >>
         w.ladder.ended >> w.ladder.released >> timeout >> w.disarmed >> end))
     return std::nullopt;

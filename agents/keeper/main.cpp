@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "agents/keeper/keeper.hpp"
+#include "agents/keeper/run_versions.hpp"
 
 int main(int argc, char** argv) {
   using namespace wardom::keeper;
@@ -32,6 +33,10 @@ int main(int argc, char** argv) {
   const auto claimed = claim_run_dir(options.run_dir);
   if (!identity || !claimed) {
     log(Severity::error, !identity ? identity.error().message : claimed.error().message);
+    return 1;
+  }
+  if (const auto known = check_run_versions(options.run_dir); !known) {
+    log(Severity::error, known.error().message);
     return 1;
   }
   // Never destroyed: a thread that is stuck in the storage may use it until the very end, and must

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "libha/core/local_formats.hpp"
 #include "libha/guestxml/guest_xml.hpp"
 
 namespace wardom::hook {
@@ -177,7 +178,15 @@ std::optional<std::string> receive_line(int fd, Clock::time_point until) {
   return std::nullopt;
 }
 
-// Absent: nothing is listed. Unreadable for any other reason, or too large: nobody knows.
+// One that says of itself that it is another version's. A comment or a UUID does not.
+bool of_another_version(std::string_view list) {
+  const auto line = list.substr(0, list.find('\n'));
+  const std::string_view known = kProtectedListLine;
+  return line != known && line.starts_with(known.substr(0, known.rfind(' ') + 1));
+}
+
+// Absent: nothing is listed. Unreadable for any other reason, too large, or of another version:
+// nobody knows.
 struct List {
   bool readable{true};
   std::string text;
@@ -192,7 +201,10 @@ List read_list(const std::string& path) {
   char buffer[16384];
   for (;;) {
     const ssize_t got = read(file.get(), buffer, sizeof buffer);
-    if (got == 0) return list;
+    if (got == 0) {
+      list.readable = !of_another_version(list.text);
+      return list;
+    }
     if (got < 0 && errno == EINTR) continue;
     if (got > 0) list.text.append(buffer, static_cast<std::size_t>(got));
     if (got < 0 || list.text.size() > kMaxListBytes) {
@@ -247,7 +259,8 @@ bool is_listed(std::string_view list, const Guest& guest, std::string_view xml) 
 }
 
 std::string request(const Guest& guest, std::string_view name, std::string_view operation) {
-  std::string out = R"({"do":"may-start","guest":)";
+  std::string out = R"({"version":)" + std::to_string(kControlVersion) +
+                    R"(,"do":"may-start","guest":)";
   append_json(out, guest.uuid);
   out += R"(,"name":)";
   append_json(out, name);

@@ -16,7 +16,7 @@ inline constexpr std::chrono::milliseconds kDeadline{2000};
 
 struct Places {
   std::string socket{"/run/wardom/wardomd.sock"};
-  std::string protected_list{"/var/lib/wardom/protected"};  // one UUID per line
+  std::string protected_list{"/var/lib/wardom/protected"};  // core/local_formats.hpp
 };
 // With WARDOM_RUN_DIR set (tests), both lie there. libvirtd hands its hooks a clean environment, so
 // nobody can set this from outside.

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <optional>
 
+#include "libha/core/local_formats.hpp"
+
 namespace wardom::ctl {
 namespace {
 
@@ -144,7 +146,9 @@ Answer ask(const std::string& socket, const json::object& request,
                      denied ? "run wardomctl as root" : "start it with `systemctl start wardomd`");
   }
   constexpr auto kRemedy = "see `journalctl -u wardomd` for what it is doing";
-  if (const auto error = talk.send_all(json::serialize(request) + "\n"))
+  auto versioned = request;
+  versioned["version"] = kControlVersion;
+  if (const auto error = talk.send_all(json::serialize(versioned) + "\n"))
     return no_answer(socket, *error, kRemedy);
   std::string reply;
   if (const auto error = talk.receive_all(reply)) return no_answer(socket, *error, kRemedy);

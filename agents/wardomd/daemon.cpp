@@ -15,6 +15,7 @@
 #include "agents/wardomd/journal.hpp"
 #include "agents/wardomd/load.hpp"
 #include "agents/wardomd/requests.hpp"
+#include "libha/core/local_formats.hpp"
 #include "libha/corosync/corosync_ring.hpp"
 #include "libha/corosync/votequorum_device.hpp"
 #include "libha/keeper_client/keeper_client.hpp"
@@ -274,6 +275,7 @@ void Daemon::Impl::sample_load() {
 void Daemon::Impl::write_protected(const std::vector<GuestId>& guests) {
   const std::string fresh = options_.protected_list + ".new";
   std::ofstream out(fresh, std::ios::trunc);
+  out << kProtectedListLine << '\n';
   for (const auto& guest : guests) out << to_uuid(guest) << '\n';
   out.close();
   if (!out || std::rename(fresh.c_str(), options_.protected_list.c_str()) != 0)

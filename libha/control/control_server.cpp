@@ -12,6 +12,8 @@
 #include <chrono>
 #include <set>
 
+#include "libha/core/local_formats.hpp"
+
 namespace wardom::control {
 namespace {
 
@@ -102,6 +104,13 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
     };
     if (failed || !request.is_object())
       return answer(reply_error(2, "the request is not a JSON object on one line"));
+    const auto* version = request.get_object().if_contains("version");
+    if (version != nullptr && *version != json::value(kControlVersion))
+      return answer(reply_error(2, "the request is of version " + json::serialize(*version) +
+                                       ", and this wardomd speaks " +
+                                       std::to_string(kControlVersion) +
+                                       "; who asks and wardomd are of two releases: restart "
+                                       "wardomd after an upgrade, guests run on"));
     handler_(request.get_object(), answer);
   }
 

@@ -1,5 +1,6 @@
 // The local control socket: one JSON object on one line comes in, one JSON value on one line goes
-// out, then the connection ends. Operators' tools and the libvirt hook ask here.
+// out, then the connection ends. Operators' tools and the libvirt hook ask here. A request of
+// another version (core/local_formats.hpp) is refused.
 //
 // The socket is 0600, so that only root (or the daemon's own user) can ask. Runs on the io_context
 // of its creator; a request's handler is called there and may answer later.

@@ -13,8 +13,6 @@
 namespace wardom::disk {
 namespace {
 
-constexpr const char* kFirstLine = "wardom in-flight 2";
-
 Result<void> replace_file(const std::string& path, const std::string& content) {
   const auto fresh = path + ".new";
   const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -41,7 +39,7 @@ bool parse_until(const std::string& text, std::optional<Instant>& until) {
 std::string encode_in_flight(const Bits128& boot_id, const Bits128& volume,
                              const std::vector<InFlight>& writes) {
   std::ostringstream text;
-  text << kFirstLine << '\n' << to_uuid(boot_id) << ' ' << to_uuid(volume) << '\n';
+  text << kInFlightLine << '\n' << to_uuid(boot_id) << ' ' << to_uuid(volume) << '\n';
   for (const auto& w : writes) {
     text << static_cast<unsigned>(w.cell.region) << ' ' << w.cell.index << ' '
          << static_cast<unsigned>(w.twin.value) << ' ' << w.sequence.value << ' ';
@@ -58,7 +56,7 @@ Result<std::vector<InFlight>> decode_in_flight(const std::string& text, const Bi
                                                const Bits128& volume) {
   std::istringstream lines(text);
   std::string line, boot, uuid;
-  if (!std::getline(lines, line) || line != kFirstLine)
+  if (!std::getline(lines, line) || line != kInFlightLine)
     return failure("in-flight list: not one of this version");
   if (!std::getline(lines, line) || !(std::istringstream(line) >> boot >> uuid) ||
       parse_bits(boot) != boot_id || parse_bits(uuid) != volume)

@@ -27,6 +27,7 @@
 namespace wardom::disk {
 
 inline constexpr const char* kInFlightName = "in-flight";  // in the run directory
+inline constexpr const char* kInFlightLine = "wardom in-flight 2";  // its first line
 // A host's cells are a slot, a decision, a table and its ballots; each has two extents.
 inline constexpr std::size_t kMaxInFlight = 1024;
 

@@ -46,8 +46,10 @@ void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
   bool unknown = false;
   for (const auto* extent : {&a, &b}) {
     if (extent->state == ExtentState::unknown_version) refuses_ = true;
-    // A torn extent's head is whole: its sequence has been used.
-    const bool known = extent->state == ExtentState::valid || extent->state == ExtentState::torn;
+    // The head of a torn extent is whole, and so is one of another version: its sequence has been
+    // used.
+    const bool known = extent->state == ExtentState::valid || extent->state == ExtentState::torn ||
+                       extent->state == ExtentState::unknown_version;
     if (known) last_used_ = std::max(last_used_, extent->head.sequence);
     if (!known && extent->state != ExtentState::empty) unknown = true;
   }

@@ -49,6 +49,12 @@ Copy read_copy(BlockIo& io, std::uint8_t number) {
 
 using Copies = std::array<Copy, wire::kSuperblockCopies>;
 
+VolumeError unknown_version(const std::string& name) {
+  return {Trouble::unknown_version,
+          name + ": formatted by another version of Wardom (this one knows format " +
+              std::to_string(wire::kFormatVersion) + "); use that version's programs"};
+}
+
 VolumeError no_copy(const Copies& copies, const std::string& name) {
   const auto any = [&](wire::ExtentState state) {
     return std::find_if(copies.begin(), copies.end(),
@@ -57,10 +63,6 @@ VolumeError no_copy(const Copies& copies, const std::string& name) {
   using wire::ExtentState;
   if (auto c = any(ExtentState::unreadable); c != copies.end())
     return {Trouble::unreachable, c->trouble};
-  if (any(ExtentState::unknown_version) != copies.end())
-    return {Trouble::unknown_version,
-            name + ": formatted by another version of Wardom (this one knows format " +
-                std::to_string(wire::kFormatVersion) + "); use that version's programs"};
   if (std::any_of(copies.begin(), copies.end(), [](const Copy& c) { return c.magic; }))
     return {Trouble::damaged, name + ": no superblock passes its checks; restore the volume, or "
                                      "stop the cluster and format it anew"};
@@ -73,6 +75,8 @@ VolumeError no_copy(const Copies& copies, const std::string& name) {
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name) {
   Copies copies;
   for (std::uint8_t i = 0; i < copies.size(); ++i) copies[i] = read_copy(io, i);
+  for (const auto& c : copies)
+    if (c.state == wire::ExtentState::unknown_version) return unknown_version(name);
   const Copy* best = nullptr;
   std::ptrdiff_t best_votes = 0;
   std::ptrdiff_t good = 0;
@@ -102,10 +106,13 @@ VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name)
   return found;
 }
 
-std::optional<Bits128> read_volume_uuid(BlockIo& io) {
+VolumeNow read_volume_now(BlockIo& io) {
   const auto copy = read_copy(io, 0);
-  if (!copy.trouble.empty()) return std::nullopt;
-  return copy.geometry.volume_uuid;
+  VolumeNow now;
+  if (copy.trouble.empty()) now.uuid = copy.geometry.volume_uuid;
+  now.unknown_version = copy.state == wire::ExtentState::unknown_version;
+  now.answered = copy.state != wire::ExtentState::unreadable;
+  return now;
 }
 
 VolumeFile::VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found)

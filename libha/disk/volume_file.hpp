@@ -34,11 +34,17 @@ struct Superblocks {
   std::vector<std::string> warnings;  // a copy that is damaged or differs from the two others
 };
 // Two copies that agree carry the day against a third; one that stands alone is believed when the
-// other two are no whole superblocks at all. `name` stands for the volume in messages.
+// other two are no whole superblocks at all. A whole one of another version of Wardom is never
+// outvoted: the volume is refused. `name` stands for the volume in messages.
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name);
 
-// The uuid that the first superblock states now; nullopt: it cannot be read or is not whole.
-std::optional<Bits128> read_volume_uuid(BlockIo& io);
+// What the first superblock states now.
+struct VolumeNow {
+  std::optional<Bits128> uuid;  // nullopt: it cannot be read, or is not a whole one of this version
+  bool unknown_version{false};  // it is a whole one of another version
+  bool answered{false};         // it could be read, whatever stands there
+};
+VolumeNow read_volume_now(BlockIo& io);
 
 // What the opener insists on.
 struct Wanted {

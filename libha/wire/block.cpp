@@ -24,6 +24,16 @@ std::uint32_t body_crc(std::uint64_t sequence, View rest) {
   return crc32c(covered.view());
 }
 
+// What stands in the same place in every version.
+Extent unknown(View head_bytes) {
+  Extent extent;
+  extent.state = ExtentState::unknown_version;
+  extent.head.volume = Reader(head_bytes.subspan(16)).bits();
+  extent.head.writer = HostId{Reader(head_bytes.subspan(32)).u16()};
+  extent.head.sequence = Sequence{Reader(head_bytes.subspan(64)).u64()};
+  return extent;
+}
+
 bool belongs(const Head& head, const Expected& expected) {
   return (!expected.volume || head.volume == *expected.volume) && head.cell == expected.cell &&
          head.twin == expected.twin;
@@ -97,10 +107,7 @@ Extent decode_head(View first_block, const Expected& expected) {
     extent.state = ExtentState::damaged;
     return extent;
   }
-  if (version != kFormatVersion) {
-    extent.state = ExtentState::unknown_version;
-    return extent;
-  }
+  if (version != kFormatVersion) return unknown(head_bytes);
   Head& head = extent.head;
   head.cell.region = in.enumeration(Region::table);
   head.twin = Twin{in.u8()};
@@ -179,9 +186,16 @@ Choice choose(const Extent& a, const Extent& b) {
     return choice;
   }
   const bool take_a = a_valid && (!b_valid || a.head.sequence >= b.head.sequence);
+  const Extent& best = take_a ? a : b;
+  const Extent& other = take_a ? b : a;
+  if (other.state == ExtentState::unknown_version && other.head.sequence > best.head.sequence) {
+    choice.state = ExtentState::unknown_version;
+    choice.twin_damaged = true;
+    return choice;
+  }
   choice.twin = take_a ? kTwinA : kTwinB;
   choice.state = ExtentState::valid;
-  choice.twin_damaged = !usable(take_a ? b.state : a.state);
+  choice.twin_damaged = !usable(other.state) && other.state != ExtentState::unknown_version;
   return choice;
 }
 

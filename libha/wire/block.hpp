@@ -71,8 +71,10 @@ struct Expected {
 
 struct Extent {
   ExtentState state{ExtentState::unreadable};
-  Head head;          // where state is valid, torn or foreign
-  Bytes payload;      // where state is valid
+  // Where state is valid, torn or foreign. Of an unknown version: what stands in the same place in
+  // every version, that is, volume, writer and sequence.
+  Head head;
+  Bytes payload;  // where state is valid
 };
 
 // Looks at the head alone. `valid` here means only that the head is whole and belongs here.
@@ -82,10 +84,13 @@ Extent decode_extent(View image, const Expected& expected);
 
 // What the two twins together say.
 struct Choice {
-  std::optional<Twin> twin;     // the valid one with the higher sequence
+  // The valid one with the higher sequence, unless another version of Wardom has written the other
+  // one after it.
+  std::optional<Twin> twin;
   ExtentState state{ExtentState::unreadable};  // valid, or why there is none
   // The other twin is torn, damaged, foreign or unreadable. It may have been newer than the chosen
-  // one: where that matters, the reader treats the cell as unknown.
+  // one: where that matters, the reader treats the cell as unknown. One of an unknown version tells
+  // its sequence.
   bool twin_damaged{false};
 };
 Choice choose(const Extent& a, const Extent& b);

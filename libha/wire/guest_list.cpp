@@ -7,7 +7,6 @@
 namespace wardom::wire {
 namespace {
 
-constexpr std::string_view kFirstLine = "wardom guests 2";
 constexpr std::string_view kUnknown = "-";
 
 // Takes what stands before `end` off the text; nullopt: there is no `end`.
@@ -48,7 +47,7 @@ std::optional<ListedGuest> decode_line(std::string_view line) {
 }  // namespace
 
 std::string encode_guest_list(const std::vector<ListedGuest>& guests) {
-  std::string text(kFirstLine);
+  std::string text(kGuestListLine);
   text += '\n';
   for (const auto& g : guests) {
     const auto& [pid, start_time, cgroup] = g.process;
@@ -68,7 +67,8 @@ Result<std::vector<ListedGuest>> decode_guest_list(std::string_view text) {
     return failure("guest list: line " + std::to_string(guests.size() + 2) + " is malformed");
   };
   if (text.size() > kMaxGuestListBytes) return failure("guest list: too long");
-  if (take_until(text, '\n') != kFirstLine) return failure("guest list: not one of this version");
+  if (take_until(text, '\n') != kGuestListLine)
+    return failure("guest list: not one of this version");
   while (true) {
     const auto line = take_until(text, '\n');
     if (!line) return fail();

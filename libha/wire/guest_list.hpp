@@ -26,6 +26,7 @@
 namespace wardom::wire {
 
 inline constexpr const char* kGuestListName = "guests";  // in the run directory
+inline constexpr const char* kGuestListLine = "wardom guests 2";  // its first line
 inline constexpr std::size_t kMaxCgroupBytes = 1024;
 inline constexpr std::size_t kMaxGuestListBytes =
     (kMaxGuestsPerHost + 2) * (36 + 11 + 11 + 21 + kMaxCgroupBytes + 5);

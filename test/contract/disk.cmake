@@ -8,7 +8,7 @@ set_tests_properties(contract.disk PROPERTIES TIMEOUT 60)
 add_library(volume_faults MODULE volume_faults.cpp)
 target_link_libraries(volume_faults PRIVATE ${CMAKE_DL_LIBS})
 
-add_executable(contract_keeper disk_keeper.cpp)
+add_executable(contract_keeper disk_keeper.cpp disk_keeper_versions.cpp)
 target_include_directories(contract_keeper PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 target_compile_definitions(contract_keeper PRIVATE
                            WARDOM_KEEPER="$<TARGET_FILE:wardom-keeper>"

@@ -77,7 +77,7 @@ TEST_CASE("hook_places_are_fixed_without_a_run_directory") {
 
 TEST_CASE("hook_request_escapes_the_name") {
   CHECK(hook::request({true, kUuid, false}, "a\"b\\c\n", "prepare") ==
-        R"({"do":"may-start","guest":")" + kUuid +
+        R"({"version":1,"do":"may-start","guest":")" + kUuid +
             R"(","name":"a\"b\\c\u000a","op":"prepare"})" + "\n");
 }
 
@@ -108,7 +108,7 @@ TEST_CASE("hook_obeys_the_daemon") {
   CHECK_THAT(*refusal(run, kPlain), Catch::Contains("it belongs to n2"));
   CHECK_THAT(*refusal(run, "no xml"), Catch::Contains("it belongs to n2"));
   REQUIRE(daemon.lines().size() == 5);
-  CHECK(daemon.lines()[0] == R"({"do":"may-start","guest":")" + kUuid +
+  CHECK(daemon.lines()[0] == R"({"version":1,"do":"may-start","guest":")" + kUuid +
                                  R"(","name":"g1","op":"prepare"})" + "\n");
 }
 
@@ -135,6 +135,16 @@ TEST_CASE("hook_with_a_list_that_cannot_be_read_refuses") {
   const RunDir run;
   std::filesystem::create_directory(run.path + "/protected");
   CHECK_THAT(*refusal(run, kPlain), Catch::Contains("cannot be read"));
+}
+
+TEST_CASE("hook_takes_a_list_of_another_version_for_one_that_cannot_be_read") {
+  const RunDir run;
+  run.list("wardom protected 2\n");
+  CHECK_THAT(*refusal(run, kPlain), Catch::Contains("cannot be read"));
+  run.list("wardom protected 1\n");
+  CHECK_FALSE(refusal(run, kPlain));
+  run.list("wardom protected 1\n" + kUuid + "\n");
+  CHECK_THAT(*refusal(run, kPlain), Catch::Contains("protected by Wardom"));
 }
 
 TEST_CASE("hook_with_a_silent_or_mad_daemon_judges_by_itself") {

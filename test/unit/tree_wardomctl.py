@@ -126,7 +126,7 @@ class Views(unittest.TestCase):
                 result, sent = converse(arguments, reply)
                 self.assertEqual(result.stderr, "")
                 self.assertEqual(result.returncode, 0)
-                self.assertEqual(json.loads(sent), request)
+                self.assertEqual(json.loads(sent), request | {"version": 1})
                 self.assertEqual(sent.count(b"\n"), 1)
                 golden = GOLDEN / f"{name}.txt"
                 if REWRITE:
@@ -183,6 +183,7 @@ class Operators(unittest.TestCase):
         result, sent = converse(arguments, reply)
         request = json.loads(sent)
         self.assertTrue(request.pop("by"))
+        self.assertEqual(request.pop("version"), 1)
         return result, request
 
     def test_confirm_dead_by_a_script(self):
@@ -207,7 +208,8 @@ class Operators(unittest.TestCase):
                 result = subprocess.run(
                     [PROGRAM, "--socket", daemon.path, "host", "confirm-dead", "n3"],
                     stdin=slave, capture_output=True, text=True, timeout=60)
-            self.assertEqual(json.loads(daemon.request), {"do": "host-show", "host": "n3"})
+            self.assertEqual(json.loads(daemon.request),
+                             {"do": "host-show", "host": "n3", "version": 1})
             self.assertEqual(result.returncode, 3)
             self.assertIn("5/1f0c52aa", result.stderr)
             self.assertIn("nothing was done", result.stderr)

@@ -90,7 +90,13 @@ TEST_CASE("extent_of_another_version_is_refused_by_name") {
   Writer crc;
   crc.u32(crc32c(View(image).first(kHeadBytes - 4)));
   std::copy(crc.view().begin(), crc.view().end(), image.begin() + kHeadBytes - 4);
-  CHECK(state_of(image) == ExtentState::unknown_version);
+  const auto extent = decode_extent(image, kHere);
+  CHECK(extent.state == ExtentState::unknown_version);
+  // Where every version has them.
+  CHECK(extent.head.volume == head_of(8).volume);
+  CHECK(extent.head.writer == head_of(8).writer);
+  CHECK(extent.head.sequence == Sequence{8});
+  CHECK(extent.payload.empty());
 }
 
 TEST_CASE("extent_with_any_bit_flipped_is_not_valid") {
@@ -166,9 +172,24 @@ TEST_CASE("twins_give_the_valid_one_with_the_higher_sequence") {
   CHECK_FALSE(choice.twin_damaged);
 }
 
+// What was valid before another version wrote its twin is as old as what a damaged one hides, and
+// nothing will ever make it newer.
+TEST_CASE("twins_give_nothing_older_than_what_another_version_wrote") {
+  const auto unknown = [](std::uint64_t at) { return extent(ExtentState::unknown_version, at); };
+  const auto valid = [](std::uint64_t at) { return extent(ExtentState::valid, at); };
+  for (const auto& choice : {choose(valid(4), unknown(5)), choose(unknown(5), valid(4))}) {
+    CHECK_FALSE(choice.twin);
+    CHECK(choice.state == ExtentState::unknown_version);
+  }
+  CHECK(choose(valid(6), unknown(5)).twin == kTwinA);
+  CHECK(choose(unknown(5), valid(6)).twin == kTwinB);
+  CHECK_FALSE(choose(unknown(5), valid(6)).twin_damaged);
+}
+
 TEST_CASE("twins_never_hide_a_bad_one") {
   for (auto a : kAll) {
     for (auto b : kAll) {
+      if (a == ExtentState::unknown_version || b == ExtentState::unknown_version) continue;
       const auto choice = choose(extent(a, 1), extent(b, 2));
       const bool any_valid = a == ExtentState::valid || b == ExtentState::valid;
       const auto bad = [](ExtentState s) {

@@ -1,0 +1,5 @@
+find_package(Threads REQUIRED)
+add_executable(unit-control control_version.cpp)
+target_link_libraries(unit-control PRIVATE wardom_control wardom_json wardom_catch_main Threads::Threads)
+add_test(NAME unit.control COMMAND unit-control)
+set_tests_properties(unit.control PROPERTIES LABELS "unit;fast" TIMEOUT 60)
