@@ -148,8 +148,12 @@ json::object decision_json(const Decision& d) {
     for (HostId host : group) hosts.push_back(host.value);
     groups.push_back(std::move(hosts));
   }
+  json::array liars;
+  for (const auto& liar : d.lying_bmcs)
+    liars.push_back({{"host", liar.host.value}, {"incarnation_number", liar.boot}});
   return {{"lock_version", d.version.value},
           {"domain", d.domain.value},
+          {"lying_bmcs", std::move(liars)},
           {"split_groups", std::move(groups)},
           {"disarmed", std::move(disarmed)},
           {"verdicts", std::move(verdicts)},

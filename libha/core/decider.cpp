@@ -103,6 +103,7 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   owner_awaited_ = lock.owner_awaited ? lock.owner : kNoHost;
   if (!take_over(lock, turn)) return ask_about_owner(lock, turn);
   asks_ = true;
+  if (deciding()) keep_lying_bmcs();
   ask_about_silent(turn);
   if (deciding()) {
     count_disarmed(turn);
@@ -127,6 +128,20 @@ void Decider::keep_groups(const LockView& lock, Turn& turn) {
   turn.note({lock.groups->empty() ? Severity::notice : Severity::error, "decider", {}, {}, {}, "",
              text.empty() ? "the domain is whole again"
                           : "the domain is split; this host's group, the first, decides: " + text});
+}
+
+// For every later decider, and for daemons that start anew: what they have not seen they would
+// believe. The evidence holds what earlier deciders have recorded, since each read of a decision
+// adds to it (member.cpp). A verdict waits until this stands on the volume.
+void Decider::keep_lying_bmcs() {
+  if (auto liars = evidence_.lying_bmcs(); liars != cell_.wanted().lying_bmcs)
+    cell_.change().lying_bmcs = std::move(liars);
+}
+
+bool Decider::knows_lying_bmcs(HostId silent) const {
+  const auto inquiry = inquiries_.find(silent);
+  return board_.unknown_word().empty() &&
+         (inquiry == inquiries_.end() || board_.words_read_since(inquiry->second.since));
 }
 
 void Decider::stop_deciding(Turn& turn) {
@@ -351,7 +366,7 @@ std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant
   if (member.disk.stood() <= disk_silent_after(evidence_.timing()))
     return "waiting for its slot to stay silent";
   if (auto why = evidence_.disagrees(host); !why.empty()) return why;
-  if (member.power.distrusted) return "its BMC is distrusted";
+  if (member.bmc_distrusted()) return "its BMC is distrusted";
   if (inquiry.off_tries >= kPowerOffTriesAtMost)
     return "powered off " + std::to_string(inquiry.off_tries) + " times without effect";
   return {};

@@ -100,6 +100,8 @@ class Decider {
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
+  // What deciders have recorded of BMCs that lie is known here, as of this host's silence.
+  bool knows_lying_bmcs(HostId silent) const;
   // Boots of hosts that hold guests by the tables, and that no verdict names.
   std::set<std::pair<HostId, Incarnation>> boots_that_hold_guests() const;
   std::vector<Problem> problems(Instant now) const;
@@ -143,6 +145,7 @@ class Decider {
   bool said_dead(HostId host, const Incarnation& incarnation) const;
   bool armed() const;
   void count_disarmed(Turn& turn);
+  void keep_lying_bmcs();
   void keep_groups(const LockView& lock, Turn& turn);
   std::optional<Instant> disarmed_deadline() const;
   void answer_operators(Turn& turn);

@@ -78,8 +78,10 @@ std::size_t Evidence::index_of(HostId host) const {
 void Evidence::note_life(MemberEvidence& member, Instant not_before) {
   auto& power = member.power;
   if (power.off_since && power.last == Power::off &&
-      not_before - *power.off_since > timing_.suspect_after + 2 * timing_.disk_interval)
-    power.distrusted = true;
+      not_before - *power.off_since > timing_.suspect_after + 2 * timing_.disk_interval) {
+    power.lied = true;
+    on_lying_bmc({member.host, member.incarnation().number});
+  }
   power.offs = 0;
   power.first_off_asked.reset();
   if (member.operator_word &&
@@ -95,7 +97,7 @@ void Evidence::note_released(MemberEvidence& member, const Incarnation& incarnat
 
 // What a BMC said about an earlier boot neither convicts nor acquits it now.
 void Evidence::new_boot(MemberEvidence& member) {
-  member.power.distrusted = false;
+  member.power.lied = false;
   member.power.off_since.reset();
   member.power.offs = 0;
   member.power.first_off_asked.reset();
@@ -218,9 +220,11 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
     member.knows_me = life;
   }
   if (beat.released) note_released(member, beat.incarnation);
-  const bool distrusted = member.power.distrusted;
+  const bool learned = on_lying_bmc(beat.lying_bmc);
+  const bool distrusted = member.bmc_distrusted();
   note_life(member, now);
-  return same && distrusted == member.power.distrusted ? BeatNews::alive : BeatNews::changed;
+  return same && !learned && distrusted == member.bmc_distrusted() ? BeatNews::alive
+                                                                   : BeatNews::changed;
 }
 
 SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
@@ -312,6 +316,20 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
       ++evidence.offs;
       return;
   }
+}
+
+bool Evidence::on_lying_bmc(const LyingBmc& liar) {
+  if (!has(liar.host)) return false;
+  auto& power = at(liar.host).power;
+  return std::exchange(power.lied_in, std::max(power.lied_in, liar.boot)) < liar.boot;
+}
+
+std::vector<LyingBmc> Evidence::lying_bmcs() const {
+  std::vector<LyingBmc> list;
+  for (const auto& member : table_)
+    if (member.bmc_distrusted() && member.power.lied_in != 0)
+      list.push_back({member.host, member.power.lied_in});
+  return list;
 }
 
 void Evidence::on_operator(HostId host, const Incarnation& incarnation, std::string by) {

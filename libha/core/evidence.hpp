@@ -83,7 +83,10 @@ struct PowerEvidence {
   // When "off" was first answered with no "on" since, whatever gave signs of life meanwhile.
   std::optional<Instant> off_since;
   std::optional<Instant> unanswered_since;  // no reading has been "on" or "off" since
-  bool distrusted{false};  // read off beside a life sign in this incarnation
+  // Seen here to read off beside a life sign in this incarnation.
+  bool lied{false};
+  // The number of the newest boot in which some host has seen that, this one or another; 0: none.
+  std::uint64_t lied_in{0};
   std::string error;
 };
 
@@ -120,6 +123,11 @@ struct MemberEvidence {
   std::optional<Instant> last_life() const;
   // The newest incarnation that beats or slot have shown.
   Incarnation incarnation() const;
+  // Its BMC lies: nothing that it says about this boot, or an earlier one, counts. Of a boot that
+  // only others have seen yet, they know more than this host.
+  bool bmc_distrusted() const {
+    return power.lied || (power.lied_in != 0 && power.lied_in >= incarnation().number);
+  }
   bool link_fresh(Link link, Instant now, const Timing& timing) const;
   bool heard(Instant now, const Timing& timing) const;
   // The slot has been read once, and since then it was seen to stand for too long, or it has not
@@ -156,6 +164,10 @@ class Evidence {
   BeatNews on_beat(const Beat& beat, Instant now);
   SlotNews on_slot(const CellSeen& cell, Instant issued, Instant now);
   void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
+  // Some host has seen a BMC lie, as a beat or a decision says. true: that is news.
+  bool on_lying_bmc(const LyingBmc& liar);
+  // The BMCs that are distrusted now, by host id.
+  std::vector<LyingBmc> lying_bmcs() const;
   void on_operator(HostId host, const Incarnation& incarnation, std::string by);
   void on_ring_members(const std::vector<HostId>& daemons);
   void on_quorum(bool quorate, const std::vector<HostId>& nodes);

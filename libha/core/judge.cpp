@@ -103,12 +103,12 @@ PowerProof power_proof(const Evidence& evidence, HostId host, Instant now) {
   // Read `on` within the last poll period before the first missed sign (or after it): then the
   // BMC was answering, and telling the truth, while the host lived. One answer's time is allowed.
   const auto period = timing.power_poll + timing.bmc_timeout / 2;
-  proof.credible = !member.power.distrusted && member.power.on_answered &&
+  proof.credible = !member.bmc_distrusted() && member.power.on_answered &&
                    *member.power.on_answered + period >= *life;
   // Silent for more than one interval, jitter included: a read *issued* so long after timer zero.
   proof.slot_silent = member.disk.stood() > slot_misses_one(timing);
   const bool life_older = member.power.first_off_asked && *life < *member.power.first_off_asked;
-  if (member.power.distrusted)
+  if (member.bmc_distrusted())
     proof.missing = "its BMC read off beside a life sign and is distrusted";
   else if (member.heard(now, timing))
     proof.missing = "it is still heard";

@@ -148,6 +148,10 @@ void Member::take(const CellsRead& read, Turn& turn) {
       news_ = news_ || is_news(cell, news, turn.now);
     } else {
       board_.on_read(cell, issued);
+      if (cell.cell.region == Region::decision)
+        for (const auto& liar :
+             board_.decision(HostId{static_cast<std::uint16_t>(cell.cell.index)}).record.lying_bmcs)
+          evidence_.on_lying_bmc(liar);
     }
   }
   news_ = news_ || !slots;
@@ -404,7 +408,9 @@ bool Member::owner_gone(Instant now) const {
   if (disk.incarnation.number > owner.incarnation.number) return true;
   if (disk.slot && disk.incarnation == owner.incarnation && disk.slot->daemon_epoch > owner.epoch)
     return true;
-  return proof_about(evidence_, owner.host, owner.incarnation, now).stands();
+  const auto proof = proof_about(evidence_, owner.host, owner.incarnation, now).proof;
+  return proof != Proof::none &&
+         (proof != Proof::power_off || decider_.knows_lying_bmcs(owner.host));
 }
 
 // The owner gives no sign of life: nobody decides until it does, or until it is proved to be gone.
@@ -666,14 +672,6 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
       told.state = judged.state;
     }
   }
-  for (std::size_t i = 0; i < settings_.members.size(); ++i) {
-    const HostId host = settings_.members[i];
-    const bool distrusted = evidence_.of(host).power.distrusted;
-    if (std::exchange(told_[i].distrusted, distrusted) == distrusted) continue;
-    turn.note({distrusted ? Severity::error : Severity::notice, "power", host, {}, {}, "",
-               distrusted ? "its BMC reads off while the host gives signs of life: distrusted"
-                          : "it has booted anew: its BMC is trusted again"});
-  }
   tell_bmcs(turn);
   if (told_decider_ != lock.decider ||
       (lock.decider != kNoHost && told_version_ != lock.version)) {
@@ -720,6 +718,7 @@ Beat Member::make_beat(Instant now) const {
   beat.ring = own_ring(now);
   beat.cleared = quorum_.cleared();
   beat.device_digest = quorum_.device_digest();
+  beat.lying_bmc = unrecorded_liar();
   return beat;
 }
 
@@ -734,6 +733,8 @@ void Member::beat(Turn& turn) {
                                    last_beat_->released != beat.released ||
                                    last_beat_->ring != beat.ring ||
                                    last_beat_->cleared != beat.cleared ||
+                                   (last_beat_->lying_bmc == LyingBmc{} &&
+                                    beat.lying_bmc != LyingBmc{}) ||
                                    last_beat_->sees_mgmt != beat.sees_mgmt ||
                                    last_beat_->sees_storage != beat.sees_storage);
   const bool due = turn.now.at >= next_beat_;
@@ -875,9 +876,6 @@ std::vector<Problem> Member::problems(Instant now) const {
     if (state != HostState::alive && state != HostState::left && state != HostState::maintenance)
       list.push_back({std::string(to_text(state)) + ": " + view.judged.because(),
                       host_text(view.host), remedy_for(state)});
-    if (evidence_.of(view.host).power.distrusted)
-      list.push_back({"its BMC read off beside a life sign and is distrusted",
-                      host_text(view.host), "check that bmc in wardom.toml names the right BMC"});
     const auto differs = digest_differs_.find(view.host);
     if (differs != digest_differs_.end() && differs->second)
       list.push_back({"its wardom.toml names other members than this host's",

@@ -190,6 +190,7 @@ class Member {
   void poll_power(const LockView& lock, Turn& turn);
   void tell_changes(const LockView& lock, Turn& turn);
   void beat(Turn& turn);
+  LyingBmc unrecorded_liar() const;
   Beat make_beat(Instant now) const;
   bool calm(const Contention& others, const LockView& lock, Instant now) const;
   Instant find_next_look(const Contention& others, const LockView& lock, Instant now) const;

@@ -44,6 +44,14 @@ struct DirectoryWord {
   friend bool operator==(const DirectoryWord&, const DirectoryWord&) = default;
 };
 
+// A BMC that some host has seen to read off beside signs of life, in this boot of its host. That
+// stays true for as long as the boot lasts, and says nothing about a later one.
+struct LyingBmc {
+  HostId host;            // whose BMC it is; kNoHost: none
+  std::uint64_t boot{0};  // the number of that incarnation
+  friend bool operator==(const LyingBmc&, const LyingBmc&) = default;
+};
+
 // What a beat says to its one addressee alone.
 struct BeatWord {
   HostId to;
@@ -92,6 +100,9 @@ struct Beat {
   // Outside that ring nobody casts the device's vote under an earlier version, nor ever will.
   LockVersion cleared;
   std::uint64_t device_digest{0};    // of what corosync.conf says of the device; 0: there is none
+  // The sender knows that it lies, and the leading decision does not say so yet. Several take
+  // turns.
+  LyingBmc lying_bmc;
   BeatWord word;                     // to this host; sent ones are made for each addressee
   friend bool operator==(const Beat&, const Beat&) = default;
 };
@@ -216,6 +227,7 @@ struct Decision {
   // The split groups, each by host id, the deciding one first; empty: the domain is whole.
   std::vector<std::vector<HostId>> groups{};
   DomainId domain{};  // whose lock `version` is of
+  std::vector<LyingBmc> lying_bmcs{};  // by host id, each host once; at most kMaxDomainHosts
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 

@@ -69,6 +69,8 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.ring.sequence = in.u64();
   beat.cleared = LockVersion{in.u64()};
   beat.device_digest = in.u64();
+  beat.lying_bmc.host = HostId{in.u16()};
+  beat.lying_bmc.boot = in.u64();
   beat.word = read_word(in);
   return beat;
 }
@@ -119,6 +121,8 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   out.u64(beat.ring.sequence);
   out.u64(beat.cleared.value);
   out.u64(beat.device_digest);
+  out.u16(beat.lying_bmc.host.value);
+  out.u64(beat.lying_bmc.boot);
   write_word(out, beat.word);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);
@@ -158,7 +162,8 @@ BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link li
   Beat beat = read_body(in, link, flags);
   beat.word.to = self;
   const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost &&
-                        !(beat.released && beat.incarnation.is_none());
+                        !(beat.released && beat.incarnation.is_none()) &&
+                        (beat.lying_bmc.host == kNoHost) == (beat.lying_bmc.boot == 0);
   if (in.failed() || in.left() != kBeatHashBytes || !in_range) return BeatError::malformed;
   return beat;
 }

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 namespace wardom::wire {
 namespace {
 
 constexpr std::size_t kVerdictLeast = 2 + 24 + 1 + 8 + 16 + 8 + 8 + 1;
 constexpr std::size_t kEndedBytes = 2 + 24 + 8;
+constexpr std::size_t kLyingBmcBytes = 2 + 8;
 constexpr std::size_t kAssignmentLeast = 16 + 8 + 2 + 24 + 4 + 8 + 1 + 2 + 24 + 16 + 4 + 2;
 
 void write(Writer& out, const Verdict& v) {
@@ -116,6 +118,38 @@ std::vector<HostId> read_group(Reader& in) {
   return group;
 }
 
+// Where nobody's BMC lies a payload ends before this list, as all did before there was one.
+void write(Writer& out, const std::vector<LyingBmc>& liars) {
+  if (liars.empty()) return;
+  out.u8(static_cast<std::uint8_t>(liars.size()));
+  for (const auto& liar : liars) {
+    out.u16(liar.host.value);
+    out.u64(liar.boot);
+  }
+}
+
+std::vector<LyingBmc> read_liars(Reader& in) {
+  if (in.failed() || in.left() == 0) return {};
+  const std::size_t count = in.u8();
+  if (count == 0 || count > kMaxDomainHosts || count * kLyingBmcBytes > in.left()) in.fail();
+  std::vector<LyingBmc> liars(in.failed() ? 0 : count);
+  HostId last;
+  for (auto& liar : liars) {
+    liar.host = HostId{in.u16()};
+    liar.boot = in.u64();
+    if (liar.host <= last || liar.boot == 0) in.fail();
+    last = liar.host;
+  }
+  return liars;
+}
+
+bool in_order(const std::vector<LyingBmc>& liars) {
+  HostId last;
+  return std::all_of(liars.begin(), liars.end(), [&](const LyingBmc& liar) {
+    return std::exchange(last, liar.host) < liar.host && liar.boot != 0;
+  });
+}
+
 std::string too_many(const char* what, std::size_t count, std::size_t limit) {
   return "decision: " + std::to_string(count) + " " + what + "; the limit is " +
          std::to_string(limit);
@@ -137,6 +171,10 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
     if (group.empty() || group.size() > kMaxDomainHosts ||
         !std::is_sorted(group.begin(), group.end()))
       return failure("decision: a split group is empty, too large, or not ordered by host id");
+  if (decision.lying_bmcs.size() > kMaxDomainHosts)
+    return failure(too_many("lying BMCs", decision.lying_bmcs.size(), kMaxDomainHosts));
+  if (!in_order(decision.lying_bmcs))
+    return failure("decision: the lying BMCs are not ordered by host id, or one names no boot");
   Writer out;
   out.u64(decision.version.value);
   out.u16(decision.domain.value);
@@ -148,6 +186,7 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
   if (decision.disarmed) write(out, *decision.disarmed);
   out.u8(static_cast<std::uint8_t>(decision.groups.size()));
   for (const auto& group : decision.groups) write(out, group);
+  write(out, decision.lying_bmcs);
   if (out.size() > capacity)
     return failure("decision: " + std::to_string(out.size()) + " bytes; the volume has room for " +
                    std::to_string(capacity));
@@ -170,6 +209,7 @@ Result<Decision> decode_decision(View payload) {
   if (groups > kMaxDomainHosts) in.fail();
   for (std::size_t i = 0; i < groups && !in.failed(); ++i)
     decision.groups.push_back(read_group(in));
+  decision.lying_bmcs = read_liars(in);
   if (!in.complete()) return failure("decision: malformed");
   return decision;
 }

@@ -54,6 +54,8 @@ void seed_records() {
   decision.verdicts = {samples::verdict()};
   decision.assignments = {samples::assignment(), samples::assignment()};
   seed("decision", "full", encode_decision(decision, 4096).value());
+  decision.lying_bmcs = {{HostId{2}, 7}, {HostId{2000}, 8}};
+  seed("decision", "lying_bmcs", encode_decision(decision, 4096).value());
   HostTable table;
   seed("table", "empty", encode_table(table, 4096).value());
   table.guests = {samples::guest(1), samples::guest(2)};

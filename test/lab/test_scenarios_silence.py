@@ -202,10 +202,11 @@ class LyingBmc(ScenarioCase):
         self.others = self.cluster.others(self.victim)
 
     def reset(self) -> None:
-        """A daemon distrusts a BMC for as long as it runs; the next lie is to be a fresh one."""
+        """A BMC is distrusted until its host boots anew; the next lie is to be a fresh one."""
+        self.cluster.heal()
+        if self.distrusting():
+            self.cluster.lab("cut", self.victim)
         super().reset()
-        for host in self.distrusting():
-            self.cluster.kill_service(host, "wardomd")
         eventually("nobody distrusts a BMC", lambda: (
             self.cluster.all_alive() and self.cluster.decider() and not self.distrusting()),
                    explain=self.cluster.picture)
@@ -238,8 +239,25 @@ class LyingBmc(ScenarioCase):
                    explain=self.cluster.picture)
         self.assert_all_untouched()
 
+    def await_all_distrust(self) -> None:
+        eventually(f"all distrust the BMC of {self.victim}",
+                   lambda: self.distrusting() == list(self.cluster.host_names),
+                   explain=self.cluster.picture)
+
     def test_it_is_distrusted(self) -> None:
         self.lie()
+        self.assert_harmless("alive", LIE_WATCH_S)
+
+    def test_it_is_distrusted_by_who_did_not_see_it(self) -> None:
+        """By its own host too, which reads it never, and by daemons that were not there."""
+        self.lie()
+        self.await_all_distrust()
+        self.cluster.lab("bmc", self.victim, "up")
+        for host in self.cluster.host_names:
+            self.cluster.kill_service(host, "wardomd")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.await_all_distrust()
         self.assert_harmless("alive", LIE_WATCH_S)
 
     def test_its_host_isolated(self) -> None:

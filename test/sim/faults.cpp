@@ -15,7 +15,7 @@ constexpr const char* kNames[] = {
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
     "cell-damaged", "acks-lost", "io-errors", "answers-held", "leave", "suspend", "reads-fail",
-    "volume-flaps"};
+    "volume-flaps", "bmc-lies-for"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
@@ -109,6 +109,9 @@ void strike_bmc(Domain& d, Host& h, const Fault& fault) {
       bmc.deaf = true;
       return d.clock.in(fault.lasts, [&bmc] { bmc.deaf = false; });
     case FaultKind::bmc_lie: bmc.lies_off = true; return;
+    case FaultKind::bmc_lies_for:
+      bmc.lies_off = true;
+      return d.clock.in(fault.lasts, [&bmc] { bmc.lies_off = false; });
     case FaultKind::bmc_glitch: bmc.false_offs = 1; return;
     default: return;
   }

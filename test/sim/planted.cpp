@@ -50,6 +50,7 @@ const char* to_text(Planted planted) {
     case Planted::released_early: return "released with guests still running";
     case Planted::released_unrecorded: return "released is said before it is recorded";
     case Planted::unyielded: return "a new incarnation before its guests are yielded";
+    case Planted::lies_untold: return "a BMC's lie is known only to the daemon that saw it";
   }
   return "?";
 }
@@ -163,6 +164,7 @@ Removed removed_for(Planted planted) {
       return {std::nullopt,
               {Barrier::last_read_late, Barrier::observer_fit, Barrier::reads_in_time}};
     case Planted::vote_unwaited: return {Barrier::votes_waited_for, {}};
+    case Planted::lies_untold: return {Barrier::lies_told, {}};
     case Planted::vote_by_old_read: return {Barrier::vote_reads_fresh, {Barrier::reads_in_time}};
     default: return {};
   }
@@ -353,6 +355,14 @@ Options planted_options(Planted planted, std::uint64_t seed) {
     case Planted::unyielded:
       // Every heartbeat is lost for longer than the ladder and L_late; the links stand.
       options.focus = {{FaultKind::storage_stall, ms(0), ms(17000), false}};
+      break;
+    case Planted::lies_untold:
+      // Every daemon that saw the first lie is gone when the second one begins with the silence.
+      options.lease = options.stays_up = false;
+      options.focus = {{FaultKind::bmc_lies_for, ms(0), ms(5000), false},
+                       {FaultKind::daemon_kill, ms(6000), ms(1600), true},
+                       {FaultKind::bmc_lies_for, ms(13000), ms(9000), false},
+                       {FaultKind::hang, ms(13000), ms(6000), false}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

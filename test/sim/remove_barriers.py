@@ -39,6 +39,9 @@ BARRIERS = {
         ("observer_fit",
          "void Evidence::on_observer(bool fit) {\n",
          "void Evidence::on_observer(bool fit) {\n  if ({removed}) fit = true;\n"),
+        ("lies_told",
+         "  if (!has(liar.host)) return false;\n",
+         "  if ({removed} || !has(liar.host)) return false;\n"),
     ],
     "core/proofs.cpp": [
         ("last_read_late",

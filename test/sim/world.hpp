@@ -63,8 +63,9 @@ enum class Planted : std::uint8_t {
   released_early,        // the ladder says that its guests are gone, and has not killed them
   released_unrecorded,   // it is said before it is recorded
   unyielded,             // a new incarnation begins before the guests of the old one are yielded
+  lies_untold,           // that a BMC lies is known only to the daemon that saw it
 };
-inline constexpr int kPlanted = 40;
+inline constexpr int kPlanted = 41;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -74,7 +75,7 @@ enum class FaultKind : std::uint8_t {
   bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
   unprotect, protect, cell_damaged, acks_lost, io_errors,
   // drawn apart from the others, or only asked for
-  answers_held, leave, suspend, reads_fail, volume_flaps
+  answers_held, leave, suspend, reads_fail, volume_flaps, bmc_lies_for
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -173,6 +174,7 @@ struct Bmc {
   bool powered{true};     // has standby power
   bool reachable{true};
   bool lies_off{false};
+  Places lies_to{Places{}.set()};  // whom it tells so
   int false_offs{0};      // so many readings are wrong
   bool deaf{false};       // takes power-offs and does nothing
   Duration latency{ms(5)};

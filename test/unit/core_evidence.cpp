@@ -71,16 +71,64 @@ TEST_CASE("distrust_a_bmc_that_reads_off_beside_life", "[evidence]") {
     if (now % 250 == 0) evidence.on_power(kPeer, Power::off, "", at(now), at(now + 5));
     evidence.on_beat(beat(kPeer, Link::mgmt, ++sequence), at(now + 10));
   }
-  CHECK(evidence.of(kPeer).power.distrusted);
+  CHECK(evidence.of(kPeer).bmc_distrusted());
   evidence.on_beat(beat(kPeer, Link::mgmt, 1, 6, 10), at(3000));
-  CHECK_FALSE(evidence.of(kPeer).power.distrusted);  // another boot, another word
+  CHECK_FALSE(evidence.of(kPeer).bmc_distrusted());  // another boot, another word
+}
+
+TEST_CASE("distrust_a_bmc_that_another_host_saw_lie_in_this_boot_alone", "[evidence]") {
+  auto evidence = domain();
+  const auto distrusted = [&] { return evidence.of(kPeer).bmc_distrusted(); };
+  auto accuser = beat(kThird, Link::mgmt, 1);
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1, 5), at(0));
+  evidence.on_beat(accuser, at(0));
+  CHECK(evidence.lying_bmcs().empty());
+  const auto says = [&](std::uint64_t number) {
+    accuser.sequence = accuser.sequence.next();
+    accuser.lying_bmc = {kPeer, number};
+    return evidence.on_beat(accuser, at(10));
+  };
+  CHECK(says(4) == BeatNews::changed);  // of a boot that is over
+  CHECK_FALSE(distrusted());
+  CHECK(evidence.lying_bmcs().empty());
+  CHECK(says(5) == BeatNews::changed);
+  CHECK(distrusted());
+  CHECK(says(5) == BeatNews::alive);  // known by now
+  CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kPeer, 5}});
+  CHECK(says(4) == BeatNews::alive);
+  accuser.lying_bmc = {};  // who says it no more takes nothing back
+  accuser.sequence = accuser.sequence.next();
+  evidence.on_beat(accuser, at(10));
+  CHECK(distrusted());
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1, 6, 10), at(20));
+  CHECK_FALSE(distrusted());
+  CHECK(says(5) == BeatNews::alive);  // a host that has not seen the new boot yet
+  CHECK_FALSE(distrusted());
+  CHECK(says(8) == BeatNews::changed);  // one that has seen a later one than this host
+  CHECK(distrusted());
+  CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kPeer, 8}});
+  evidence.on_slot(slot(kPeer, 1, 8), at(30), at(31));
+  CHECK(distrusted());
+  evidence.on_slot(slot(kPeer, 1, 9), at(40), at(41));
+  CHECK_FALSE(distrusted());
+}
+
+TEST_CASE("what_lying_bmcs_are_told_of_is_kept_for_members_alone", "[evidence]") {
+  auto evidence = domain();
+  CHECK_FALSE(evidence.on_lying_bmc({HostId{9}, 5}));
+  CHECK_FALSE(evidence.on_lying_bmc({}));
+  CHECK(evidence.on_lying_bmc({kThird, 5}));
+  CHECK_FALSE(evidence.on_lying_bmc({kThird, 5}));
+  CHECK(evidence.on_lying_bmc({kSelf, 2}));  // the own one as well: others judge by the list
+  // Kept also while this host has never heard of the boot.
+  CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kSelf, 2}, {kThird, 5}});
 }
 
 TEST_CASE("trust_a_bmc_beside_what_was_still_under_way", "[evidence]") {
   auto evidence = domain();
   evidence.on_power(kPeer, Power::off, "", at(0), at(5));
   evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(400));
-  CHECK_FALSE(evidence.of(kPeer).power.distrusted);
+  CHECK_FALSE(evidence.of(kPeer).bmc_distrusted());
   CHECK(evidence.of(kPeer).power.offs == 0);  // but the run of readings starts anew
 }
 

@@ -113,10 +113,10 @@ TEST_CASE("power_a_late_look_at_the_slot_does_not_convict_the_bmc", "[judge]") {
   evidence.on_slot(slot(kPeer, 11, 5, 1), at(250), at(250));
   evidence.on_power(kPeer, Power::off, "", at(1000), at(1010));
   evidence.on_slot(slot(kPeer, 12, 5, 1), at(3000), at(3000));  // written some time since 250
-  CHECK_FALSE(evidence.of(kPeer).power.distrusted);
+  CHECK_FALSE(evidence.of(kPeer).bmc_distrusted());
   CHECK(evidence.of(kPeer).power.offs == 0);  // and yet it ends the run of readings
   evidence.on_slot(slot(kPeer, 13, 5, 1), at(3250), at(3250));
-  CHECK(evidence.of(kPeer).power.distrusted);
+  CHECK(evidence.of(kPeer).bmc_distrusted());
 }
 
 namespace {

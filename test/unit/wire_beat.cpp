@@ -52,6 +52,18 @@ TEST_CASE("beat_releases_no_incarnation_that_it_does_not_name") {
   CHECK(decode_beat(key(1), encode_beat(key(1), beat), kTo, Link::storage).has_value());
 }
 
+TEST_CASE("beat_names_a_lying_bmc_with_its_boot_or_none") {
+  const auto taken = [](const LyingBmc& liar) {
+    auto beat = samples::beat();
+    beat.lying_bmc = liar;
+    return decode_beat(key(1), encode_beat(key(1), beat), kTo, Link::storage).has_value();
+  };
+  CHECK(taken({}));
+  CHECK(taken({HostId{2000}, 1}));
+  CHECK_FALSE(taken({HostId{3}, 0}));
+  CHECK_FALSE(taken({kNoHost, 3}));
+}
+
 TEST_CASE("readdress_beat_gives_what_encoding_for_that_host_gives") {
   auto bytes = encode_beat(key(1), samples::beat());
   auto other = samples::beat();
@@ -70,7 +82,8 @@ TEST_CASE("beat_is_refused_with_its_reason") {
         BeatError::wrong_addressee);
   CHECK(error_of(decode_beat(key(1), good, kTo, Link::mgmt)) == BeatError::wrong_link);
   CHECK(decode(resigned(good, 0, 0)) == BeatError::bad_magic);
-  CHECK(decode(resigned(good, 4, 4)) == BeatError::unknown_version);
+  CHECK(decode(resigned(good, 4, kBeatVersion - 1)) == BeatError::unknown_version);
+  CHECK(decode(resigned(good, 4, kBeatVersion + 1)) == BeatError::unknown_version);
   CHECK(decode(resigned(good, 8, 2)) == BeatError::malformed);    // link 2
   CHECK(decode(resigned(good, 9, 16)) == BeatError::malformed);   // an unknown flag
   CHECK(decode(resigned(good, 10, 0)) == BeatError::malformed);   // from host 0

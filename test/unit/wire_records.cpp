@@ -158,6 +158,47 @@ TEST_CASE("disarmed_decision_round_trip") {
   refuses_other_lengths(bytes.value(), decode_decision);
 }
 
+TEST_CASE("decision_names_lying_bmcs_at_its_end") {
+  Decision decision;
+  decision.assignments = {samples::assignment()};
+  const auto without = encode_decision(decision, kRoom).value();
+  decision.lying_bmcs = {{HostId{2}, 7}, {HostId{2000}, 1ULL << 63}};
+  const auto bytes = encode_decision(decision, kRoom).value();
+  CHECK(decode_decision(bytes).value() == decision);
+  // A cell of before there was such a list is one without liars, and is written so still.
+  REQUIRE(std::equal(without.begin(), without.end(), bytes.begin()));
+  CHECK(decode_decision(without).value().lying_bmcs.empty());
+  for (std::size_t length = 0; length < bytes.size(); ++length)
+    REQUIRE(decode_decision(View(bytes).first(length)).has_value() == (length == without.size()));
+  auto bad = bytes;
+  bad.push_back(0);
+  CHECK_FALSE(decode_decision(bad));
+  bad = without;
+  bad.push_back(0);  // a list that is there and empty
+  CHECK_FALSE(decode_decision(bad));
+  bad = bytes;
+  bad[without.size() + 1] = bad[without.size() + 11];  // two of one host, or out of order
+  bad[without.size() + 2] = bad[without.size() + 12];
+  CHECK_FALSE(decode_decision(bad));
+  bad = bytes;
+  bad[without.size() + 3] = 0;  // of no boot
+  CHECK_FALSE(decode_decision(bad));
+}
+
+TEST_CASE("decision_with_lying_bmcs_out_of_bounds_is_not_written") {
+  Decision decision;
+  decision.lying_bmcs = {{HostId{3}, 1}, {HostId{2}, 1}};
+  CHECK_FALSE(encode_decision(decision, kRoom));
+  decision.lying_bmcs = {{HostId{3}, 0}};
+  CHECK_FALSE(encode_decision(decision, kRoom));
+  decision.lying_bmcs.clear();
+  for (std::uint16_t id = 1; id <= kMaxDomainHosts; ++id)
+    decision.lying_bmcs.push_back({HostId{id}, id});
+  CHECK(decode_decision(encode_decision(decision, kRoom).value()).value() == decision);
+  decision.lying_bmcs.push_back({HostId{2000}, 1});
+  CHECK_FALSE(encode_decision(decision, kRoom));
+}
+
 TEST_CASE("operators_words_round_trip") {
   const Key key(std::array<std::uint8_t, kKeyBytes>{7, 7});
   core::OperatorAsk ask;

@@ -50,6 +50,7 @@ inline Beat beat() {
   b.ring = {0x71727374, 0x8182838485868788};
   b.cleared = LockVersion{15};
   b.device_digest = 0x9192939495969798;
+  b.lying_bmc = {HostId{6}, 0xa1a2a3a4a5a6a7a8};
   b.word = {kBeatTo, 12, incarnation(13), 0x4142434445464748,
             {LockVersion{14}, 0x6162636465666768}};
   return b;

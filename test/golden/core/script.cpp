@@ -177,6 +177,7 @@ void Script::tick() {
         if (view.storage) beat.sees_storage.set(other.value - 1u);
       }
       beat.leaving = peer.leaves;
+      beat.lying_bmc = peer.accuses;
       beat.table_sequence = Sequence{peer.table_sequence};
       beat.volume_ok = beat.hypervisor_ok = true;
       beat.load = {static_cast<std::uint32_t>(100 * host.value), 8, 65536, 60000};
@@ -349,6 +350,9 @@ void Script::tell_decision(const Decision& decision) {
             std::to_string(verdict.incarnation.number) + " dead;";
   if (decision.disarmed)
     text += " disarmed, " + std::to_string(decision.disarmed->left.count()) + " ms left;";
+  for (const auto& liar : decision.lying_bmcs)
+    text += " the BMC of " + host_text(liar.host) + " lies in boot " +
+            std::to_string(liar.boot) + ";";
   for (const auto& assignment : decision.assignments)
     text += " " + name(assignment.guest) + "/" + std::to_string(assignment.generation.value) +
             " to " + host_text(assignment.target) + ";";
@@ -433,6 +437,8 @@ void Script::set_host(const std::vector<std::string>& words) {
     take_lock(host);
   } else if (what == "lease") {
     peer.w_ms = static_cast<std::uint32_t>(std::stoul(words[3]));
+  } else if (what == "accuses") {
+    peer.accuses = {HostId{static_cast<std::uint16_t>(std::stoi(words[3]))}, std::stoull(words[4])};
   } else if (what == "leaves") {
     peer.leaves = true;
   } else if (what == "claims") {

@@ -14,6 +14,7 @@
 //   host N reboots               its slot goes on under the next number
 //   host N lease MS              its slot publishes a lease with this W; 0: none
 //   host N leaves                its beats say so
+//   host N accuses M B           its beats say that M's BMC lies in boot B; 0 0: they do not
 //   operator confirm-dead N      at host 1: of the newest incarnation
 //   operator arm                 at host 1
 //   operator disarm MS           at host 1; 0: until somebody arms
@@ -46,6 +47,7 @@ class Script {
     bool mgmt{true}, storage{true}, slot{true}, daemon{true}, corosync{true};
     core::Power bmc{core::Power::on};
     bool bmc_answers{true}, leaves{false};
+    LyingBmc accuses;
     std::uint32_t w_ms{0};
     MemberSet sees;  // by its slot
     Incarnation incarnation;
