@@ -109,7 +109,7 @@ void DaemonServer::receive(Connection& c) {
   if (got <= 0) return close(c, got == 0 ? "closed" : std::strerror(errno));
   c.in.feed({buffer, static_cast<std::size_t>(got)});
   while (auto frame = c.in.next()) {
-    auto message = wire::decode_daemon_frame(*frame);
+    auto message = wire::decode_daemon_frame(*frame, c.version);
     if (!message) {
       queue(c, wire::RefusedMessage{message.error().message});
       c.closing = true;
@@ -141,6 +141,11 @@ void DaemonServer::greet(Connection& c, const wire::Hello& hello) {
     flush(c);
   };
   if (c.session) return refuse("said Hello already");
+  const auto version = wire::agreed(hello.versions, wire::keeper_protocol());
+  if (!version)
+    return refuse("wardomd is of a release that is too far from this wardom-keeper's: they have no "
+                  "version of their protocol in common; restart both with one release");
+  c.version = *version;
   if (Connection* old = daemon(); old != nullptr) {
     // A daemon that lives keeps its place. One that is dead, or that has lost its own connection,
     // may not have been noticed yet.
@@ -167,7 +172,8 @@ void DaemonServer::greet(Connection& c, const wire::Hello& hello) {
 }
 
 void DaemonServer::queue(Connection& c, const wire::KeeperMessage& message) {
-  const auto frame = wire::encode_frame(message);
+  const auto frame = wire::encode_frame(
+      message, c.version == 0 ? wire::keeper_protocol().newest : c.version);
   c.outbox.insert(c.outbox.end(), frame.begin(), frame.end());
 }
 

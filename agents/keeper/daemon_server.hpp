@@ -53,6 +53,7 @@ class DaemonServer {
     int fd{-1};
     std::int32_t pid{0};  // by SO_PEERCRED; 0: of another pid namespace
     Instant since;
+    std::uint16_t version{0};  // of the protocol, as agreed; 0: not yet
     std::optional<Session> session;
     bool closing{false};  // once the outbox is empty
     wire::FrameReader in;

@@ -48,6 +48,7 @@ struct SlotFound {
   Incarnation incarnation;
   Sequence sequence;
   Slot slot;
+  Levels speaks;
   bool twin_lost{false};  // what stood there may have been newer
 };
 
@@ -62,7 +63,8 @@ SlotFound newest(const disk::CellExtents& found) {
                                       one.state != ExtentState::empty);
   out.incarnation = extent.head.incarnation;
   out.sequence = extent.head.sequence;
-  if (auto slot = wire::decode_slot(extent.payload))
+  out.speaks = extent.head.speaks;
+  if (auto slot = wire::decode_slot(extent.payload, extent.head.level))
     out.slot = slot.value();
   else
     out.state = ExtentState::damaged;
@@ -116,6 +118,11 @@ class Joiner {
     joined.decision = read(Region::decision);
     joined.table = read(Region::table);
     if (auto refused = refuse_other_versions(joined)) return *refused;
+    joined.level = wire::spoken_levels().oldest;
+    for (const auto* extents : {&joined.slot, &joined.ballot, &joined.decision, &joined.table})
+      for (const auto& extent : extents->twins)
+        if (extent.state == ExtentState::valid)
+          joined.level = std::max(joined.level, extent.head.level);
     const auto found = newest(joined.slot);
     // Without the slot's number the next incarnation cannot be numbered.
     if (found.state != ExtentState::valid && found.state != ExtentState::empty)
@@ -136,6 +143,16 @@ class Joiner {
     return *volume_->layout().offset(wire::slot_cell(options_.self), wire::kTwinA);
   }
 
+  static std::string levels_text(const disk::CellExtents& extents) {
+    Level highest;
+    for (const auto& extent : extents.twins)
+      if (extent.state == ExtentState::unknown_version)
+        highest = std::max(highest, extent.head.level);
+    const auto& spoken = wire::spoken_levels();
+    return " (format level " + std::to_string(highest.value) + "; this wardom-keeper speaks " +
+           std::to_string(spoken.oldest.value) + " to " + std::to_string(spoken.newest.value) + ")";
+  }
+
   // What is not understood is not written over.
   std::optional<JoinResult> refuse_other_versions(const Joined& joined) const {
     const auto& g = volume_->geometry();
@@ -145,11 +162,12 @@ class Joiner {
         {wire::decision_cell(options_.self), joined.decision},
         {wire::table_cell(options_.self), joined.table}};
     for (const auto& [cell, extents] : cells)
-      for (const auto& extent : extents.twins)
-        if (extent.state == ExtentState::unknown_version)
-          return JoinRefused{options_.volume_path + ": " + wire::to_text(cell) +
-                             " was written by another version of Wardom, and this one writes over "
-                             "nothing that it does not understand; use that version's programs"};
+      if (wire::bars_writing(extents.twins[0], extents.twins[1]))
+        return JoinRefused{options_.volume_path + ": " + wire::to_text(cell) +
+                           " was written by another version of Wardom" +
+                           levels_text(extents) +
+                           ", and this one writes over nothing that it does not understand; "
+                           "install the release that the other hosts run"};
     return std::nullopt;
   }
 
@@ -284,6 +302,12 @@ class Joiner {
 
 JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop) {
   return Joiner(options, identity, stop).run();
+}
+
+std::optional<Levels> speaks_found(const disk::CellExtents& slot, const Bits128& machine_id) {
+  const auto found = newest(slot);
+  const bool same = found.state == ExtentState::valid && found.slot.machine_id == machine_id;
+  return same ? std::optional(found.speaks) : std::nullopt;
 }
 
 LockVersion votes_found(const disk::CellExtents& slot, const Bits128& boot_id) {

@@ -31,6 +31,7 @@ struct Joined {
   disk::CellExtents decision;
   disk::CellExtents table;
   std::vector<disk::InFlight> in_flight;  // of an earlier keeper of this boot; may still land
+  Level level{kFirstLevel};    // the highest one that the own cells are of
   std::string how;             // for the log
 };
 using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;
@@ -41,6 +42,10 @@ using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;
 // watched first for D of silence; one that moves belongs to another machine and is refused.
 // Blocks; gives up soon after `stop` is set.
 JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop);
+
+// What the slot, as found, says that this host speaks; nullopt: it was never written, or by another
+// machine.
+std::optional<Levels> speaks_found(const disk::CellExtents& slot, const Bits128& machine_id);
 
 // What the slot, as found, states of the quorum device's vote: corosync may have kept that of this
 // boot. After another boot there is none.

@@ -36,6 +36,7 @@ Keeper::Running::Running(const Joined& joined, const Options& options, const Ide
       store(*joined.volume, options.self, joined.incarnation, completions,
             std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4, &in_flight),
       incarnation(joined.incarnation),
+      level(joined.level),
       patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4),
       pulse(2 * patience) {
   const auto recover = [&](const Cell& cell, const disk::CellExtents& extents) {
@@ -290,6 +291,7 @@ void Keeper::take(JoinResult result) {
     return fatal(options_.volume_path + ": its T_F is another one than that of the lease that this "
                  "host holds; it was formatted or replaced under a living cluster");
   if (!votes_under_) votes_under_ = votes_found(joined.slot, identity_.boot_id);
+  if (!daemon_speaks_) daemon_speaks_ = speaks_found(joined.slot, identity_.machine_id);
   stays_up_ = joined.stays_up;
   running_ = std::make_unique<Running>(joined, options_, identity_, completions_, opened_, used_);
   if (!own_writes_settled())
@@ -361,14 +363,22 @@ void Keeper::beat(Instant now) {
     slot.w_ms = 0;
     slot.w_fingerprint = 0;
     r.next_beat = Instant::never();
-    return r.store.write(beats_, cell, wire::encode_slot(slot),
-                         [this](const auto& outcome) { left(outcome); });
+    return write_slot(slot, [this](const auto& outcome) { left(outcome); });
   }
   lease_.submitted(submitted, slot.unasked);
-  r.store.write(beats_, cell, wire::encode_slot(slot),
-                [this, submitted, votes = slot.votes_under](const auto& outcome) {
-                  beaten(outcome, submitted, votes);
-                });
+  write_slot(slot, [this, submitted, votes = slot.votes_under](const auto& outcome) {
+    beaten(outcome, submitted, votes);
+  });
+}
+
+// In the domain's level, as this host knows it. The head tells what keeper and daemon both speak:
+// with another daemon than the last one, that is found out when it connects.
+void Keeper::write_slot(const Slot& slot, disk::CellStore::Done done) {
+  auto& store = running_->store;
+  const auto& spoken = wire::spoken_levels();
+  store.set_speaks(common(spoken, daemon_speaks_.value_or(spoken)));
+  store.write(beats_, wire::slot_cell(options_.self), wire::encode_slot(slot, running_->level),
+              std::move(done), running_->level);
 }
 
 void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted,
@@ -518,7 +528,7 @@ void Keeper::judge_foreign(const wire::Extent& extent) {
   const auto seen = std::exchange(r.stranger, extent.head.sequence);
   const bool earlier = extent.head.incarnation.number < r.incarnation.number;
   if (earlier && (seen == Sequence{} || seen == extent.head.sequence)) return;
-  const auto other = wire::decode_slot(extent.payload);
+  const auto other = wire::decode_slot(extent.payload, extent.head.level);
   const auto id = std::to_string(options_.self.value);
   const auto name = other ? other.value().host_name : std::string("?");
   log(Severity::error, "slot " + id + " changed under its owner: incarnation " +
@@ -608,7 +618,7 @@ wire::KeeperMessage Keeper::hello(const wire::Hello& hello, std::int32_t pid) {
 
 wire::ReadyMessage Keeper::ready() const {
   return {options_.self, running_->incarnation, daemon_.epoch(), {},
-          running_->store.volume().geometry(), stays_up_};
+          running_->store.volume().geometry(), stays_up_, running_->level};
 }
 
 void Keeper::tell_rights(Session session) {
@@ -679,6 +689,11 @@ void Keeper::take(Session session, wire::DaemonMessage message) {
     daemon_.published(publish->progress, raw_now());
     view_ = *publish;
     if (view_.votes_under) votes_under_ = view_.votes_under;
+    daemon_speaks_ = view_.speaks;
+    if (wire::spoken_levels().has(view_.level) && view_.level > running_->level) {
+      running_->level = view_.level;
+      if (told_) told_->level = view_.level;
+    }
     if (!over() || view_.yielded != running_->incarnation)
       renew_.reset();
     else if (!renew_ && !lease_.ended())
@@ -806,9 +821,14 @@ void Keeper::start_write(Session session, wire::WriteRequest request) {
       request.cell == wire::table_cell(options_.self);
   if (!own)
     return answer({false, {}, wire::to_text(request.cell) + ": not this host's to write"});
+  if (!wire::spoken_levels().has(request.level))
+    return answer({false, {}, wire::to_text(request.cell) + ": of format level " +
+                                  std::to_string(request.level.value) +
+                                  ", which this wardom-keeper does not speak"});
   daemon_.wrote();
   if (daemon_.record() != kept_daemon_) keep_daemon();
-  running_->store.write(writes_, request.cell, std::move(request.payload), std::move(answer));
+  running_->store.write(writes_, request.cell, std::move(request.payload), std::move(answer),
+                        request.level);
 }
 
 }  // namespace wardom::keeper

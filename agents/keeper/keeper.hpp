@@ -45,6 +45,7 @@ class Keeper {
     disk::InFlightList in_flight;
     disk::CellStore store;
     Incarnation incarnation;
+    Level level;                // of the slot's payload; never falls
     Duration patience;          // T_F/4: for one I/O, and between two read-backs
     Instant next_beat;
     Instant next_read_back;
@@ -97,6 +98,7 @@ class Keeper {
   void left(const disk::CellStore::Outcome& outcome);
   void beat_if_overdue();
   void ask_if_open(Instant now);
+  void write_slot(const Slot& slot, disk::CellStore::Done done);
   void tell_heartbeat(Instant submitted, LockVersion votes);
   void read_back(Instant now);
   void look_at_slot();
@@ -162,6 +164,8 @@ class Keeper {
   bool run_dir_emptied_{false};  // this boot's incarnation stands there no more
   Instant next_run_dir_look_{};
   wire::PublishRequest view_;  // of the connected daemon; all zero without one
+  // What the last daemon spoke, also an earlier keeper's; none: nobody knows of one.
+  std::optional<Levels> daemon_speaks_;
   // What the slot states of the quorum device's vote; none: the volume was not joined yet.
   std::optional<LockVersion> votes_under_;
   std::list<Read> open_reads_;

@@ -42,8 +42,11 @@ json::object extent_json(const Geometry& geometry, const Cell& cell, wire::Twin 
   out["incarnation"] = head ? json::value(to_text(extent.head.incarnation)) : json::value();
   out["incarnation_id"] = head ? json::value(to_hex(extent.head.incarnation.id)) : json::value();
   out["sequence"] = head ? json::value(extent.head.sequence.value) : json::value();
+  const bool whole = head || extent.state == wire::ExtentState::unknown_version;
+  out["level"] = whole ? json::value(extent.head.level.value) : json::value();
   out["payload_bytes"] = head ? json::value(extent.head.payload_bytes) : json::value();
-  out["record"] = valid ? record_json(cell.region, extent.payload) : json::value();
+  out["record"] =
+      valid ? record_json(cell.region, extent.payload, extent.head.level) : json::value();
   return out;
 }
 

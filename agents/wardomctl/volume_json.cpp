@@ -281,18 +281,18 @@ json::object geometry_json(const std::string& path, const Geometry& g) {
             {"outage_resets_s", to_s(sums.resets_ms)}}}};
 }
 
-json::value record_json(Region region, wire::View payload) {
+json::value record_json(Region region, wire::View payload, Level level) {
   switch (region) {
     case Region::superblock:
       return decoded(wire::decode_superblock(payload), superblock_json);
     case Region::slot:
-      return decoded(wire::decode_slot(payload), slot_json);
+      return decoded(wire::decode_slot(payload, level), slot_json);
     case Region::decision:
-      return decoded(wire::decode_decision(payload), decision_json);
+      return decoded(wire::decode_decision(payload, level), decision_json);
     case Region::table:
-      return decoded(wire::decode_table(payload), table_json);
+      return decoded(wire::decode_table(payload, level), table_json);
     case Region::ballot:
-      return decoded(wire::decode_ballot(payload), ballot_json);
+      return decoded(wire::decode_ballot(payload, level), ballot_json);
     case Region::directory:
       break;
   }

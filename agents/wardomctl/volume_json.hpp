@@ -22,7 +22,7 @@ boost::json::object geometry_json(const std::string& path, const Geometry& geome
 // Whose a guest is and where it stands, as one entry of a host's table says.
 boost::json::object standing_json(const GuestEntry& guest);
 // Every field of a cell's payload; null where it is malformed.
-boost::json::value record_json(Region region, wire::View payload);
+boost::json::value record_json(Region region, wire::View payload, Level level);
 // Which host, domain or copy a cell belongs to, as keys "host" and "domain".
 void add_owner(boost::json::object& to, const Geometry& geometry, const Cell& cell);
 std::string to_hex_text(wire::View bytes);

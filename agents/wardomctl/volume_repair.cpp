@@ -94,6 +94,14 @@ Incarnation known_incarnation(const disk::VolumeFile& volume, HostId host) {
   return newest;
 }
 
+// The highest level that any decision is of: every host can read it.
+Level domain_level(const disk::VolumeFile& volume) {
+  Level highest = wire::spoken_levels().oldest;
+  for (const auto& [view, decision] : disk::survey(volume).decisions)
+    if (decision) highest = std::max(highest, view.level);
+  return highest;
+}
+
 const Verdict* verdict_on(const disk::Survey& survey, HostId host, const Incarnation& incarnation) {
   for (const auto& [view, decision] : survey.decisions) {
     if (!decision) continue;
@@ -201,7 +209,8 @@ std::optional<TornBallot> torn_ballot(const disk::VolumeFile& volume, const Look
   wire::Reader body(bytes.subspan(wire::kHeadBytes));
   const bool interrupted = Sequence{body.u64()} != look.extent.head.sequence;
   auto ballot =
-      wire::decode_ballot_head(bytes.subspan(wire::kHeadFieldBytes, wire::kHeadPayload));
+      wire::decode_ballot_head(bytes.subspan(wire::kHeadFieldBytes, wire::kHeadPayload),
+                               look.extent.head.level);
   if (!ballot) return std::nullopt;
   return TornBallot{ballot.value(), interrupted};
 }
@@ -222,12 +231,12 @@ std::optional<Content> ballot_content(const disk::VolumeFile& volume, const Exte
     if (!torn) continue;
     if (!torn->interrupted || good == nullptr) return std::nullopt;
     auto ballot = torn->ballot;
-    const auto before = wire::decode_ballot(good->extent.payload).value();
+    const auto before = wire::decode_ballot(good->extent.payload, good->extent.head.level).value();
     if (before.version == ballot.version) {
       ballot.bal = before.bal;
       ballot.input = before.input;
     }
-    const auto payload = wire::encode_ballot(ballot);
+    const auto payload = wire::encode_ballot(ballot, look.extent.head.level);
     if (!payload) return std::nullopt;
     return Content{look.extent.head, payload.value(),
                    "the head of the newest write, sequence " +
@@ -290,21 +299,26 @@ std::optional<Repair> plan(const disk::VolumeFile& volume, const Cell& cell,
   head.writer = host;
   head.sequence = Sequence{highest(extents).value + disk::kUnknownSequenceGap};
   head.incarnation = known_incarnation(volume, host);
+  head.level = domain_level(volume);
+  head.speaks = {head.level, head.level};
   const auto capacity = wire::extent_payload(volume.layout().blocks(cell.region));
   switch (cell.region) {
     case Region::slot: {
       Slot left;
       left.state = SlotState::left;
-      repair.payload = wire::encode_slot(left);
+      repair.payload = wire::encode_slot(left, head.level);
       repair.what = "\"left\"; the host may join again";
       break;
     }
-    case Region::decision:
-      repair.payload = wire::encode_decision({}, capacity).value();
+    case Region::decision: {
+      Decision nothing;
+      nothing.level = head.level;
+      repair.payload = wire::encode_decision(nothing, capacity).value();
       repair.what = "an empty decision; verdicts and assignments that stood only here are lost";
       break;
+    }
     case Region::table:
-      repair.payload = wire::encode_table({}, capacity).value();
+      repair.payload = wire::encode_table({}, capacity, head.level).value();
       repair.what = "an empty table; guests that stood only here are no longer known";
       break;
     case Region::superblock:  // one that is whole was found, or the volume would not be open

@@ -22,6 +22,7 @@
 #include "libha/ipmi/ipmi_power.hpp"
 #include "libha/libvirt/hypervisor.hpp"
 #include "libha/net/udp_beats.hpp"
+#include "libha/wire/level.hpp"
 
 namespace wardom::daemon {
 namespace {
@@ -95,6 +96,7 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   settings.memory_reserve_mib = config.placement.memory_reserve_mib;
   settings.isolation = config.isolation.response;
   settings.ride_out = config.volume.ride_out;
+  settings.speaks = wire::spoken_levels();
   settings.seed = draw();
   return settings;
 }

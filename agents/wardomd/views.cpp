@@ -94,6 +94,8 @@ json::object host_object(const Sight& sight, const Names& names, const core::Hos
   if (view.since_life) last_seen = whole_ms(*view.since_life);
   json::value incarnation = nullptr;
   if (!view.incarnation.is_none()) incarnation = to_text(view.incarnation);
+  json::value speaks = nullptr;
+  if (view.speaks) speaks = view.speaks->newest.value;
   return {{"name", names.host(view.host)},
           {"id", view.host.value},
           {"state", core::to_text(view.judged.state)},
@@ -103,6 +105,7 @@ json::object host_object(const Sight& sight, const Names& names, const core::Hos
                                  {"storage", view.storage ? "up" : "down"}}},
           {"disk", view.disk ? "ok" : "silent"},
           {"power", power_word(view, view.host == sight.self.id)},
+          {"newest_level", speaks},
           {"last_seen_ms", last_seen}};
 }
 
@@ -297,6 +300,7 @@ json::value status(const Sight& sight) {
       {"now_ms", now.wall.ms},
       {"decider", names.host(lock.decider)},
       {"lock_version", member.version().value},
+      {"level", member.level().value},
       {"split_groups", split_groups(names, member)},
       {"quorum_device", quorum_object(names, member)},
       {"armed", !member.disarmed().has_value()},

@@ -220,6 +220,7 @@ void Board::on_read(const CellSeen& cell, Instant issued) {
     changed = keep(kept, cell, issued);
     if (changed) note_verdicts(kept.record);
     if (kept.record.domain != domain_) kept.record = {};
+    level_ = std::max(level_, kept.record.level);
   }
   if (cell.cell.region == Region::table && tables_.contains(host))
     changed = keep(tables_.at(host), cell, issued);

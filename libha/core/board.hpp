@@ -106,6 +106,8 @@ class Board {
   // were issued before `now` say nothing any more.
   void wrote_ballot(HostId self, const Ballot& ballot, Sequence sequence, Instant now);
   const std::vector<HostId>& members() const { return members_; }
+  // The highest one that a decision of this domain was read in, by this daemon.
+  Level level() const { return level_; }
   bool has(HostId host) const;  // a member
 
   // Every cell has been read by a read issued at `since` or later.
@@ -156,6 +158,7 @@ class Board {
   // Reads in a row that left the newer extent in doubt, and which sequence the other one showed.
   std::map<HostId, Sequence> half_read_;
   DomainId domain_;
+  Level level_{kFirstLevel};
   std::uint32_t ballot_base_{0};
   HostId own_;                      // whose ballot cell this host writes, once it has
   std::optional<Instant> own_written_;

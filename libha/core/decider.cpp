@@ -108,6 +108,7 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   if (deciding()) {
     count_disarmed(turn);
     keep_groups(lock, turn);
+    keep_level(lock, turn);
     look_for_ended_boots(turn);
     answer_operators(turn);
     reconcile(turn);
@@ -142,6 +143,29 @@ bool Decider::knows_lying_bmcs(HostId silent) const {
   const auto inquiry = inquiries_.find(silent);
   return board_.unknown_word().empty() &&
          (inquiry == inquiries_.end() || board_.words_read_since(inquiry->second.since));
+}
+
+// Raised once everybody whose cells count speaks a higher level, as the slots say: also the silent,
+// who may come back. A host that was never there speaks the first one alone, for all that is known.
+void Decider::keep_level(const LockView& lock, Turn& turn) {
+  if (cell_.wanted().level >= speaks_.newest) return;
+  Level highest = speaks_.newest;
+  for (HostId host : board_.proposers()) {
+    const bool known = evidence_.has(host) && evidence_.of(host).disk.slot;
+    const auto said = known ? evidence_.of(host).disk.speaks : Levels{};
+    highest = std::min(highest, said.newest);
+    if (said.oldest > highest) return;
+  }
+  const Level level = std::max(cell_.wanted().level, board_.level());
+  if (highest > level && knows_all(lock.version)) {
+    cell_.change().level = highest;
+    turn.note({Severity::notice, "decider", {}, {}, {}, "",
+               "every host speaks format level " + std::to_string(highest.value) +
+                   ": the domain goes on in it, and hosts of a release that does not speak it are "
+                   "refused from now on"});
+  } else if (level > cell_.wanted().level) {
+    cell_.change().level = level;
+  }
 }
 
 void Decider::stop_deciding(Turn& turn) {
@@ -237,6 +261,7 @@ void Decider::start_deciding(LockVersion version, Turn& turn) {
   if (newer_decisions_) return;  // two locks, or a lost one: nobody may go on from here
   mine.version = version;
   mine.domain = lock_domain_;
+  mine.level = std::max({board_.level(), speaks_.oldest, cell_.wanted().level});
   if (last.host != kNoHost) mine.disarmed = board_.decision(last.host).record.disarmed;
   disarmed_counted_ = turn.now.at;
   if (last.host != kNoHost)

@@ -71,8 +71,10 @@ struct Problem {
 
 class Decider {
  public:
-  Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib)
-      : evidence_(evidence), board_(board), reserve_mib_(memory_reserve_mib) {}
+  // speaks: what this daemon does.
+  Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib,
+          Levels speaks = {})
+      : evidence_(evidence), board_(board), reserve_mib_(memory_reserve_mib), speaks_(speaks) {}
 
   void on_ready(const VolumeReady& ready, DomainId domain) {
     me_ = ready;
@@ -147,6 +149,7 @@ class Decider {
   void count_disarmed(Turn& turn);
   void keep_lying_bmcs();
   void keep_groups(const LockView& lock, Turn& turn);
+  void keep_level(const LockView& lock, Turn& turn);
   std::optional<Instant> disarmed_deadline() const;
   void answer_operators(Turn& turn);
   void reconcile(Turn& turn);
@@ -178,6 +181,7 @@ class Decider {
   const Evidence& evidence_;
   Board& board_;
   std::uint64_t reserve_mib_;
+  Levels speaks_;
   VolumeReady me_;
   DomainId lock_domain_;
   std::variant<Idle, CatchingUp, Deciding> state_;

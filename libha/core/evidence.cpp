@@ -213,6 +213,7 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   if (beat.incarnation.number > member.incarnation().number) new_boot(member);
   beats.sequence[link] = beat.sequence;
   beats.last[link] = now;
+  member.foreign_speaks.reset();
   beats.newest = beat;
   if (!own_.is_none() && beat.word.knows >= own_.number) {
     const DaemonLife life{beat.incarnation, beat.epoch};
@@ -257,6 +258,7 @@ SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     if (slot->state == SlotState::released) note_released(member, cell.incarnation);
     disk.sequence = cell.sequence;
     disk.twin_damaged = cell.twin_damaged;
+    disk.speaks = cell.speaks;
     disk.timer_zero = now;
     disk.not_before = disk.shown_issued;
     disk.shown_issued = issued;

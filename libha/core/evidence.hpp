@@ -59,6 +59,7 @@ struct SlotEvidence {
   std::optional<Instant> empty_issued;     // of the newest read that found it never written
   CellHealth health{CellHealth::empty};    // of the newest read
   bool twin_damaged{false};                // of the newest read of `sequence`
+  Levels speaks;                           // of its host, as that says
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
   // The earlier boot that is proved over, because the same machine has booted since its last sign.
   std::optional<Incarnation> rebooted;
@@ -115,6 +116,8 @@ struct MemberEvidence {
   // The newest incarnation that its own host has called released, by beat or slot. Nothing voids
   // it.
   std::optional<Incarnation> released;
+  // As its newest beat has said, where that cannot be read; it counts for nothing else.
+  std::optional<Levels> foreign_speaks;
   bool daemon_in_ring{false};
   bool node_in_ring{false};
 
@@ -162,6 +165,8 @@ class Evidence {
   Evidence(std::vector<HostId> members, HostId self, Timing timing);
 
   BeatNews on_beat(const Beat& beat, Instant now);
+  // A beat that cannot be read says what its sender speaks.
+  void on_other_level(HostId host, const Levels& speaks) { at(host).foreign_speaks = speaks; }
   SlotNews on_slot(const CellSeen& cell, Instant issued, Instant now);
   void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
   // Some host has seen a BMC lie, as a beat or a decision says. true: that is news.

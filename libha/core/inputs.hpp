@@ -33,6 +33,7 @@ struct VolumeReady {
   std::uint32_t ballot_base{0};  // a host's ballot cell in this domain has index base + host
   std::uint16_t volume_hosts{0};  // host ids that the volume has room for: 1 to this
   bool stays_up{false};           // port::VolumeReady
+  Level level{kFirstLevel};       // port::VolumeReady
 };
 struct VolumeLost {
   std::string reason;
@@ -63,7 +64,9 @@ struct StartListed {
   std::string error;
 };
 
-enum class CellHealth : std::uint8_t { valid, empty, damaged, foreign, unreadable };
+enum class CellHealth : std::uint8_t {
+  valid, empty, damaged, foreign, unreadable, unknown_version
+};
 
 using CellContent = std::variant<std::monostate, Slot, Decision, HostTable, Ballot>;
 
@@ -77,6 +80,8 @@ struct CellSeen {
   std::string error;
   // The other extent cannot be judged, and may have been newer than this one.
   bool twin_damaged{false};
+  Level level{kFirstLevel};  // where valid or of an unknown version
+  Levels speaks;             // what its writer speaks, there as well
 };
 struct CellsRead {
   Ticket ticket;
@@ -92,6 +97,13 @@ struct CellWritten {
 
 struct BeatSeen {
   Beat beat;
+};
+
+// A beat for this host, by the cluster's key, of a level that this host does not speak.
+struct OtherLevel {
+  HostId from;
+  Level level;
+  Levels speaks;
 };
 
 enum class Power : std::uint8_t { unknown, on, off };
@@ -202,7 +214,8 @@ struct Leaving {
 
 using Input =
     std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, AskStamp, StartListed, CellsRead,
-                 CellWritten, BeatSeen, PowerSeen, PowerOffTaken, RingMembers, RingQuorum, RingLost,
+                 CellWritten, BeatSeen, OtherLevel, PowerSeen, PowerOffTaken, RingMembers,
+                 RingQuorum, RingLost,
                  GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition, ActDone, Protect,
                  Unprotect, PleaseAssign, Load, OperatorAsk, OperatorAnswer, DeviceSet,
                  DeviceLost, RingFormed, VoteTaken, Leaving>;
@@ -259,6 +272,8 @@ struct Publish {
   std::vector<HostId> unasked;  // core/outage.hpp
   std::optional<LockVersion> votes_under;  // port/volume.hpp, SelfView
   Incarnation yielded;                     // port/volume.hpp, SelfView
+  Level level{kFirstLevel};                // port/volume.hpp, SelfView
+  Levels speaks;
 };
 // Every host that has to has granted since the keeper noted `stamp`.
 struct Extend {

@@ -10,11 +10,6 @@
 namespace wardom::core {
 namespace {
 
-// How often decisions are looked at of whom no nudge can come.
-constexpr Duration kLookInterval = std::chrono::seconds{2};
-// How often the decider and the next in line look at one decision cell, each in its turn, without
-// any news: a block that has gone bad at rest is told of before it is needed.
-constexpr Duration kScrubInterval = std::chrono::seconds{4};
 // A host whose decisions did not reach the volume leaves deciding to others for so long.
 constexpr Duration kDecisionPause = std::chrono::seconds{30};
 // So many reads in a row may leave a cell in doubt (its newest write was just under way); then the
@@ -47,7 +42,7 @@ Member::Member(MemberSettings settings)
       evidence_(settings_.members, settings_.self, settings_.timing),
       board_(settings_.members),
       domain_lock_(settings_.self, settings_.members, settings_.timing, board_),
-      decider_(evidence_, board_, settings_.memory_reserve_mib),
+      decider_(evidence_, board_, settings_.memory_reserve_mib, settings_.speaks),
       target_(evidence_, board_, settings_.isolation),
       desk_(evidence_, board_, decider_),
       outage_({settings_.self, settings_.ride_out, settings_.grants_always}, settings_.timing),
@@ -68,6 +63,8 @@ void Member::step(const BeatSeen& beat, Now now, Orders& orders) {
 }
 
 void Member::take(const VolumeReady& ready, Turn& turn) {
+  if (outdated_ || outdated_by(ready.level, turn)) return;
+  level_found_ = std::max(level_found_, ready.level);
   me_ = ready;
   ready_ = true;
   volume_error_.clear();
@@ -141,6 +138,8 @@ void Member::take(const CellsRead& read, Turn& turn) {
                          : ballots ? *ballots
                                    : reading_board_->issued;
   bool any = false;
+  for (const auto& cell : read.cells)
+    if (cell.health == CellHealth::unknown_version && outdated_by(cell.level, turn)) return;
   for (const auto& cell : read.cells) {
     any = any || cell.health != CellHealth::unreadable;
     if (slots) {
@@ -292,50 +291,6 @@ bool Member::silent_member(Instant now) const {
     const bool left = member.disk.slot && member.disk.slot->state == SlotState::left;
     return !left && !member.heard(now, settings_.timing);
   });
-}
-
-// Slots are watched, that is, read at every disk interval, by the decider and the next in line, and
-// by everybody while a member is silent, nobody decides, a guest's start is under way here, or what
-// the slots say of the quorum device's vote is waited for. Else beats say all that slots do, and
-// reads by everybody would cost the volume without need.
-void Member::set_pace(Instant now) {
-  const auto& timing = settings_.timing;
-  const bool watch = last_lock_.mine || last_lock_.backup || last_lock_.decider == kNoHost ||
-                     target_.busy() || silent_member(now) || quorum_.waits_for_slots();
-  if (watch && !watching_since_) {
-    watching_since_ = now;
-    next_slots_ = std::min(next_slots_, now);
-  } else if (!watch) {
-    watching_since_.reset();
-  }
-  // What was read at the old pace is not stale before the new one has had its time.
-  const bool settled = watching_since_ && now - *watching_since_ > disk_silent_after(timing);
-  evidence_.set_read_horizon(settled ? disk_silent_after(timing)
-                                     : seldom_read_interval(timing) + volume_patience(timing));
-}
-
-// A host that is heard tells of every acknowledged write of its cells with each beat. One that is
-// not, and lives, may yield guests meanwhile.
-void Member::look_for_lost_nudges(Instant now) {
-  if (now < next_look_) return;
-  next_look_ = now + kLookInterval;
-  for (HostId host : settings_.members) {
-    const bool self = host == settings_.self;
-    const bool news = self && decider_.sequence() > board_.decision(host).sequence;
-    if (news || (!self && !evidence_.of(host).heard(now, settings_.timing) && !verdict_on(host)))
-      board_.want_decision(host);
-    if (last_lock_.mine && !self && !evidence_.of(host).heard(now, settings_.timing) &&
-        evidence_.of(host).slot_fresh(now, settings_.timing, evidence_.read_horizon()))
-      board_.want_table(host);
-  }
-  for (HostId host : board_.proposers())
-    if (!evidence_.has(host)) {  // no beat of it is taken
-      board_.want_decision(host);
-      board_.want_table(host);
-    }
-  if (now < next_scrub_ || !(last_lock_.mine || last_lock_.backup)) return;
-  next_scrub_ = now + kScrubInterval;
-  board_.want_decision(settings_.members[scrubbed_++ % settings_.members.size()]);
 }
 
 bool Member::verdict_on(HostId host) const {
@@ -695,6 +650,8 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
 
 Beat Member::make_beat(Instant now) const {
   Beat beat;
+  beat.level = level();
+  beat.speaks = settings_.speaks;
   beat.from = settings_.self;
   beat.incarnation = me_.incarnation;
   beat.epoch = me_.epoch;
@@ -745,7 +702,8 @@ void Member::beat(Turn& turn) {
     published_votes_ = quorum_.states();
     turn.orders.publish.push_back(
         {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_, dead_proposers(),
-         published_votes_, released() && target_.gave_all_up() ? me_.incarnation : Incarnation{}});
+         published_votes_, released() && target_.gave_all_up() ? me_.incarnation : Incarnation{},
+         level(), settings_.speaks});
   }
   if (!due && !news) return;
   turn.orders.words = words(turn.now.at);
@@ -769,6 +727,7 @@ std::vector<HostView> Member::hosts(Instant now) const {
     view.disk = disk.test(evidence_.index_of(host));
     view.power = member.power.last;
     view.power_known = member.power.last_answered.has_value();
+    view.speaks = speaks_of(host);
     if (self)
       view.since_life = Duration::zero();
     else if (const auto life = member.last_life())
@@ -821,7 +780,8 @@ std::vector<GuestId> Member::protected_guests() const {
 
 std::vector<Problem> Member::problems(Instant now) const {
   std::vector<Problem> list;
-  if (!ready_)
+  add_levels(list);
+  if (!ready_ && !outdated_)
     list.push_back({"no use of the state volume: " +
                         (volume_error_.empty() ? "wardom-keeper does not answer" : volume_error_),
                     host_text(settings_.self), "start wardom-keeper, look at its log"});

@@ -24,6 +24,9 @@
 
 namespace wardom::core {
 
+// How often decisions are looked at of whom no nudge can come.
+inline constexpr Duration kLookInterval = std::chrono::seconds{2};
+
 struct MemberSettings {
   HostId self;
   DomainId domain{1};
@@ -35,6 +38,7 @@ struct MemberSettings {
   bool ride_out{false};                  // takes part in outage.hpp's rule
   bool grants_always{false};             // also while this host can use the volume; only for tests
   IsolationResponse isolation{IsolationResponse::leave};  // where a guest's entry says nothing
+  Levels speaks;                         // what this daemon reads and writes
   std::uint64_t seed{0};                 // of the ids drawn
 };
 
@@ -49,6 +53,7 @@ struct HostView {
   Power power{Power::unknown};
   bool power_known{false};               // this host polls that BMC
   std::optional<Duration> since_life;
+  std::optional<Levels> speaks;          // what its keeper and its wardomd do, as far as known
 };
 
 // One line of `status` about a guest.
@@ -77,6 +82,11 @@ class Member {
   }
   LockView lock(Instant now) const;
   LockVersion version() const { return board_.highest_version(); }
+  // The domain's, as this host knows it: what is written is written in it (core/level.hpp).
+  Level level() const {
+    return std::max({settings_.speaks.oldest, level_found_, board_.level()});
+  }
+  const Levels& speaks() const { return settings_.speaks; }
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
   std::vector<Problem> problems(Instant now) const;
@@ -114,6 +124,7 @@ class Member {
   void take(const CellsRead& read, Turn& turn);
   void take(const CellWritten& written, Turn& turn);
   void take(const BeatSeen& seen, Turn& turn);
+  void take(const OtherLevel& seen, Turn& turn);
   void take(const PowerSeen& seen, Turn& turn);
   void take(const PowerOffTaken& taken, Turn& turn);
   void take(const RingMembers& members, Turn& turn);
@@ -140,6 +151,9 @@ class Member {
   bool is_news(const Input& input, Now now) const;
   bool is_news(const CellSeen& slot, SlotNews news, Now now) const;
   bool may_act(Instant now) const;
+  bool outdated_by(Level level, Turn& turn);
+  std::optional<Levels> speaks_of(HostId host) const;
+  void add_levels(std::vector<Problem>& list) const;
   void look_at_directory(Instant now);
   std::vector<HostId> dead_proposers() const;
   DirectoryWord directory_known() const;
@@ -209,6 +223,9 @@ class Member {
 
   VolumeReady me_;
   bool ready_{false};
+  Level level_found_{kFirstLevel};  // in this host's own cells, by the keeper
+  // The domain's level, where it is above what this daemon speaks: it takes no part any more.
+  std::optional<Level> outdated_;
   std::string volume_error_;
   Rights rights_;
   Incarnation released_;         // the newest of which the keeper has said so

@@ -6,10 +6,58 @@
 namespace wardom::core {
 namespace {
 
+// How often the decider and the next in line look at one decision cell, each in its turn, without
+// any news: a block that has gone bad at rest is told of before it is needed.
+constexpr Duration kScrubInterval = std::chrono::seconds{4};
+
 // In beats: what has no instant of its own at which it is due is found out by then.
 constexpr std::int64_t kLookAtLeastEvery = 4;
 
 }  // namespace
+
+// Slots are watched, that is, read at every disk interval, by the decider and the next in line, and
+// by everybody while a member is silent, nobody decides, a guest's start is under way here, or what
+// the slots say of the quorum device's vote is waited for. Else beats say all that slots do, and
+// reads by everybody would cost the volume without need.
+void Member::set_pace(Instant now) {
+  const auto& timing = settings_.timing;
+  const bool watch = last_lock_.mine || last_lock_.backup || last_lock_.decider == kNoHost ||
+                     target_.busy() || silent_member(now) || quorum_.waits_for_slots();
+  if (watch && !watching_since_) {
+    watching_since_ = now;
+    next_slots_ = std::min(next_slots_, now);
+  } else if (!watch) {
+    watching_since_.reset();
+  }
+  // What was read at the old pace is not stale before the new one has had its time.
+  const bool settled = watching_since_ && now - *watching_since_ > disk_silent_after(timing);
+  evidence_.set_read_horizon(settled ? disk_silent_after(timing)
+                                     : seldom_read_interval(timing) + volume_patience(timing));
+}
+
+// A host that is heard tells of every acknowledged write of its cells with each beat. One that is
+// not, and lives, may yield guests meanwhile.
+void Member::look_for_lost_nudges(Instant now) {
+  if (now < next_look_) return;
+  next_look_ = now + kLookInterval;
+  for (HostId host : settings_.members) {
+    const bool self = host == settings_.self;
+    const bool news = self && decider_.sequence() > board_.decision(host).sequence;
+    if (news || (!self && !evidence_.of(host).heard(now, settings_.timing) && !verdict_on(host)))
+      board_.want_decision(host);
+    if (last_lock_.mine && !self && !evidence_.of(host).heard(now, settings_.timing) &&
+        evidence_.of(host).slot_fresh(now, settings_.timing, evidence_.read_horizon()))
+      board_.want_table(host);
+  }
+  for (HostId host : board_.proposers())
+    if (!evidence_.has(host)) {  // no beat of it is taken
+      board_.want_decision(host);
+      board_.want_table(host);
+    }
+  if (now < next_scrub_ || !(last_lock_.mine || last_lock_.backup)) return;
+  next_scrub_ = now + kScrubInterval;
+  board_.want_decision(settings_.members[scrubbed_++ % settings_.members.size()]);
+}
 
 // Whether an input can change what the tick decides. An own heartbeat that went well every quarter
 // of a second does not: the next beat tells its sequence, and a right to act that only lasts longer

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libha/core/ids.hpp"
+#include "libha/core/level.hpp"
 #include "libha/core/time.hpp"
 
 namespace wardom {
@@ -69,6 +70,8 @@ struct BeatWord {
 // One heartbeat datagram. Sent to every other member on both links, and at once when
 // decision_sequence or table_sequence has grown: that is the nudge "look at my block".
 struct Beat {
+  Level level{kFirstLevel};          // that it is written in: the domain's, as its sender knows it
+  Levels speaks;                     // what the sender's wardomd speaks
   HostId from;
   Incarnation incarnation;
   DaemonEpoch epoch;
@@ -228,6 +231,8 @@ struct Decision {
   std::vector<std::vector<HostId>> groups{};
   DomainId domain{};  // whose lock `version` is of
   std::vector<LyingBmc> lying_bmcs{};  // by host id, each host once; at most kMaxDomainHosts
+  // That it is written in. The highest one of a domain's decisions is the domain's level.
+  Level level{kFirstLevel};
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 

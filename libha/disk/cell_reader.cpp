@@ -26,8 +26,18 @@ CellView to_view(const Cell& cell, const Extent& a, const Extent& b, std::string
   const auto choice = wire::choose(a, b);
   view.state = choice.state;
   view.twin_damaged = choice.twin_damaged;
+  if (choice.state == ExtentState::unknown_version) {
+    const Extent& unknown = a.state == ExtentState::unknown_version &&
+                                    (b.state != a.state || a.head.sequence >= b.head.sequence)
+                                ? a
+                                : b;
+    view.level = unknown.head.level;
+    view.speaks = unknown.head.speaks;
+  }
   if (choice.twin) {
     const Extent& best = *choice.twin == wire::kTwinA ? a : b;
+    view.level = best.head.level;
+    view.speaks = best.head.speaks;
     view.writer = best.head.writer;
     view.incarnation = best.head.incarnation;
     view.sequence = best.head.sequence;

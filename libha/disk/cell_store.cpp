@@ -64,7 +64,7 @@ std::map<Cell, Sequence> CellStore::used() const {
   return used;
 }
 
-void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done) {
+void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done, Level level) {
   const auto found = cells_.find(cell);
   if (found == cells_.end())
     return done(refused(wire::to_text(cell) +
@@ -76,7 +76,7 @@ void CellStore::write(Lane& lane, const Cell& cell, wire::Bytes payload, Done do
                         " bytes; its extent has room for " + std::to_string(room)));
   if (care.waiting.size() >= kMaxWaitingWrites)
     return done(refused(wire::to_text(cell) + ": too many writes are waiting"));
-  Waiting job{&lane, std::move(payload), std::move(done)};
+  Waiting job{&lane, std::move(payload), std::move(done), level};
   if (care.writer.awaited() && tearing_of(cell.region) == Tearing::impossible) {
     care.overtaken[care.writer.last_used()] = std::exchange(care.done, nullptr);
     care.writer.expire(raw_now(), Duration::zero());
@@ -112,6 +112,8 @@ void CellStore::start(const Cell& cell, Care& care, Waiting job) {
   head.writer = self_;
   head.incarnation = incarnation_;
   head.sequence = write->sequence;
+  head.level = job.level;
+  head.speaks = speaks_;
   const auto image = wire::encode_extent(head, job.payload);
   auto buffer = std::make_shared<Buffer>(image.size());
   std::copy(image.begin(), image.end(), buffer->bytes().begin());

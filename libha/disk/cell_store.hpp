@@ -53,7 +53,10 @@ class CellStore {
   // A heartbeat does not wait: one that has not ended is given up, and the new one goes to the
   // other extent. The earlier one's `done` is called when it ends, late as that may be, since an
   // acknowledgement is worth as much then.
-  void write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done);
+  void write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done,
+             Level level = wire::spoken_levels().newest);
+  // What the head of every write says that this host speaks.
+  void set_speaks(const Levels& speaks) { speaks_ = speaks; }
   bool busy(const Cell& cell) const;        // a write is awaited or waits
   std::size_t quarantined(const Cell& cell) const;  // extents: given up, or in doubt
   // Nothing of the cell is in flight, waits, or is in doubt.
@@ -71,6 +74,7 @@ class CellStore {
     Lane* lane;
     wire::Bytes payload;
     Done done;
+    Level level;  // of the payload
   };
   struct Care {
     TwinWriter writer;
@@ -91,6 +95,7 @@ class CellStore {
   Duration patience_;
   Duration late_;  // L_late
   InFlightList* list_;
+  Levels speaks_{wire::spoken_levels()};
   std::map<Cell, Care> cells_;
 };
 

@@ -89,7 +89,7 @@ bool list_slots(const std::vector<wire::CellView>& slots, Contents& contents) {
     if (view.state == wire::ExtentState::empty) continue;
     std::string text = std::to_string(view.cell.index) + " (";
     if (view.state == wire::ExtentState::valid) {
-      const auto slot = wire::decode_slot(view.payload);
+      const auto slot = wire::decode_slot(view.payload, view.level);
       if (slot) text += slot.value().host_name + ", ";
       text += "incarnation " + to_text(view.incarnation) + ", ";
       text += slot ? to_text(slot.value().state) : "malformed";
@@ -242,6 +242,8 @@ Result<void> format_volume(const std::string& path, const Geometry& geometry, Sp
     head.cell = wire::superblock_cell();
     head.twin = wire::Twin{copy};
     head.sequence = Sequence{1};
+    head.level = Level{wire::kFormatVersion};
+    head.speaks = wire::spoken_levels();
     const auto image = wire::encode_extent(head, payload);
     Buffer buffer(image.size());
     std::copy(image.begin(), image.end(), buffer.bytes().begin());

@@ -34,7 +34,7 @@ std::vector<Surveyed<Record>> survey_region(const VolumeFile& volume, Region reg
       if (view.state == ExtentState::empty) continue;
       Surveyed<Record> entry;
       if (view.state == ExtentState::valid) {
-        auto record = decode(wire::View(view.payload));
+        auto record = decode(wire::View(view.payload), view.level);
         if (record)
           entry.record = std::move(record).value();
         else
@@ -48,7 +48,7 @@ std::vector<Surveyed<Record>> survey_region(const VolumeFile& volume, Region reg
 }
 
 // Empty: the payload is well formed. Directory and ballot cells have no content in this release.
-std::string fault_in(Region region, wire::View payload) {
+std::string fault_in(Region region, wire::View payload, Level level) {
   const auto said = [](const auto& result) {
     return result ? std::string() : "malformed: " + result.error().message;
   };
@@ -56,13 +56,13 @@ std::string fault_in(Region region, wire::View payload) {
     case Region::superblock:
       return said(wire::decode_superblock(payload));
     case Region::slot:
-      return said(wire::decode_slot(payload));
+      return said(wire::decode_slot(payload, level));
     case Region::decision:
-      return said(wire::decode_decision(payload));
+      return said(wire::decode_decision(payload, level));
     case Region::table:
-      return said(wire::decode_table(payload));
+      return said(wire::decode_table(payload, level));
     case Region::ballot:
-      return said(wire::decode_ballot(payload));
+      return said(wire::decode_ballot(payload, level));
     case Region::directory:
       break;
   }
@@ -113,7 +113,8 @@ Look look_once(const VolumeFile& volume, const Cell& cell, wire::Twin twin, Offs
     look.last_write = std::max(look.extent.head.sequence, body_sequence(first.bytes()));
   else if (look.extent.state == ExtentState::valid)
     look.last_write = look.extent.head.sequence;
-  look.fault = look.extent.state == ExtentState::valid ? fault_in(cell.region, look.extent.payload)
+  look.fault = look.extent.state == ExtentState::valid ? fault_in(cell.region, look.extent.payload,
+                                                                  look.extent.head.level)
                                                        : wire::to_text(look.extent.state);
   return look;
 }

@@ -44,8 +44,8 @@ std::optional<Instant> TwinWriter::settles_at() const {
 void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
   using wire::ExtentState;
   bool unknown = false;
+  if (wire::bars_writing(a, b)) refuses_ = true;
   for (const auto* extent : {&a, &b}) {
-    if (extent->state == ExtentState::unknown_version) refuses_ = true;
     // The head of a torn extent is whole, and so is one of another version: its sequence has been
     // used.
     const bool known = extent->state == ExtentState::valid || extent->state == ExtentState::torn ||

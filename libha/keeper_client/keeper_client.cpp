@@ -38,8 +38,8 @@ port::CellStatus status_of(wire::ExtentState state) {
     case wire::ExtentState::empty: return port::CellStatus::empty;
     case wire::ExtentState::torn:
     case wire::ExtentState::damaged: return port::CellStatus::damaged;
-    case wire::ExtentState::foreign:
-    case wire::ExtentState::unknown_version: return port::CellStatus::foreign;
+    case wire::ExtentState::foreign: return port::CellStatus::foreign;
+    case wire::ExtentState::unknown_version: return port::CellStatus::unknown_version;
     case wire::ExtentState::unreadable: break;
   }
   return port::CellStatus::unreadable;
@@ -55,6 +55,8 @@ port::CellRead to_port(wire::CellView view) {
   read.sequence = view.sequence;
   read.payload = std::move(view.payload);
   read.error = std::move(view.error);
+  read.level = view.level;
+  read.speaks = view.speaks;
   return read;
 }
 
@@ -169,6 +171,7 @@ class KeeperClient::Worker {
   void disconnect() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
     ready_ = false;
+    version_ = 0;
     in_ = {};
     outbox_.clear();
     sent_ = 0;
@@ -193,8 +196,10 @@ class KeeperClient::Worker {
     if (got <= 0) return lose("wardom-keeper closed the connection");
     in_.feed({buffer, static_cast<std::size_t>(got)});
     while (auto frame = in_.next()) {
-      auto message = wire::decode_keeper_frame(*frame);
+      const auto version = version_ != 0 ? version_ : wire::version_of(*frame);
+      auto message = wire::decode_keeper_frame(*frame, version);
       if (!message) return lose(message.error().message);
+      version_ = version;  // the keeper has chosen
       std::visit([this](auto& m) { take(m); }, message.value());
       if (fd_ < 0) return;
     }
@@ -202,7 +207,8 @@ class KeeperClient::Worker {
   }
 
   void queue(const wire::DaemonMessage& message) {
-    const auto frame = wire::encode_frame(message);
+    const auto frame =
+        wire::encode_frame(message, version_ == 0 ? wire::keeper_protocol().newest : version_);
     outbox_.insert(outbox_.end(), frame.begin(), frame.end());
   }
 
@@ -272,7 +278,7 @@ class KeeperClient::Worker {
     pause_ = Duration::zero();
     patience_ = std::chrono::milliseconds{m.geometry.t_f_ms} / 2;
     events_.ready({m.self, m.incarnation, m.epoch, std::move(m.geometry), std::move(m.listed),
-                   m.stays_up});
+                   m.stays_up, m.level});
   }
 
   void take(wire::ReadAnswer& m) {
@@ -360,6 +366,7 @@ class KeeperClient::Worker {
   const port::VolumeEvents events_;
   const std::uint64_t run_;
   int wake_fd_{-1};
+  std::uint16_t version_{0};  // of the protocol, as agreed with the connected keeper; 0: not yet
 
   std::mutex mutex_;  // guards the next two
   std::vector<wire::DaemonMessage> asked_;
@@ -390,14 +397,15 @@ void KeeperClient::read(Ticket ticket, std::vector<Cell> cells) {
   worker_->ask(wire::ReadRequest{ticket, std::move(cells)});
 }
 
-void KeeperClient::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
-  worker_->ask(wire::WriteRequest{ticket, cell, std::move(payload)});
+void KeeperClient::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload,
+                         Level level) {
+  worker_->ask(wire::WriteRequest{ticket, cell, std::move(payload), level});
 }
 
 void KeeperClient::publish(const port::SelfView& view) {
   worker_->ask(wire::PublishRequest{view.progress, view.sees_mgmt, view.sees_storage,
                                     view.sees_disk, view.load, view.unasked, view.votes_under,
-                                    view.yielded});
+                                    view.yielded, view.level, view.speaks});
 }
 
 void KeeperClient::list_start(Ticket ticket, GuestId guest) {

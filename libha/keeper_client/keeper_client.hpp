@@ -30,7 +30,7 @@ class KeeperClient final : public port::Volume {
 
   // Any thread; return at once.
   void read(Ticket ticket, std::vector<Cell> cells) override;
-  void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) override;
+  void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload, Level level) override;
   void publish(const port::SelfView& view) override;
   void list_start(Ticket ticket, GuestId guest) override;
   void settle_start(GuestId guest, const GuestProcess& process) override;

@@ -16,14 +16,15 @@
 
 namespace wardom::port {
 
-// How a cell read ended. Only `valid` carries a payload. `unreadable`, `damaged` and `foreign` are
-// unknown, and unknown is never dead.
+// How a cell read ended. Only `valid` carries a payload. All but that and `empty` are unknown, and
+// unknown is never dead.
 enum class CellStatus : std::uint8_t {
   valid,       // the twin with the highest sequence passed every check
   empty,       // both twins are as the formatter left them
   damaged,     // no twin passes its CRC, or the newer twin is torn and nothing older is valid
-  foreign,     // another volume's, region's, index's or version's block stands here
+  foreign,     // another volume's, region's or index's block stands here
   unreadable,  // the read failed or did not end in time
+  unknown_version,  // its newest write is of a level that the keeper does not speak
 };
 
 struct CellRead {
@@ -37,6 +38,8 @@ struct CellRead {
   bool twin_damaged{false};
   std::vector<std::uint8_t> payload;
   std::string error;  // for people, empty when valid
+  Level level{kFirstLevel};  // of the payload, where valid or of an unknown version
+  Levels speaks;             // what its writer speaks, there as well
 };
 
 struct ReadDone {
@@ -62,6 +65,7 @@ struct VolumeReady {
   // The host may stay up when its lease ends (libha/doc/watchdog.md). Then no start may be under
   // way in libvirt that the keeper does not have on its list.
   bool stays_up{false};
+  Level level{kFirstLevel};  // the highest one that the host's own cells were found in
 };
 
 // The keeper's heartbeat write was acknowledged.
@@ -132,6 +136,8 @@ struct SelfView {
   // This incarnation is released, and the own table, acknowledged, shows that it holds no guest:
   // the keeper may begin a new one. None: not so.
   Incarnation yielded;
+  Level level{kFirstLevel};  // the domain's: from now on the slot is written in it
+  Levels speaks;             // what the daemon speaks; the slot tells what keeper and daemon do
 };
 
 struct VolumeEvents {
@@ -152,7 +158,8 @@ class Volume {
   virtual void read(Ticket ticket, std::vector<Cell> cells) = 0;
   // Writes the own host's ballot cell in its domain, its decision or its table cell. The keeper
   // refuses any other cell.
-  virtual void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) = 0;
+  virtual void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload,
+                     Level level) = 0;
   virtual void publish(const SelfView& view) = 0;
 
   // The list of guests that this host may be running: the keeper kills them when the lease ends,

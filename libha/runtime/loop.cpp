@@ -29,6 +29,7 @@ core::CellHealth health_of(port::CellStatus status) {
     case port::CellStatus::damaged: return core::CellHealth::damaged;
     case port::CellStatus::foreign: return core::CellHealth::foreign;
     case port::CellStatus::unreadable: return core::CellHealth::unreadable;
+    case port::CellStatus::unknown_version: return core::CellHealth::unknown_version;
   }
   return core::CellHealth::unreadable;
 }
@@ -142,7 +143,8 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
                                    ready.listed,
                                    ballot_base_,
                                    static_cast<std::uint16_t>(ready.geometry.hosts),
-                                   ready.stays_up});
+                                   ready.stays_up,
+                                   ready.level});
           },
           [&](const port::ReadDone& done) { take_cells(done, now, orders); },
           [&](const port::WriteDone& done) {
@@ -210,7 +212,10 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
 
 core::CellSeen Loop::decode(const port::CellRead& read) {
   core::CellSeen seen{read.cell,     health_of(read.status), read.writer, read.incarnation,
-                      read.sequence, {},                     read.error,  read.twin_damaged};
+                      read.sequence, {},                     read.error,  read.twin_damaged,
+                      read.level,    read.speaks};
+  if (seen.health == core::CellHealth::valid && !options_.member.speaks.has(read.level))
+    seen.health = core::CellHealth::unknown_version;
   if (seen.health != core::CellHealth::valid) return seen;
   const auto keep = [&](auto record) {
     if (record) {
@@ -222,10 +227,10 @@ core::CellSeen Loop::decode(const port::CellRead& read) {
     seen.error = record.error().message;
   };
   switch (read.cell.region) {
-    case Region::slot: keep(wire::decode_slot(read.payload)); break;
-    case Region::decision: keep(wire::decode_decision(read.payload)); break;
-    case Region::table: keep(tables_.decode(read.payload)); break;
-    case Region::ballot: keep(wire::decode_ballot(read.payload)); break;
+    case Region::slot: keep(wire::decode_slot(read.payload, read.level)); break;
+    case Region::decision: keep(wire::decode_decision(read.payload, read.level)); break;
+    case Region::table: keep(tables_.decode(read.payload, read.level)); break;
+    case Region::ballot: keep(wire::decode_ballot(read.payload, read.level)); break;
     case Region::superblock:
     case Region::directory: break;  // not asked for by the core
   }
@@ -240,7 +245,10 @@ void Loop::take_cells(const port::ReadDone& done, core::Now now, core::Orders& o
 
 void Loop::take_datagram(const port::Datagram& datagram, core::Now now, core::Orders& orders) {
   auto beat = wire::decode_beat(options_.key, datagram.bytes, options_.member.self, datagram.link);
+  if (beat && !options_.member.speaks.has(beat.value().level))
+    beat = wire::BeatError::unknown_version;
   if (!beat) {
+    if (beat.error() == wire::BeatError::unknown_version) take_other_level(datagram, now, orders);
     const auto reason = static_cast<std::size_t>(beat.error());
     if (reason < refusals_.beats.size() && refusals_.beats[reason]++ == 0)
       tell({core::Severity::warning, "beats", {}, {}, {}, "",
@@ -251,6 +259,15 @@ void Loop::take_datagram(const port::Datagram& datagram, core::Now now, core::Or
   }
   const core::BeatSeen seen{beat.value()};
   member_.step(seen, now, orders);
+}
+
+// Of a beat that is not understood, what every level has in the same place.
+void Loop::take_other_level(const port::Datagram& datagram, core::Now now, core::Orders& orders) {
+  const auto head = wire::decode_beat_head(options_.key, datagram.bytes, options_.member.self,
+                                           datagram.link);
+  if (!head) return;
+  const auto& said = head.value();
+  member_.step(core::OtherLevel{said.from, said.level, said.speaks}, now, orders);
 }
 
 void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders) {
@@ -288,9 +305,9 @@ bool Loop::may_act() const { return clock_.now().at < member_.act_until(); }
 void Loop::write_records(const core::Orders& orders) {
   for (const auto& write : orders.ballots) {
     const Cell cell{Region::ballot, ballot_base_ + options_.member.self.value};
-    auto bytes = wire::encode_ballot(write.ballot);
+    auto bytes = wire::encode_ballot(write.ballot, member_.level());
     if (bytes)
-      ports_.volume.write(write.ticket, cell, std::move(bytes).value());
+      ports_.volume.write(write.ticket, cell, std::move(bytes).value(), member_.level());
     else
       failed_write(write.ticket, cell, bytes.error().message);
   }
@@ -302,15 +319,15 @@ void Loop::write_records(const core::Orders& orders) {
     }
     auto bytes = wire::encode_decision(write.decision, decision_capacity_);
     if (bytes)
-      ports_.volume.write(write.ticket, cell, std::move(bytes).value());
+      ports_.volume.write(write.ticket, cell, std::move(bytes).value(), write.decision.level);
     else
       failed_write(write.ticket, cell, bytes.error().message);
   }
   for (const auto& write : orders.tables) {
     const Cell cell{Region::table, options_.member.self.value};
-    auto bytes = tables_.encode(write.table, table_capacity_);
+    auto bytes = tables_.encode(write.table, table_capacity_, member_.level());
     if (bytes)
-      ports_.volume.write(write.ticket, cell, std::move(bytes).value());
+      ports_.volume.write(write.ticket, cell, std::move(bytes).value(), member_.level());
     else
       failed_write(write.ticket, cell, bytes.error().message);
   }
@@ -364,7 +381,8 @@ void Loop::tell(const core::Note& note, core::Now now) {
   const wire::StepMessage step{options_.member.self, note.recovery, at,        note.host,
                                note.guest,           note.source,   note.step, note.text};
   if (book_.add(step)) events_.step(step);
-  if (!ports_.ring.send(wire::encode_ring_message(options_.key, step))) ++ring_dropped_;
+  if (!ports_.ring.send(wire::encode_ring_message(options_.key, step, member_.level())))
+    ++ring_dropped_;
 }
 
 void Loop::take_description(const port::ActDone& done, core::Now now, core::Orders& orders) {
@@ -392,7 +410,8 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& publish : orders.publish)
     ports_.volume.publish({++progress_, publish.sees_mgmt, publish.sees_storage,
                            publish.sees_disk, publish.load, publish.unasked,
-                           publish.votes_under, publish.yielded});
+                           publish.votes_under, publish.yielded, publish.level,
+                           publish.speaks});
   for (auto& extend : orders.extends)
     ports_.volume.extend(extend.stamp, std::move(extend.unasked));
   for (const auto& vote : orders.votes) ports_.quorum.vote(vote);
@@ -422,7 +441,8 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& one : orders.acts) act(one);
   describe_own();
   const auto to_ring = [&](const auto& message) {
-    if (!ports_.ring.send(wire::encode_ring_message(options_.key, message))) ++ring_dropped_;
+    if (!ports_.ring.send(wire::encode_ring_message(options_.key, message, member_.level())))
+      ++ring_dropped_;
   };
   for (const auto& please : orders.asks) to_ring(please);
   for (const auto& ask : orders.operator_asks) to_ring(ask);

@@ -83,6 +83,7 @@ class Loop {
   void take(const Arrival& arrival, core::Now now, core::Orders& orders);
   void take_cells(const port::ReadDone& done, core::Now now, core::Orders& orders);
   void take_datagram(const port::Datagram& datagram, core::Now now, core::Orders& orders);
+  void take_other_level(const port::Datagram& datagram, core::Now now, core::Orders& orders);
   void take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders);
   core::CellSeen decode(const port::CellRead& read);
   void carry_out(core::Orders& orders, core::Now now);

@@ -85,7 +85,8 @@ bool sound(const Ballot& b) {
 
 }  // namespace
 
-Result<Bytes> encode_ballot(const Ballot& ballot) {
+Result<Bytes> encode_ballot(const Ballot& ballot, Level level) {
+  if (!spoken_levels().has(level)) return failure("ballot: of a level that is not spoken here");
   if (!sound(ballot)) return failure("ballot: fields out of range, or at odds with one another");
   const bool own = ballot.bal != BallotNumber{} && ballot.input.directory != ballot.value.directory;
   Writer out;
@@ -102,7 +103,8 @@ Result<Bytes> encode_ballot(const Ballot& ballot) {
   return out.take();
 }
 
-Result<Ballot> decode_ballot(View payload) {
+Result<Ballot> decode_ballot(View payload, Level level) {
+  if (!spoken_levels().has(level)) return failure("ballot: of a level that is not spoken here");
   Reader in(payload);
   Ballot b;
   const auto flags = in.u8();

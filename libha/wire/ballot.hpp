@@ -12,7 +12,8 @@ namespace wardom::wire {
 //
 // Error: a directory that is too long or not ordered by host id, a host id or weight out of range,
 // fields that contradict one another (bal above mbal, a value without its version).
-Result<Bytes> encode_ballot(const Ballot& ballot);
-Result<Ballot> decode_ballot(View payload);
+// `level`: that of the head, one that is spoken.
+Result<Bytes> encode_ballot(const Ballot& ballot, Level level = spoken_levels().newest);
+Result<Ballot> decode_ballot(View payload, Level level = spoken_levels().newest);
 
 }  // namespace wardom::wire

@@ -15,7 +15,7 @@ constexpr std::size_t kDirectory = kProposal + 8 + kOwnerBytes;
 
 }  // namespace
 
-Result<Ballot> decode_ballot_head(View head_payload) {
+Result<Ballot> decode_ballot_head(View head_payload, Level level) {
   if (head_payload.size() != kHeadPayload || (head_payload[0] & kOwnDirectory) == 0)
     return failure("ballot: all of it stands in the head");
   const auto length = kDirectory + 1 + std::size_t{2} * head_payload[kDirectory];
@@ -24,7 +24,7 @@ Result<Ballot> decode_ballot_head(View head_payload) {
                 head_payload.begin() + static_cast<std::ptrdiff_t>(length));
   without[0] &= static_cast<std::uint8_t>(~kOwnDirectory);
   std::fill(without.begin() + kProposal, without.begin() + kDirectory, std::uint8_t{0});
-  return decode_ballot(without);
+  return decode_ballot(without, level);
 }
 
 }  // namespace wardom::wire

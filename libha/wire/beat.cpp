@@ -12,7 +12,9 @@ constexpr std::uint8_t kHypervisorOk = 2;
 constexpr std::uint8_t kLeaving = 4;
 constexpr std::uint8_t kReleased = 8;
 constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving | kReleased;
-constexpr std::ptrdiff_t kBeatAddressAt = 6;  // after magic and version
+constexpr std::ptrdiff_t kBeatAddressAt = 7;  // after magic and levels
+constexpr std::size_t kBeatLevelAt = 4;
+constexpr std::size_t kBeatHeadBytes = 12;  // what is the same in every level
 constexpr std::size_t kWordBytes = 8 + 24 + 8 + 16;
 
 void write(Writer& out, const DirectoryWord& word) {
@@ -48,7 +50,6 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.hypervisor_ok = (flags & kHypervisorOk) != 0;
   beat.leaving = (flags & kLeaving) != 0;
   beat.released = (flags & kReleased) != 0;
-  beat.from = HostId{in.u16()};
   beat.incarnation = in.incarnation();
   beat.epoch = DaemonEpoch{in.u32()};
   beat.sequence = Sequence{in.u64()};
@@ -93,14 +94,17 @@ const char* to_text(BeatError error) {
 Bytes encode_beat(const Key& key, const Beat& beat) {
   Writer out(kBeatBytes);
   out.u32(kBeatMagic);
-  out.u16(kBeatVersion);
+  WARDOM_CHECK(spoken_levels().has(beat.level));
+  out.u8(beat.level.value);
+  out.u8(beat.speaks.oldest.value);
+  out.u8(beat.speaks.newest.value);
   out.u16(beat.word.to.value);
   out.u8(static_cast<std::uint8_t>(beat.link));
+  out.u16(beat.from.value);
   out.u8(static_cast<std::uint8_t>((beat.volume_ok ? kVolumeOk : 0) |
                                    (beat.hypervisor_ok ? kHypervisorOk : 0) |
                                    (beat.leaving ? kLeaving : 0) |
                                    (beat.released ? kReleased : 0)));
-  out.u16(beat.from.value);
   out.incarnation(beat.incarnation);
   out.u32(beat.epoch.value);
   out.u64(beat.sequence.value);
@@ -143,23 +147,49 @@ void readdress_beat(const Key& key, Bytes& beat, const BeatWord& word) {
   std::copy(hash.begin(), hash.end(), beat.end() - kBeatHashBytes);
 }
 
-BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link) {
-  Reader in(datagram);
-  const auto magic = in.u32();
-  const auto version = in.u16();
-  if (in.failed()) return BeatError::wrong_size;
-  if (magic != kBeatMagic) return BeatError::bad_magic;
-  if (version != kBeatVersion) return BeatError::unknown_version;
-  if (datagram.size() != kBeatBytes) return BeatError::wrong_size;
-  const View signed_part = datagram.first(kBeatBytes - kBeatHashBytes);
+namespace {
+
+// Magic, levels, addressee, link and sender stand at the same places in every level, and the hash
+// of all that is before it at the end.
+BeatResult<BeatHead> read_head(const Key& key, View datagram, Reader& in, HostId self, Link link) {
+  const View signed_part = datagram.first(datagram.size() - kBeatHashBytes);
   if (!equal_hash(key.beat_hash(signed_part), datagram.last(kBeatHashBytes)))
     return BeatError::bad_hash;
+  BeatHead head;
+  in.take(4);
+  head.level = Level{in.u8()};
+  head.speaks.oldest = Level{in.u8()};
+  head.speaks.newest = Level{in.u8()};
   if (HostId{in.u16()} != self) return BeatError::wrong_addressee;
   const auto sent_on = in.u8();
   if (sent_on >= kLinks) return BeatError::malformed;
   if (static_cast<Link>(sent_on) != link) return BeatError::wrong_link;
+  head.from = HostId{in.u16()};
+  return head;
+}
+
+}  // namespace
+
+BeatResult<BeatHead> decode_beat_head(const Key& key, View datagram, HostId self, Link link) {
+  if (datagram.size() < kBeatHeadBytes + kBeatHashBytes) return BeatError::wrong_size;
+  Reader in(datagram);
+  if (Reader(datagram).u32() != kBeatMagic) return BeatError::bad_magic;
+  return read_head(key, datagram, in, self, link);
+}
+
+BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link) {
+  if (datagram.size() < kBeatHeadBytes) return BeatError::wrong_size;
+  if (Reader(datagram).u32() != kBeatMagic) return BeatError::bad_magic;
+  if (!spoken_levels().has(Level{datagram[kBeatLevelAt]})) return BeatError::unknown_version;
+  if (datagram.size() != kBeatBytes) return BeatError::wrong_size;
+  Reader in(datagram);
+  const auto head = read_head(key, datagram, in, self, link);
+  if (!head) return head.error();
   const auto flags = in.u8();
   Beat beat = read_body(in, link, flags);
+  beat.level = head.value().level;
+  beat.speaks = head.value().speaks;
+  beat.from = head.value().from;
   beat.word.to = self;
   const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost &&
                         !(beat.released && beat.incarnation.is_none()) &&

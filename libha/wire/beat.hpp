@@ -6,18 +6,18 @@
 #include "libha/core/records.hpp"
 #include "libha/wire/bytes.hpp"
 #include "libha/wire/key.hpp"
+#include "libha/wire/level.hpp"
 
 namespace wardom::wire {
 
 inline constexpr std::uint32_t kBeatMagic = 0x54424457;  // "WDBT"
-inline constexpr std::uint16_t kBeatVersion = 4;
-inline constexpr std::size_t kBeatBytes = 310;  // of 1200 that a datagram may have
+inline constexpr std::size_t kBeatBytes = 311;  // of 1200 that a datagram may have
 
 // Why a datagram is not a beat for us. Each is counted by its reason; none is evidence of anything.
 enum class BeatError : std::uint8_t {
   wrong_size,        // shorter or longer than a beat
   bad_magic,         // not a beat
-  unknown_version,   // of a newer or older Wardom: refused, never guessed at
+  unknown_version,   // of a level that is not spoken here: refused, never guessed at
   bad_hash,          // another key, or changed on the way
   wrong_addressee,   // meant for another host: replayed or misrouted
   wrong_link,        // came over another link than it was sent on
@@ -29,11 +29,19 @@ template <class T>
 using BeatResult =
     boost::outcome_v2::basic_result<T, BeatError, boost::outcome_v2::policy::terminate>;
 
-// The addressee is beat.word's.
+// In the beat's own level. The addressee is beat.word's.
 Bytes encode_beat(const Key& key, const Beat& beat);
 // Makes an encoded beat one for another addressee: only address, word and hash differ.
 void readdress_beat(const Key& key, Bytes& beat, const BeatWord& word);
 // `self` and `link`: who received it, and over which link.
 BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link link);
+
+// What a beat says in every level, at the same places: where its hash is good, and it is for us.
+struct BeatHead {
+  Level level;
+  Levels speaks;
+  HostId from;
+};
+BeatResult<BeatHead> decode_beat_head(const Key& key, View datagram, HostId self, Link link);
 
 }  // namespace wardom::wire

@@ -24,6 +24,11 @@ std::uint32_t body_crc(std::uint64_t sequence, View rest) {
   return crc32c(covered.view());
 }
 
+bool is_known(std::uint16_t version, Region region) {
+  if (region == Region::superblock) return version == kFormatVersion;
+  return version <= 0xff && spoken_levels().has(Level{static_cast<std::uint8_t>(version)});
+}
+
 // What stands in the same place in every version.
 Extent unknown(View head_bytes) {
   Extent extent;
@@ -31,6 +36,8 @@ Extent unknown(View head_bytes) {
   extent.head.volume = Reader(head_bytes.subspan(16)).bits();
   extent.head.writer = HostId{Reader(head_bytes.subspan(32)).u16()};
   extent.head.sequence = Sequence{Reader(head_bytes.subspan(64)).u64()};
+  extent.head.level = Level{head_bytes[8]};
+  extent.head.speaks = {Level{head_bytes[34]}, Level{head_bytes[35]}};
   return extent;
 }
 
@@ -64,13 +71,14 @@ Bytes encode_extent(const Head& head, View payload) {
   const View rest = payload.subspan(in_head);
   Writer out;
   out.u64(kBlockMagic);
-  out.u16(kFormatVersion);
+  out.u16(head.level.value);
   out.u8(static_cast<std::uint8_t>(head.cell.region));
   out.u8(head.twin.value);
   out.u32(head.cell.index);
   out.bits(head.volume);
   out.u16(head.writer.value);
-  out.u16(0);
+  out.u8(head.speaks.oldest.value);
+  out.u8(head.speaks.newest.value);
   out.u32(static_cast<std::uint32_t>(payload.size()));
   out.incarnation(head.incarnation);
   out.u64(head.sequence.value);
@@ -107,14 +115,16 @@ Extent decode_head(View first_block, const Expected& expected) {
     extent.state = ExtentState::damaged;
     return extent;
   }
-  if (version != kFormatVersion) return unknown(head_bytes);
+  if (!is_known(version, expected.cell.region)) return unknown(head_bytes);
   Head& head = extent.head;
+  head.level = Level{static_cast<std::uint8_t>(version)};
   head.cell.region = in.enumeration(Region::table);
   head.twin = Twin{in.u8()};
   head.cell.index = in.u32();
   head.volume = in.bits();
   head.writer = HostId{in.u16()};
-  in.zeros(2);
+  head.speaks.oldest = Level{in.u8()};
+  head.speaks.newest = Level{in.u8()};
   head.payload_bytes = in.u32();
   head.incarnation = in.incarnation();
   head.sequence = Sequence{in.u64()};
@@ -175,6 +185,16 @@ bool usable(ExtentState state) {
 }
 
 }  // namespace
+
+bool bars_writing(const Extent& a, const Extent& b) {
+  const auto bars = [](const Extent& one, const Extent& other) {
+    const bool overtaken = one.head.level < spoken_levels().oldest &&
+                           other.state == ExtentState::valid &&
+                           other.head.sequence > one.head.sequence;
+    return one.state == ExtentState::unknown_version && !overtaken;
+  };
+  return bars(a, b) || bars(b, a);
+}
 
 Choice choose(const Extent& a, const Extent& b) {
   const bool a_valid = a.state == ExtentState::valid;

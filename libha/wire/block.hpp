@@ -13,6 +13,7 @@
 
 #include "libha/core/records.hpp"
 #include "libha/wire/bytes.hpp"
+#include "libha/wire/level.hpp"
 
 namespace wardom::wire {
 
@@ -22,6 +23,7 @@ inline constexpr std::size_t kHeadFieldBytes = 80;  // before the payload in the
 inline constexpr std::size_t kHeadPayload = kHeadBytes - kHeadFieldBytes - 4;
 inline constexpr std::size_t kBodyFieldBytes = 16;  // before the payload in the body
 inline constexpr std::uint64_t kBlockMagic = 0x004b4c424d445257;  // "WRDMBLK\0"
+// Of the superblock and what it lays out. Every other cell is of its writer's level instead.
 inline constexpr std::uint16_t kFormatVersion = 1;
 
 // The most payload that an extent of so many blocks holds.
@@ -43,6 +45,8 @@ struct Head {
   Incarnation incarnation;
   Sequence sequence;
   std::uint32_t payload_bytes{0};
+  Level level{kFirstLevel};  // of the payload
+  Levels speaks;             // what its writer could have written and can read
   friend bool operator==(const Head&, const Head&) = default;
 };
 
@@ -57,7 +61,7 @@ enum class ExtentState : std::uint8_t {
   torn,             // the head is whole, the body belongs to another write or lacks a part
   damaged,          // the head's CRC fails, or it never was a head
   foreign,          // a whole head, but of another volume, cell or twin
-  unknown_version,  // a whole head of another format version: refused, never rewritten
+  unknown_version,  // a whole head of a level that is not spoken here: refused, never rewritten
   unreadable,       // never by decoding: the read failed
 };
 const char* to_text(ExtentState state);
@@ -72,7 +76,7 @@ struct Expected {
 struct Extent {
   ExtentState state{ExtentState::unreadable};
   // Where state is valid, torn or foreign. Of an unknown version: what stands in the same place in
-  // every version, that is, volume, writer and sequence.
+  // every version, that is, volume, writer, sequence, level and what the writer speaks.
   Head head;
   Bytes payload;  // where state is valid
 };
@@ -94,5 +98,8 @@ struct Choice {
   bool twin_damaged{false};
 };
 Choice choose(const Extent& a, const Extent& b);
+// Nothing is written to a cell with these extents: one is of an unknown version, and it is not a
+// level of long ago that was overtaken by a valid write.
+bool bars_writing(const Extent& a, const Extent& b);
 
 }  // namespace wardom::wire

@@ -158,6 +158,8 @@ std::string too_many(const char* what, std::size_t count, std::size_t limit) {
 }  // namespace
 
 Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
+  if (!spoken_levels().has(decision.level))
+    return failure("decision: of a level that is not spoken here");
   if (decision.verdicts.size() > kMaxVerdicts)
     return failure(too_many("verdicts", decision.verdicts.size(), kMaxVerdicts));
   if (decision.assignments.size() > kMaxAssignments)
@@ -193,9 +195,11 @@ Result<Bytes> encode_decision(const Decision& decision, std::size_t capacity) {
   return out.take();
 }
 
-Result<Decision> decode_decision(View payload) {
+Result<Decision> decode_decision(View payload, Level level) {
+  if (!spoken_levels().has(level)) return failure("decision: of a level that is not spoken here");
   Reader in(payload);
   Decision decision;
+  decision.level = level;
   decision.version = LockVersion{in.u64()};
   decision.domain = DomainId{in.u16()};
   const auto verdicts = in.count16(kMaxVerdicts, kVerdictLeast);

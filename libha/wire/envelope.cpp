@@ -16,11 +16,12 @@ const char* to_text(EnvelopeError error) {
   return "?";
 }
 
-Bytes seal(const Key& key, MessageKind kind, View bytes) {
+Bytes seal(const Key& key, Level level, MessageKind kind, View bytes) {
+  WARDOM_CHECK(spoken_levels().has(level));
   WARDOM_CHECK(bytes.size() <= kMaxSealedBytes - kEnvelopeOverhead);
   Writer out;
   out.u32(kEnvelopeMagic);
-  out.u16(kEnvelopeVersion);
+  out.u16(level.value);
   out.u16(kind.value);
   out.u32(static_cast<std::uint32_t>(bytes.size()));
   out.bytes(bytes);
@@ -33,8 +34,11 @@ EnvelopeResult<Opened> open(const Key& key, View sealed) {
   if (sealed.size() > kMaxSealedBytes) return EnvelopeError::too_long;
   Reader in(sealed);
   if (in.u32() != kEnvelopeMagic) return EnvelopeError::bad_magic;
-  if (in.u16() != kEnvelopeVersion) return EnvelopeError::unknown_version;
+  const auto level = in.u16();
+  if (level > 0xff || !spoken_levels().has(Level{static_cast<std::uint8_t>(level)}))
+    return EnvelopeError::unknown_version;
   Opened opened;
+  opened.level = Level{static_cast<std::uint8_t>(level)};
   opened.kind = MessageKind{in.u16()};
   if (in.u32() != sealed.size() - kEnvelopeOverhead) return EnvelopeError::bad_length;
   opened.bytes = in.take(sealed.size() - kEnvelopeOverhead);

@@ -7,11 +7,11 @@
 
 #include "libha/wire/bytes.hpp"
 #include "libha/wire/key.hpp"
+#include "libha/wire/level.hpp"
 
 namespace wardom::wire {
 
 inline constexpr std::uint32_t kEnvelopeMagic = 0x53574457;  // "WDWS"
-inline constexpr std::uint16_t kEnvelopeVersion = 1;
 inline constexpr std::size_t kEnvelopeOverhead = 12 + kMessageHashBytes;
 inline constexpr std::size_t kMaxSealedBytes = 60 * 1024;  // port/ring.hpp, kMaxRingMessageBytes
 
@@ -27,12 +27,13 @@ using EnvelopeResult =
 using MessageKind = Number<struct MessageKindTag, std::uint16_t>;
 
 struct Opened {
+  Level level;
   MessageKind kind;
   View bytes;  // inside the sealed buffer
 };
 
-// At most kMaxSealedBytes - kEnvelopeOverhead bytes: checked.
-Bytes seal(const Key& key, MessageKind kind, View bytes);
+// At most kMaxSealedBytes - kEnvelopeOverhead bytes, in a level that is spoken: checked.
+Bytes seal(const Key& key, Level level, MessageKind kind, View bytes);
 EnvelopeResult<Opened> open(const Key& key, View sealed);
 
 }  // namespace wardom::wire

@@ -31,9 +31,11 @@ enum class Type : std::uint8_t {
   ask_stamp = 73,
 };
 
+constexpr ProtocolVersions kSpoken{6, 6};
+
 constexpr std::size_t kCellBytes = 5;
 constexpr std::size_t kListedLeast = 16 + 1 + 4 + 4 + 8 + 2;
-constexpr std::size_t kCellViewLeast = kCellBytes + 1 + 1 + 2 + 24 + 8 + 4 + 2;
+constexpr std::size_t kCellViewLeast = kCellBytes + 1 + 1 + 2 + 24 + 8 + 4 + 2 + 3;
 
 std::string_view cut(std::string_view text) { return text.substr(0, kMaxErrorBytes); }
 
@@ -85,12 +87,27 @@ std::vector<HostId> read_hosts(Reader& in) {
   return hosts;
 }
 
+void write(Writer& out, const Levels& levels) {
+  out.u8(levels.oldest.value);
+  out.u8(levels.newest.value);
+}
+
+Levels read_levels(Reader& in) {
+  Levels levels;
+  levels.oldest = Level{in.u8()};
+  levels.newest = Level{in.u8()};
+  return levels;
+}
+
 struct Body {
   Writer& out;
+  [[maybe_unused]] std::uint16_t version;
 
   Type operator()(const Hello& m) {
     out.i32(m.daemon_pid);
     out.u64(m.run);
+    out.u16(m.versions.oldest);
+    out.u16(m.versions.newest);
     return Type::hello;
   }
   Type operator()(const ReadRequest& m) {
@@ -103,6 +120,7 @@ struct Body {
     out.u64(m.ticket.value);
     write(out, m.cell);
     write_payload(out, m.payload);
+    out.u8(m.level.value);
     return Type::write;
   }
   Type operator()(const PublishRequest& m) {
@@ -115,6 +133,8 @@ struct Body {
     out.flag(m.votes_under.has_value());
     out.u64(m.votes_under.value_or(LockVersion{}).value);
     out.incarnation(m.yielded);
+    out.u8(m.level.value);
+    write(out, m.speaks);
     return Type::publish;
   }
   Type operator()(const ListStartRequest& m) {
@@ -145,6 +165,7 @@ struct Body {
     out.incarnation(m.incarnation);
     out.u32(m.epoch.value);
     out.flag(m.stays_up);
+    out.u8(m.level.value);
     out.u16(static_cast<std::uint16_t>(m.listed.size()));
     for (const auto& one : m.listed) {
       out.bits(one.guest);
@@ -168,6 +189,8 @@ struct Body {
       out.u64(view.sequence.value);
       write_payload(out, view.payload);
       out.text16(cut(view.error));
+      out.u8(view.level.value);
+      write(out, view.speaks);
     }
     return Type::read_answer;
   }
@@ -216,13 +239,13 @@ struct Body {
 };
 
 template <class Message>
-Bytes encode(const Message& message) {
+Bytes encode(const Message& message, std::uint16_t version) {
   Writer body;
-  const auto type = std::visit(Body{body}, message);
+  const auto type = std::visit(Body{body, version}, message);
   Writer frame;
   frame.u32(static_cast<std::uint32_t>(body.size() + 3));
   frame.u8(static_cast<std::uint8_t>(type));
-  frame.u16(kKeeperProtocolVersion);
+  frame.u16(version);
   frame.bytes(body.view());
   WARDOM_CHECK(frame.size() <= kMaxFrameBytes);
   return frame.take();
@@ -241,10 +264,11 @@ WriteRequest write_request(Reader& in) {
   m.ticket = Ticket{in.u64()};
   m.cell = read_cell(in);
   m.payload = read_payload(in);
+  m.level = Level{in.u8()};
   return m;
 }
 
-PublishRequest publish_request(Reader& in) {
+PublishRequest publish_request(Reader& in, [[maybe_unused]] std::uint16_t version) {
   PublishRequest m;
   m.progress = in.u64();
   m.sees_mgmt = in.members();
@@ -259,6 +283,8 @@ PublishRequest publish_request(Reader& in) {
   else if (under != LockVersion{})
     in.fail();
   m.yielded = in.incarnation();
+  m.level = Level{in.u8()};
+  m.speaks = read_levels(in);
   return m;
 }
 
@@ -275,6 +301,7 @@ ReadyMessage ready_message(Reader& in) {
   m.incarnation = in.incarnation();
   m.epoch = DaemonEpoch{in.u32()};
   m.stays_up = in.flag();
+  m.level = Level{in.u8()};
   m.listed.resize(in.count16(kMaxGuestsPerHost, kListedLeast));
   for (auto& one : m.listed) {
     one.guest = GuestId{in.bits()};
@@ -304,6 +331,8 @@ ReadAnswer read_answer(Reader& in) {
     view.sequence = Sequence{in.u64()};
     view.payload = read_payload(in);
     view.error = in.text16(kMaxErrorBytes);
+    view.level = Level{in.u8()};
+    view.speaks = read_levels(in);
   }
   return m;
 }
@@ -328,15 +357,21 @@ WriteAnswer write_answer(Reader& in) {
   return m;
 }
 
-// The type of a frame, once its version is ours.
-Result<Type> open_frame(Reader& in) {
+std::string to_text(const ProtocolVersions& versions) {
+  return std::to_string(versions.oldest) + " to " + std::to_string(versions.newest);
+}
+
+// The type of a frame, once its version is the one agreed upon; 0: any that is spoken.
+Result<Type> open_frame(Reader& in, std::uint16_t agreed) {
   const auto type = static_cast<Type>(in.u8());
   const auto version = in.u16();
   if (in.failed()) return failure("keeper protocol: short frame");
-  if (version != kKeeperProtocolVersion)
+  if (type == Type::hello || type == Type::refused) return type;  // the same in every version
+  const bool spoken = kSpoken.oldest <= version && version <= kSpoken.newest;
+  if (!spoken || (agreed != 0 && version != agreed))
     return failure("keeper protocol: version " + std::to_string(version) + ", this one speaks " +
-                   std::to_string(kKeeperProtocolVersion) +
-                   "; wardomd and wardom-keeper must be of the same release");
+                   to_text(kSpoken) +
+                   "; wardomd and wardom-keeper must be of the same release, or of adjacent ones");
   return type;
 }
 
@@ -348,25 +383,43 @@ Result<Message> close_frame(const Reader& in, Message message) {
 
 }  // namespace
 
-Bytes encode_frame(const DaemonMessage& message) { return encode(message); }
-Bytes encode_frame(const KeeperMessage& message) { return encode(message); }
+const ProtocolVersions& keeper_protocol() { return kSpoken; }
 
-Result<DaemonMessage> decode_daemon_frame(View frame) {
+std::optional<std::uint16_t> agreed(const ProtocolVersions& a, const ProtocolVersions& b) {
+  const auto version = std::min(a.newest, b.newest);
+  if (version < a.oldest || version < b.oldest) return std::nullopt;
+  return version;
+}
+
+std::uint16_t version_of(View frame) {
+  return frame.size() < 3 ? 0 : Reader(frame.subspan(1)).u16();
+}
+
+Bytes encode_frame(const DaemonMessage& message, std::uint16_t version) {
+  return encode(message, version);
+}
+Bytes encode_frame(const KeeperMessage& message, std::uint16_t version) {
+  return encode(message, version);
+}
+
+Result<DaemonMessage> decode_daemon_frame(View frame, std::uint16_t version) {
   Reader in(frame);
-  const auto type = open_frame(in);
+  const auto type = open_frame(in, version);
   if (!type) return failure(type.error().message);
   DaemonMessage message;
   if (type.value() == Type::hello) {
     Hello hello;
     hello.daemon_pid = in.i32();
     hello.run = in.u64();
+    hello.versions.oldest = in.u16();
+    hello.versions.newest = in.u16();
     message = hello;
   } else if (type.value() == Type::read) {
     message = read_request(in);
   } else if (type.value() == Type::write) {
     message = write_request(in);
   } else if (type.value() == Type::publish) {
-    message = publish_request(in);
+    message = publish_request(in, version);
   } else if (type.value() == Type::list_start) {
     ListStartRequest m;
     m.ticket = Ticket{in.u64()};
@@ -387,9 +440,9 @@ Result<DaemonMessage> decode_daemon_frame(View frame) {
   return close_frame(in, std::move(message));
 }
 
-Result<KeeperMessage> decode_keeper_frame(View frame) {
+Result<KeeperMessage> decode_keeper_frame(View frame, std::uint16_t version) {
   Reader in(frame);
-  const auto type = open_frame(in);
+  const auto type = open_frame(in, version);
   if (!type) return failure(type.error().message);
   KeeperMessage message;
   if (type.value() == Type::ready) {

@@ -3,6 +3,10 @@
 // A frame is {u32 length of what follows, u8 type, u16 protocol version, body}. The daemon greets
 // with Hello; the keeper answers Ready, or Refused and closes. Then the daemon asks, the keeper
 // answers each ticket once. A frame that does not decode ends the connection.
+//
+// Hello and Refused are the same in every version of the protocol. Hello says which versions the
+// daemon speaks; all other frames are of the highest one that both do, so that a daemon works with
+// the keeper of the release before and after its own.
 #pragma once
 
 #include <optional>
@@ -14,10 +18,18 @@
 #include "libha/core/result.hpp"
 #include "libha/wire/block.hpp"
 #include "libha/wire/bytes.hpp"
+#include "libha/wire/level.hpp"
 
 namespace wardom::wire {
 
-inline constexpr std::uint16_t kKeeperProtocolVersion = 5;
+struct ProtocolVersions {
+  std::uint16_t oldest{0};
+  std::uint16_t newest{0};
+  friend bool operator==(const ProtocolVersions&, const ProtocolVersions&) = default;
+};
+const ProtocolVersions& keeper_protocol();  // that this code speaks
+// The version that both speak; nullopt: there is none.
+std::optional<std::uint16_t> agreed(const ProtocolVersions& a, const ProtocolVersions& b);
 inline constexpr std::size_t kMaxFrameBytes = 4 * 1024 * 1024 + 64 * 1024;  // one largest cell
 inline constexpr std::size_t kFrameHeadBytes = 7;
 inline constexpr std::size_t kMaxReadCells = 256;  // port/volume.hpp
@@ -28,6 +40,7 @@ inline constexpr std::size_t kMaxTroubles = 16;
 struct Hello {
   std::int32_t daemon_pid{0};
   std::uint64_t run{0};  // drawn at each daemon start
+  ProtocolVersions versions{keeper_protocol()};
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 struct ReadRequest {
@@ -39,6 +52,7 @@ struct WriteRequest {
   Ticket ticket;
   Cell cell;
   Bytes payload;
+  Level level{kFirstLevel};  // of the payload
   friend bool operator==(const WriteRequest&, const WriteRequest&) = default;
 };
 // port::SelfView's fields.
@@ -51,6 +65,8 @@ struct PublishRequest {
   std::vector<HostId> unasked;  // at most kMaxUnasked
   std::optional<LockVersion> votes_under;  // none: as the slot states it already
   Incarnation yielded;
+  Level level{kFirstLevel};  // the domain's, as the daemon knows it
+  Levels speaks;             // what the daemon speaks
   friend bool operator==(const PublishRequest&, const PublishRequest&) = default;
 };
 
@@ -85,6 +101,7 @@ struct ReadyMessage {
   std::vector<ListedGuest> listed;  // as it stands at the greeting
   Geometry geometry;
   bool stays_up{false};  // port::VolumeReady
+  Level level{kFirstLevel};  // the highest one that the host's own cells were found in
   friend bool operator==(const ReadyMessage&, const ReadyMessage&) = default;
 };
 // One cell as read: both twins judged.
@@ -97,6 +114,8 @@ struct CellView {
   Sequence sequence;
   Bytes payload;
   std::string error;
+  Level level{kFirstLevel};  // also of one of an unknown version
+  Levels speaks;             // its writer
   friend bool operator==(const CellView&, const CellView&) = default;
 };
 // The answer to one ReadRequest comes in one or more of these, in the order asked; `last` ends it.
@@ -165,12 +184,17 @@ using KeeperMessage = std::variant<ReadyMessage, ReadAnswer, WriteAnswer, Heartb
                                    RightsMessage, AskStampMessage, StartListedMessage,
                                    TroublesMessage, RefusedMessage>;
 
-// Whole frames, ready to send. Texts above their limit are cut.
-Bytes encode_frame(const DaemonMessage& message);
-Bytes encode_frame(const KeeperMessage& message);
-// `frame`: what FrameReader hands out. Error: unknown type, another protocol version, malformed.
-Result<DaemonMessage> decode_daemon_frame(View frame);
-Result<KeeperMessage> decode_keeper_frame(View frame);
+// Whole frames, ready to send. Texts above their limit are cut. `version`: as agreed.
+Bytes encode_frame(const DaemonMessage& message, std::uint16_t version = keeper_protocol().newest);
+Bytes encode_frame(const KeeperMessage& message, std::uint16_t version = keeper_protocol().newest);
+// `frame`: what FrameReader hands out. Error: unknown type, another version than the one agreed
+// upon, malformed. 0: none was agreed upon yet; then the keeper takes Hello alone, and the daemon
+// what is of a version that it speaks, the agreed one from then on.
+Result<DaemonMessage> decode_daemon_frame(View frame,
+                                          std::uint16_t version = keeper_protocol().newest);
+Result<KeeperMessage> decode_keeper_frame(View frame,
+                                          std::uint16_t version = keeper_protocol().newest);
+std::uint16_t version_of(View frame);  // 0: too short
 
 // Cuts a byte stream into frames.
 class FrameReader {

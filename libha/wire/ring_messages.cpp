@@ -104,8 +104,9 @@ core::OperatorAnswer read_answer(Reader& in) {
 
 }  // namespace
 
-Bytes encode_ring_message(const Key& key, const RingMessage& message) {
-  return std::visit([&](const auto& one) { return seal(key, kind_of(one), body(one)); }, message);
+Bytes encode_ring_message(const Key& key, const RingMessage& message, Level level) {
+  return std::visit([&](const auto& one) { return seal(key, level, kind_of(one), body(one)); },
+                    message);
 }
 
 Result<RingMessage> decode_ring_message(const Key& key, View sealed) {

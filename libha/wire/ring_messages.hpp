@@ -35,8 +35,9 @@ struct StepMessage {
 using RingMessage = std::variant<core::PleaseAssign, StepMessage, core::OperatorAsk,
                                  core::OperatorAnswer>;
 
-Bytes encode_ring_message(const Key& key, const RingMessage& message);
-// Error: not sealed with this key, of an unknown kind, or malformed.
+Bytes encode_ring_message(const Key& key, const RingMessage& message,
+                          Level level = spoken_levels().newest);
+// Error: not sealed with this key, of an unknown level or kind, or malformed.
 Result<RingMessage> decode_ring_message(const Key& key, View sealed);
 
 }  // namespace wardom::wire

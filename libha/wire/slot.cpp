@@ -7,7 +7,8 @@
 
 namespace wardom::wire {
 
-Bytes encode_slot(const Slot& s) {
+Bytes encode_slot(const Slot& s, Level level) {
+  WARDOM_CHECK(spoken_levels().has(level));
   Writer out;
   out.u8(static_cast<std::uint8_t>(s.state));
   out.flag(s.start_listed);
@@ -34,7 +35,8 @@ Bytes encode_slot(const Slot& s) {
   return out.take();
 }
 
-Result<Slot> decode_slot(View payload) {
+Result<Slot> decode_slot(View payload, Level level) {
+  if (!spoken_levels().has(level)) return failure("slot: of a level that is not spoken here");
   Reader in(payload);
   Slot s;
   s.state = in.enumeration(SlotState::released);

@@ -9,8 +9,8 @@ namespace wardom::wire {
 
 inline constexpr std::size_t kMaxHostNameBytes = 64;
 
-// A longer host name is cut: it is for people only.
-Bytes encode_slot(const Slot& slot);
-Result<Slot> decode_slot(View payload);
+// A longer host name is cut: it is for people only. `level`: that of the head, one that is spoken.
+Bytes encode_slot(const Slot& slot, Level level = spoken_levels().newest);
+Result<Slot> decode_slot(View payload, Level level = spoken_levels().newest);
 
 }  // namespace wardom::wire

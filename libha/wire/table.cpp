@@ -104,7 +104,8 @@ struct TablePacker::Contexts {
 TablePacker::TablePacker() : contexts_(std::make_unique<Contexts>()) {}
 TablePacker::~TablePacker() = default;
 
-Result<Bytes> TablePacker::encode(const HostTable& table, std::size_t capacity) {
+Result<Bytes> TablePacker::encode(const HostTable& table, std::size_t capacity, Level level) {
+  if (!spoken_levels().has(level)) return failure("host table: of a level that is not spoken here");
   if (table.guests.size() > kMaxGuestsPerHost)
     return failure("host table: " + std::to_string(table.guests.size()) + " guests; the limit is " +
                    std::to_string(kMaxGuestsPerHost));
@@ -130,7 +131,8 @@ Result<Bytes> TablePacker::encode(const HostTable& table, std::size_t capacity) 
   return packed;
 }
 
-Result<HostTable> TablePacker::decode(View payload) {
+Result<HostTable> TablePacker::decode(View payload, Level level) {
+  if (!spoken_levels().has(level)) return failure("host table: of a level that is not spoken here");
   const auto size = ZSTD_getFrameContentSize(payload.data(), payload.size());
   if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kMaxTableBytes)
     return failure("host table: no zstd frame of a known, bounded size");
@@ -148,9 +150,11 @@ Result<HostTable> TablePacker::decode(View payload) {
   return table;
 }
 
-Result<Bytes> encode_table(const HostTable& table, std::size_t capacity) {
-  return TablePacker().encode(table, capacity);
+Result<Bytes> encode_table(const HostTable& table, std::size_t capacity, Level level) {
+  return TablePacker().encode(table, capacity, level);
 }
-Result<HostTable> decode_table(View payload) { return TablePacker().decode(payload); }
+Result<HostTable> decode_table(View payload, Level level) {
+  return TablePacker().decode(payload, level);
+}
 
 }  // namespace wardom::wire

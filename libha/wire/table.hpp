@@ -6,6 +6,7 @@
 #include "libha/core/records.hpp"
 #include "libha/core/result.hpp"
 #include "libha/wire/bytes.hpp"
+#include "libha/wire/level.hpp"
 
 namespace wardom::wire {
 
@@ -20,8 +21,10 @@ inline constexpr std::int32_t kMaxPriority = 1000;
 
 // Error: a limit or the room of the extent (`capacity`, see extent_payload()) is exceeded; the
 // message names the guest or says how large a --table-size it takes. Reasons are cut to size.
-Result<Bytes> encode_table(const HostTable& table, std::size_t capacity);
-Result<HostTable> decode_table(View payload);
+// `level`: that of the head, one that is spoken.
+Result<Bytes> encode_table(const HostTable& table, std::size_t capacity,
+                           Level level = spoken_levels().newest);
+Result<HostTable> decode_table(View payload, Level level = spoken_levels().newest);
 
 // The same for who handles many tables: it keeps zstd's working memory, some hundred KiB, between
 // them. To make that anew costs several times the packing of a small table. One thread.
@@ -32,8 +35,8 @@ class TablePacker {
   TablePacker(const TablePacker&) = delete;
   TablePacker& operator=(const TablePacker&) = delete;
 
-  Result<Bytes> encode(const HostTable& table, std::size_t capacity);
-  Result<HostTable> decode(View payload);
+  Result<Bytes> encode(const HostTable& table, std::size_t capacity, Level level);
+  Result<HostTable> decode(View payload, Level level);
 
  private:
   struct Contexts;

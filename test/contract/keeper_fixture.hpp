@@ -196,7 +196,7 @@ class Daemon {
     return get(read_);
   }
   port::WriteDone write(std::uint64_t ticket, Cell cell, wire::Bytes payload) {
-    client_.write(Ticket{ticket}, cell, std::move(payload));
+    client_.write(Ticket{ticket}, cell, std::move(payload), kFirstLevel);
     return get(write_);
   }
   void publish(std::uint64_t progress, std::optional<LockVersion> votes_under = {}) {

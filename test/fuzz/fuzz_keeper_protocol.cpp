@@ -16,19 +16,22 @@ void look(View frame, Decode decode) {
   WARDOM_CHECK(decode(View(again).subspan(4)).value() == message.value());
 }
 
+constexpr auto daemon_frame = [](View frame) { return decode_daemon_frame(frame); };
+constexpr auto keeper_frame = [](View frame) { return decode_keeper_frame(frame); };
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const View bytes{data, size};
-  look(bytes, decode_daemon_frame);
-  look(bytes, decode_keeper_frame);
+  look(bytes, daemon_frame);
+  look(bytes, keeper_frame);
   FrameReader reader;
   const std::size_t half = size / 2;
   for (View part : {bytes.first(half), bytes.subspan(half)}) {
     reader.feed(part);
     while (auto frame = reader.next()) {
-      look(*frame, decode_daemon_frame);
-      look(*frame, decode_keeper_frame);
+      look(*frame, daemon_frame);
+      look(*frame, keeper_frame);
     }
   }
   return 0;

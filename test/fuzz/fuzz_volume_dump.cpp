@@ -76,7 +76,8 @@ void look() {
         boost::json::object owner;
         ctl::add_owner(owner, geometry(), cell);
         if (found->extent.state != wire::ExtentState::valid) continue;
-        const auto record = ctl::record_json(region, found->extent.payload);
+        const auto record = ctl::record_json(region, found->extent.payload,
+                                             found->extent.head.level);
         WARDOM_CHECK(record.is_null() == !found->fault.empty());
       }
   disk::survey(volume());

@@ -146,7 +146,7 @@ int main(int argc, char** argv) {
   auto beat = samples::beat();
   beat.link = Link::mgmt;
   seed("beat", "good", encode_beat(key, beat));
-  seed("envelope", "good", seal(key, MessageKind{3}, Bytes(40, 1)));
+  seed("envelope", "good", seal(key, kFirstLevel, MessageKind{3}, Bytes(40, 1)));
   seed_cells();
   seed_records();
   seed_protocol();

@@ -31,12 +31,12 @@ void Domain::check_ballot(const Ballot& ballot) {
 // What a host orders to be written, whatever becomes of it. A decision is taken only while the own
 // lease allows it; DECIDED says what this host will never deny again.
 void Domain::check_submitted(const Host& host, Cell cell,
-                             const std::vector<std::uint8_t>& payload) {
+                             const std::vector<std::uint8_t>& payload, Level level) {
   if (cell.region == Region::decision && clock.now() > host.may_decide_until)
     fail(129, "ActsInTime: host " + std::to_string(host.id.value) +
                   " decides later than T_F/2 after its newest acknowledged heartbeat");
   if (cell.region != Region::ballot) return;
-  if (const auto ballot = wire::decode_ballot(payload)) check_ballot(ballot.value());
+  if (const auto ballot = wire::decode_ballot(payload, level)) check_ballot(ballot.value());
 }
 
 // OneActing: no two hosts whose wardomd works count themselves the decider.
@@ -52,11 +52,11 @@ void Domain::check_one_acts() {
   }
 }
 
-void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload,
-                          bool blind) {
+void Domain::check_landed(Host& host, const Flight& flight) {
+  const auto& [cell, payload, level] = std::tie(flight.cell, flight.payload, flight.level);
   for (auto byte : payload) hash = (hash ^ byte) * 1099511628211ULL;
   if (cell.region == Region::table) {
-    const auto table = wire::decode_table(payload);
+    const auto table = wire::decode_table(payload, level);
     if (!table) return fail(129, "a table that cannot be read was written");
     for (const auto& entry : table.value().guests) {
       if (entry.holder != host.incarnation || entry.phase != GuestPhase::holding) continue;
@@ -75,12 +75,12 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
     return;
   }
   if (cell.region == Region::ballot) {
-    const auto ballot = wire::decode_ballot(payload);
+    const auto ballot = wire::decode_ballot(payload, level);
     if (!ballot) return fail(129, "a ballot that cannot be read was written");
     return check_ballot(ballot.value());
   }
   check_one_acts();
-  const auto decision = wire::decode_decision(payload);
+  const auto decision = wire::decode_decision(payload, level);
   if (!decision) return fail(129, "a decision that cannot be read was written");
   for (const auto& verdict : decision.value().verdicts) {
     if (!verdicts.insert({verdict.host, verdict.incarnation}).second) continue;
@@ -91,7 +91,8 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
       return fail(129, "DeadMeansStopped: host " + std::to_string(verdict.host.value) +
                            " lives, and a verdict says that it is dead");
     // Where blind hosts decide behind another bug, that one is looked for.
-    if (blind && (options.planted == Planted::decides_blind || !removed(Barrier::reads_in_time)))
+    if (flight.blind &&
+        (options.planted == Planted::decides_blind || !removed(Barrier::reads_in_time)))
       return fail(129, "NoBlindVerdict: the decider had not read the volume for long");
   }
   // VerdictStable: what was once said still stands somewhere.
@@ -100,7 +101,7 @@ void Domain::check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>
     for (const auto& one : hosts) {
       const auto* newest = store.cell({Region::decision, one->id.value}).newest();
       if (newest == nullptr) continue;
-      const auto other = wire::decode_decision(newest->payload);
+      const auto other = wire::decode_decision(newest->payload, newest->level);
       for (const auto& verdict : other.value().verdicts)
         if (verdict.host == victim && verdict.incarnation.number >= incarnation.number)
           stands = true;
@@ -138,7 +139,7 @@ const HostTable* Domain::table_of(const Host& host) {
   if (newest == nullptr) return nullptr;
   auto& known = tables[host.id];
   if (known.first != newest->sequence)
-    known = {newest->sequence, wire::decode_table(newest->payload).value()};
+    known = {newest->sequence, wire::decode_table(newest->payload, newest->level).value()};
   return &known.second;
 }
 
@@ -147,7 +148,7 @@ const HostTable* Domain::table_of(const Host& host) {
 bool Domain::leased(HostId host, const Incarnation& incarnation) {
   const auto* newest = store.cell({Region::slot, host.value}).newest();
   if (newest == nullptr || newest->incarnation != incarnation) return false;
-  const auto slot = wire::decode_slot(newest->payload).value();
+  const auto slot = wire::decode_slot(newest->payload, newest->level).value();
   const auto judges = [&](const Host& judge) {
     return std::find(slot.unasked.begin(), slot.unasked.end(), judge.id) == slot.unasked.end();
   };
@@ -170,7 +171,7 @@ bool Domain::lock_unproved() {
   for (const auto& one : hosts) {
     const auto* newest = store.cell({Region::ballot, kBallotBase + one->id.value}).newest();
     if (newest == nullptr) continue;
-    const auto ballot = wire::decode_ballot(newest->payload).value();
+    const auto ballot = wire::decode_ballot(newest->payload, newest->level).value();
     if (ballot.decided == version && ballot.released) return false;
   }
   return !leased(owner.host, owner.incarnation);

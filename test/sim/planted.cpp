@@ -95,10 +95,10 @@ port::CellRead Domain::bend(const Host& reader, port::CellRead read) {
   }
   if (options.planted == Planted::claims_ignored && read.cell.region == Region::table &&
       peer.powered) {
-    auto table = wire::decode_table(read.payload).value();
+    auto table = wire::decode_table(read.payload, read.level).value();
     std::erase_if(table.guests,
                   [](const GuestEntry& entry) { return core::is_active(entry.phase); });
-    read.payload = wire::encode_table(table, 1 << 20).value();
+    read.payload = wire::encode_table(table, 1 << 20, read.level).value();
   }
   return read;
 }

@@ -38,6 +38,19 @@ void repair(Domain& d) {
   });
 }
 
+// Each host gets the next release some time during the first round, and some hosts lose it again.
+void plan_upgrades(Domain& d) {
+  const auto newest = wire::spoken_levels().newest;
+  Stream draw(d.options.seed, 56);
+  for (auto& one : d.hosts) {
+    auto& host = *one;
+    d.clock.at(draw.between(kFaultsFrom, kFaultsFrom + ms(24000)),
+               [&d, &host, newest] { d.install(host, newest); });
+    const auto back = draw.between(kFaultsFrom, kFaultsFrom + kHeal);
+    if (draw.chance(200)) d.clock.at(back, [&d, &host] { d.install(host, kFirstLevel); });
+  }
+}
+
 void settle(Domain& d) {
   const auto stop = [&d] { return d.violation.has_value(); };
   const auto until = d.clock.now() + kSettle;
@@ -62,6 +75,8 @@ std::vector<Fault> run_round(Domain& d, std::size_t round) {
     d.clock.at(begin + fault.at, [&d, fault] { strike(d, fault); });
   d.clock.run(begin + kHeal, stop);
   if (!d.violation) d.heal();
+  if (d.options.upgrades)
+    for (auto& host : d.hosts) d.install(*host, wire::spoken_levels().newest);
   settle(d);
   return faults;
 }
@@ -78,6 +93,7 @@ Options options_of(std::uint64_t seed) {
   options.lease = draw.chance(800);
   options.quorum = Stream(seed, 53).chance(600);
   options.stays_up = Stream(seed, 54).chance(600);
+  options.upgrades = wire::spoken_levels().newest > kFirstLevel;
   // A schedule has little more time than the default delay.
   Stream isolation(seed, 51);
   options.timing.isolation_delay = isolation.chance(800) ? ms(3000) : ms(9000);
@@ -98,6 +114,7 @@ Outcome run(const Options& options) {
   removed_barriers.reset();
   Domain d(options);
   build_up(d);
+  if (options.upgrades) plan_upgrades(d);
   const auto stop = [&d] { return d.violation.has_value(); };
   d.clock.run(kFaultsFrom, stop);
   for (const auto& guest : d.guests)
@@ -112,6 +129,9 @@ Outcome run(const Options& options) {
     repair(d);
     d.clock.run(d.clock.now() + kPause, stop);
   }
+  for (const auto& host : d.hosts)
+    if (host->loop && host->loop->member().level() > kFirstLevel)
+      ++d.marks["hosts at a later level"];
   outcome.violation = d.violation;
   outcome.hash = d.hash ^ d.clock.done() ^ (d.turns << 20);
   outcome.turns = d.turns;

@@ -45,6 +45,15 @@ void Domain::start_keeper(Host& host) {
   const bool waits = !(options.planted == Planted::boot_waits_for_nothing && bent());
   if (!host.joined && host.life > 1 && clock.now() < settled && waits)
     return on_host(host, settled - clock.now(), [this, &host] { start_keeper(host); });
+  // What a later release has written is refused (agents/keeper/join.cpp): until that is back.
+  for (Region region : {Region::slot, Region::ballot, Region::decision, Region::table})
+    for (const auto& twin : store.cell(own_cell(host, region)).twins) {
+      if (!twin.written) continue;
+      host.level = std::max(host.level, twin.level);
+      if (twin.level <= host.speaks.newest) continue;
+      ++marks["keeper of an older release refused"];
+      return on_host(host, ms(1000), [this, &host] { start_keeper(host); });
+    }
   ++host.keeper_life;
   host.keeper_up = true;
   host.cares.clear();
@@ -113,7 +122,8 @@ void Domain::leave(Host& host) {
   on_host(host, ms(300), [this, &host, keeper = host.keeper_life] {
     if (host.keeper_life != keeper || host.loop || !own_writes_settled(host)) return;
     if (host.greeted != 0) end_epoch(host);
-    write_cell(host, Region::slot, wire::encode_slot(slot_of(host, SlotState::left)),
+    write_cell(host, Region::slot,
+               wire::encode_slot(slot_of(host, SlotState::left), host.level), host.level,
                [this, &host, keeper](bool ok, Sequence) {
                  if (!ok || host.keeper_life != keeper) return;
                  ++marks["host left"];
@@ -148,6 +158,7 @@ void Domain::greet(Host& host) {
     if (options.planted != Planted::late_writes_forgotten)
       ready.geometry.l_late_ms = static_cast<std::uint32_t>(whole_ms(kLate));
     ready.stays_up = options.stays_up;
+    ready.level = host.level;
     for (const auto& [guest, one] : host.listed) ready.listed.push_back(one);
     to_daemon(host, us(50), ready);
     to_daemon(host, us(51), rights(host));
@@ -189,7 +200,7 @@ void Domain::beat(Host& host) {
   const auto slot = slot_of(host, SlotState::up);
   const Duration submitted{static_cast<std::int64_t>(slot.raw_ns)};
   host.ride->submitted({submitted}, slot.unasked);
-  write_cell(host, Region::slot, wire::encode_slot(slot),
+  write_cell(host, Region::slot, wire::encode_slot(slot, host.level), host.level,
              [this, &host, submitted, votes = slot.votes_under](bool ok, Sequence sequence) {
                beaten(host, ok, sequence, submitted, votes);
              });
@@ -278,10 +289,10 @@ void Domain::look_at_slot(Host& host) {
   });
 }
 
-void Domain::write_cell(Host& host, Region region, std::vector<std::uint8_t> payload,
+void Domain::write_cell(Host& host, Region region, std::vector<std::uint8_t> payload, Level level,
                         Care::Done done) {
   auto& care = host.cares[region];
-  Care::Job job{std::move(payload), std::move(done)};
+  Care::Job job{std::move(payload), std::move(done), level};
   if (care.writer.awaited() && region == Region::slot) {
     care.overtaken[care.writer.last_used()] = std::exchange(care.done, nullptr);
     care.writer.expire({local(host, clock.now())}, Duration{0});
@@ -308,7 +319,7 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
                      clock.now() - *host.last_read_done > options.timing.feed_window / 2;
   const auto flight = std::make_shared<Flight>(
       Flight{region, own_cell(host, region), *started, host.incarnation, host.life,
-             host.keeper_life, blind, std::move(job.payload)});
+             host.keeper_life, blind, std::move(job.payload), job.level});
   // The storage does not ask whether the host still thinks.
   auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
   if (options.planted == Planted::late_writes && bent() && region == Region::table) {
@@ -356,13 +367,14 @@ void Domain::arrive(Host& host, const std::shared_ptr<Flight>& flight, bool ack_
 // Planted::one_pair_for_two: the keeper of the other domain's lock writes what it knows of DECIDED,
 // and its own ballot, which says nothing to this one.
 void Domain::ballot_for_another(Host& host, const Flight& flight) {
-  auto ballot = wire::decode_ballot(flight.payload).value();
+  auto ballot = wire::decode_ballot(flight.payload, flight.level).value();
   if (ballot.bal == BallotNumber{}) return;
   ballot.version = {};
   ballot.mbal = ballot.bal = {};
   ballot.input = {};
-  on_host(host, us(100), [this, &host, payload = wire::encode_ballot(ballot).value()] {
-    if (host.keeper_up) write_cell(host, Region::ballot, payload, [](bool, Sequence) {});
+  on_host(host, us(100), [this, &host, level = flight.level,
+                          payload = wire::encode_ballot(ballot, flight.level).value()] {
+    if (host.keeper_up) write_cell(host, Region::ballot, payload, level, [](bool, Sequence) {});
   });
 }
 
@@ -449,6 +461,7 @@ std::array<wire::Extent, 2> Domain::extents_of(const Cell& cell) {
                        : twin.written ? wire::ExtentState::valid
                                       : wire::ExtentState::empty;
     extents[i].head.sequence = twin.sequence;
+    extents[i].head.level = twin.level;
   }
   return extents;
 }
@@ -458,7 +471,8 @@ void Domain::land(Host& host, const Flight& flight) {
   const auto* before = state.newest();
   const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
   auto& twin = state.twins[flight.write.twin.value];
-  twin = {true, false, host.id, flight.incarnation, flight.write.sequence, flight.payload};
+  twin = {true, false, host.id, flight.incarnation, flight.write.sequence, flight.payload,
+          flight.level, common(host.speaks, host.view.speaks)};
   const auto* after = state.newest();
   if (flight.cell != own_cell(host, flight.cell.region))
     fail(129, "SingleWriter: another host's cell was written");
@@ -470,7 +484,7 @@ void Domain::land(Host& host, const Flight& flight) {
   if (flight.cell.region == Region::slot && after == &twin)
     check_yielded(host, flight.incarnation);
   if (flight.cell.region != Region::slot && after == &twin)
-    check_landed(host, flight.cell, flight.payload, flight.blind);
+    check_landed(host, flight);
 }
 
 // Its host's power is gone. Within its time it may land whole, or torn, or not at all.
@@ -539,7 +553,7 @@ void Hands::read(Ticket ticket, std::vector<Cell> cells) {
   });
 }
 
-void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
+void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload, Level level) {
   auto& d = domain;
   auto& h = host;
   const auto life = h.daemon_life;
@@ -548,12 +562,13 @@ void Hands::write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) {
     d.to_daemon(h, us(30), port::WriteDone{ticket, cell, ok, sequence, ok ? "" : "no answer"});
   };
   if (!h.keeper_up || !h.volume_told) return answer(false, {});
-  d.check_submitted(h, cell, payload);
-  d.write_cell(h, cell.region, std::move(payload), answer);
+  d.check_submitted(h, cell, payload, level);
+  d.write_cell(h, cell.region, std::move(payload), level, answer);
 }
 
 void Hands::publish(const port::SelfView& view) {
   host.view = view;
+  if (host.speaks.has(view.level)) host.level = std::max(host.level, view.level);
   if (view.votes_under) host.votes_under = *view.votes_under;
   host.renew = host.released == host.incarnation && view.yielded == host.incarnation;
 }

@@ -17,6 +17,8 @@ struct Twin {
   Incarnation incarnation;
   Sequence sequence;
   std::vector<std::uint8_t> payload;
+  Level level{kFirstLevel};
+  Levels speaks;
 };
 
 struct CellState {
@@ -55,6 +57,8 @@ class Store {
       read.incarnation = newest->incarnation;
       read.sequence = newest->sequence;
       read.payload = newest->payload;
+      read.level = newest->level;
+      read.speaks = newest->speaks;
       read.twin_damaged = state.torn();
     }
     return read;

@@ -31,6 +31,7 @@ Domain::Domain(Options o)
     host->id = HostId{static_cast<std::uint16_t>(i + 1)};
     host->index = i;
     host->acks_lost = options.acks_lost;
+    if (options.upgrades) host->speaks.newest = kFirstLevel;
     host->clock_ppm = static_cast<std::int64_t>(machine.below(20001)) - 10000;
     if (machine.chance(300)) host->clock_ppm = machine.chance(500) ? 10000 : -10000;
     hosts.push_back(std::move(host));
@@ -199,6 +200,7 @@ void Domain::start_daemon(Host& host) {
   member.ride_out = rides_out(host);
   member.grants_always = options.grants_always;
   member.seed = ids.next();
+  member.speaks = host.speaks;
   runtime::LoopEvents events;
   events.note = [this, &host](const core::Note& note, WallTime) {
     if (note.source == "target" && note.step == "stays") ++marks["isolation response called off"];
@@ -576,6 +578,22 @@ void Domain::redefine(GuestTruth& guest) {
   host->definitions[guest.id] = ++guest.version;
   to_daemon(*host, us(300), port::GuestDefined{guest.id, guest.name,
                                                xml_of(guest.id, guest.version), 1024 * 1024, 1});
+}
+
+void Domain::install(Host& host, Level newest) {
+  if (host.speaks.newest == newest) return;
+  trace("host " + std::to_string(host.id.value) + " gets the release of level " +
+        std::to_string(newest.value));
+  host.speaks.newest = newest;
+  if (!host.joined) return;
+  kill_keeper(host);
+  on_host(host, machine.between(ms(50), ms(300)), [this, &host] {
+    if (host.joined) start_keeper(host);
+  });
+  on_host(host, ms(2000), [this, &host] { kill_daemon(host); });
+  on_host(host, machine.between(ms(2050), ms(2500)), [this, &host] {
+    if (host.joined) start_daemon(host);
+  });
 }
 
 void Domain::heal() {

@@ -15,6 +15,7 @@
 #include "agents/keeper/ride.hpp"
 #include "libha/disk/twin_writer.hpp"
 #include "libha/runtime/loop.hpp"
+#include "libha/wire/level.hpp"
 #include "test/sim/barriers.hpp"
 #include "test/sim/clockwork.hpp"
 #include "test/sim/volume.hpp"
@@ -119,6 +120,7 @@ struct Care {
   struct Job {
     std::vector<std::uint8_t> payload;
     Done done;
+    Level level;
   };
   disk::TwinWriter writer{Duration{0}};
   Done done;  // of the awaited write
@@ -147,7 +149,7 @@ struct Hands final : port::Volume,
   Hands(Domain& d, Host& h) : domain(d), host(h) {}
   virtual ~Hands() = default;
   void read(Ticket ticket, std::vector<Cell> cells) override;
-  void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload) override;
+  void write(Ticket ticket, Cell cell, std::vector<std::uint8_t> payload, Level level) override;
   void publish(const port::SelfView& view) override;
   void list_start(Ticket ticket, GuestId guest) override;
   void settle_start(GuestId guest, const GuestProcess& process) override;
@@ -231,6 +233,9 @@ struct Host {
   std::vector<std::function<void()>> stalled;  // I/O waiting for the storage path
   // keeper
   bool keeper_up{false};
+  // What its programs speak, from their next start on: of the release that is installed.
+  Levels speaks{kFirstLevel, wire::spoken_levels().newest};
+  Level level{kFirstLevel};  // of its slot's payload
   std::uint64_t keeper_life{0};
   std::map<Region, Care> cares;
   std::set<std::pair<Region, Sequence>> forgotten;  // Planted::timeouts_forgotten
@@ -337,6 +342,7 @@ struct Options {
   std::optional<std::vector<Fault>> faults;  // instead of drawn ones
   std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
   bool quorum{false};          // corosync has Wardom as its quorum device
+  bool upgrades{false};        // hosts begin with a release of the first level, and are upgraded
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 
@@ -361,6 +367,8 @@ struct Domain {
   void kill_keeper(Host& host);
   void restart_libvirt(Host& host, Duration away);
   void set_storage(Host& host, bool ok);
+  // A release whose newest level this is: both daemons are restarted, one after the other.
+  void install(Host& host, Level newest);
   void heal();
   // operators
   void protect(Host& host, GuestTruth& guest);
@@ -402,7 +410,8 @@ struct Domain {
   void check_cast(const Host& host, LockVersion under);
   void check_quorum();
   void check_stated(const Host& host);
-  void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload, Care::Done done);
+  void write_cell(Host& host, Region region, std::vector<std::uint8_t> payload, Level level,
+                  Care::Done done);
   void submit(Host& host, Region region, Care::Job job);
   // One write on its way to the storage.
   struct Flight {
@@ -414,6 +423,7 @@ struct Domain {
     std::uint64_t keeper;
     bool blind;
     std::vector<std::uint8_t> payload;
+    Level level;
   };
   void arrive(Host& host, const std::shared_ptr<Flight>& flight, bool ack_lost);
   void end_write(Host& host, const Flight& flight, Duration after, bool ok);
@@ -466,9 +476,10 @@ struct Domain {
 
   // checker
   // blind: the writer had not read the volume for long when it submitted this.
-  void check_landed(Host& host, Cell cell, const std::vector<std::uint8_t>& payload, bool blind);
+  void check_landed(Host& host, const Flight& flight);
   void check_ballot(const Ballot& ballot);
-  void check_submitted(const Host& host, Cell cell, const std::vector<std::uint8_t>& payload);
+  void check_submitted(const Host& host, Cell cell, const std::vector<std::uint8_t>& payload,
+                       Level level);
   void check_one_acts();
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
   bool leased(HostId host, const Incarnation& incarnation);

@@ -82,12 +82,35 @@ TEST_CASE("beat_is_refused_with_its_reason") {
         BeatError::wrong_addressee);
   CHECK(error_of(decode_beat(key(1), good, kTo, Link::mgmt)) == BeatError::wrong_link);
   CHECK(decode(resigned(good, 0, 0)) == BeatError::bad_magic);
-  CHECK(decode(resigned(good, 4, kBeatVersion - 1)) == BeatError::unknown_version);
-  CHECK(decode(resigned(good, 4, kBeatVersion + 1)) == BeatError::unknown_version);
-  CHECK(decode(resigned(good, 8, 2)) == BeatError::malformed);    // link 2
-  CHECK(decode(resigned(good, 9, 16)) == BeatError::malformed);   // an unknown flag
+  CHECK(decode(resigned(good, 4, 99)) == BeatError::unknown_version);
+  CHECK(decode(resigned(good, 9, 2)) == BeatError::malformed);    // link 2
+  CHECK(decode(resigned(good, 12, 16)) == BeatError::malformed);   // an unknown flag
   CHECK(decode(resigned(good, 10, 0)) == BeatError::malformed);   // from host 0
-  CHECK(decode(resigned(good, 153, 255)) == BeatError::malformed);  // load above 1000 permille
+  CHECK(decode(resigned(good, 154, 255)) == BeatError::malformed);  // load above 1000 permille
+}
+
+TEST_CASE("beat_of_another_level_tells_who_sent_it_and_what_that_speaks") {
+  auto beat = samples::beat();
+  beat.speaks = {Level{1}, Level{3}};
+  const auto good = encode_beat(key(1), beat);
+  CHECK(decode_beat(key(1), good, kTo, Link::storage).value().speaks == beat.speaks);
+  auto later = resigned(good, 4, 99);
+  later.resize(200);  // of another length too
+  const auto hash = key(1).beat_hash(View(later).first(200 - kBeatHashBytes));
+  std::copy(hash.begin(), hash.end(), later.end() - kBeatHashBytes);
+  CHECK(error_of(decode_beat(key(1), later, kTo, Link::storage)) == BeatError::unknown_version);
+  const auto head = decode_beat_head(key(1), later, kTo, Link::storage);
+  REQUIRE(head.has_value());
+  CHECK(head.value().level == Level{99});
+  CHECK(head.value().speaks == beat.speaks);
+  CHECK(head.value().from == beat.from);
+  const auto error = [&](const Key& k, View bytes, HostId to, Link link) {
+    return decode_beat_head(k, bytes, to, link).error();
+  };
+  CHECK(error(key(2), later, kTo, Link::storage) == BeatError::bad_hash);
+  CHECK(error(key(1), later, HostId{8}, Link::storage) == BeatError::wrong_addressee);
+  CHECK(error(key(1), later, kTo, Link::mgmt) == BeatError::wrong_link);
+  CHECK(error(key(1), View(later).first(20), kTo, Link::storage) == BeatError::wrong_size);
 }
 
 TEST_CASE("beat_of_any_other_length_is_refused") {
@@ -110,17 +133,18 @@ TEST_CASE("beat_with_any_bit_flipped_is_refused") {
 
 TEST_CASE("envelope_opens_to_what_was_sealed") {
   const Bytes content{1, 2, 3, 4, 5};
-  const auto sealed = seal(key(1), MessageKind{17}, content);
+  const auto sealed = seal(key(1), kFirstLevel, MessageKind{17}, content);
   CHECK(sealed.size() == content.size() + kEnvelopeOverhead);
   const auto opened = open(key(1), sealed);
   REQUIRE(opened.has_value());
   CHECK(opened.value().kind == MessageKind{17});
   CHECK(Bytes(opened.value().bytes.begin(), opened.value().bytes.end()) == content);
-  CHECK(open(key(1), seal(key(1), MessageKind{1}, {})).has_value());
+  CHECK(open(key(1), seal(key(1), kFirstLevel, MessageKind{1}, {})).has_value());
+  CHECK(opened.value().level == kFirstLevel);
 }
 
 TEST_CASE("envelope_is_refused_with_its_reason") {
-  const auto good = seal(key(1), MessageKind{17}, Bytes(100, 3));
+  const auto good = seal(key(1), kFirstLevel, MessageKind{17}, Bytes(100, 3));
   CHECK(open(key(2), good).error() == EnvelopeError::bad_hash);
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     auto bad = good;

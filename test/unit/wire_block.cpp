@@ -17,6 +17,8 @@ Head head_of(std::uint64_t sequence, Twin twin = kTwinA) {
   h.writer = HostId{5};
   h.incarnation = samples::incarnation(3);
   h.sequence = Sequence{sequence};
+  h.level = kFirstLevel;
+  h.speaks = {Level{1}, Level{4}};
   return h;
 }
 
@@ -85,7 +87,7 @@ TEST_CASE("extent_as_formatted_is_empty_and_rubbish_is_damaged") {
 
 TEST_CASE("extent_of_another_version_is_refused_by_name") {
   auto image = encode_extent(head_of(8), content(100, 1));
-  image[8] = 2;
+  image[8] = 99;
   CHECK(state_of(image) == ExtentState::damaged);  // the CRC still is that of version 1
   Writer crc;
   crc.u32(crc32c(View(image).first(kHeadBytes - 4)));
@@ -96,7 +98,26 @@ TEST_CASE("extent_of_another_version_is_refused_by_name") {
   CHECK(extent.head.volume == head_of(8).volume);
   CHECK(extent.head.writer == head_of(8).writer);
   CHECK(extent.head.sequence == Sequence{8});
+  CHECK(extent.head.level == Level{99});
+  CHECK(extent.head.speaks == head_of(8).speaks);
   CHECK(extent.payload.empty());
+}
+
+TEST_CASE("extent_of_no_level_is_refused_and_bars_writing") {
+  auto head = head_of(8);
+  for (const Level level : {Level{0}, spoken_levels().newest.next()}) {
+    head.level = level;
+    const auto other = decode_extent(encode_extent(head, content(100, 1)), kHere);
+    CHECK(other.state == ExtentState::unknown_version);
+    const auto valid = [](std::uint64_t sequence) {
+      return decode_extent(encode_extent(head_of(sequence), content(100, 1)), kHere);
+    };
+    CHECK(bars_writing(other, valid(7)));
+    CHECK(bars_writing(valid(7), other));
+    // A level of long ago, which a valid write has overtaken, says nothing any more.
+    CHECK(bars_writing(other, valid(9)) == (level > spoken_levels().newest));
+    CHECK_FALSE(bars_writing(valid(8), valid(9)));
+  }
 }
 
 TEST_CASE("extent_with_any_bit_flipped_is_not_valid") {

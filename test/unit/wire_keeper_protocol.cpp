@@ -10,9 +10,10 @@ namespace {
 
 std::vector<DaemonMessage> daemon_messages() {
   PublishRequest publish{44, samples::members({1}), samples::members({2}), samples::members({3}),
-                         samples::load(), {HostId{4}}, LockVersion{12}, samples::incarnation(4)};
+                         samples::load(), {HostId{4}}, LockVersion{12}, samples::incarnation(4),
+                         Level{2}, {Level{1}, Level{2}}};
   return {Hello{1234, 99}, ReadRequest{Ticket{7}, {{Region::slot, 3}, {Region::table, 4}}},
-          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6)},
+          WriteRequest{Ticket{8}, {Region::decision, 3}, Bytes(5000, 6), Level{2}},
           publish, PublishRequest{},
           ListStartRequest{Ticket{9}, GuestId{samples::bits(5)}},
           SettleStartRequest{GuestId{samples::bits(6)}, {4711, 12345, "/machine-qemu"}},
@@ -29,6 +30,8 @@ std::vector<KeeperMessage> keeper_messages() {
   view.incarnation = samples::incarnation(2);
   view.sequence = Sequence{55};
   view.payload = Bytes(300, 1);
+  view.level = Level{3};
+  view.speaks = {Level{2}, Level{3}};
   CellView bad;
   bad.cell = {Region::table, 4};
   bad.error = "no answer within 2 s";
@@ -71,6 +74,7 @@ TEST_CASE("keeper_protocol_refuses_what_it_cannot_trust") {
     CHECK_FALSE(decode_keeper_frame(frame).has_value());
     for (std::size_t length = 0; length < std::min<std::size_t>(frame.size(), 100); ++length)
       REQUIRE_FALSE(decode_daemon_frame(View(frame).first(length)).has_value());
+    if (std::holds_alternative<Hello>(message)) continue;
     frame[1] = 9;
     const auto other = decode_daemon_frame(frame);
     REQUIRE_FALSE(other.has_value());
@@ -82,6 +86,29 @@ TEST_CASE("keeper_protocol_refuses_what_it_cannot_trust") {
     for (std::size_t length = 0; length < frame.size(); ++length)
       REQUIRE_FALSE(decode_keeper_frame(View(frame).first(length)).has_value());
   }
+}
+
+TEST_CASE("keeper_protocol_agrees_on_the_highest_version_that_both_speak") {
+  const auto with = [](std::uint16_t oldest, std::uint16_t newest) {
+    return agreed({oldest, newest}, {5, 6});
+  };
+  CHECK(with(5, 6) == 6);
+  CHECK(with(6, 7) == 6);
+  CHECK(with(4, 5) == 5);
+  CHECK_FALSE(with(7, 8));
+  CHECK_FALSE(with(3, 4));
+  // Who speaks another version must be understood so far that it can be told.
+  auto hello = body_of(encode_frame(Hello{1234, 99, {98, 99}}, 99));
+  CHECK(version_of(hello) == 99);
+  const auto greeted = decode_daemon_frame(hello, 0);
+  REQUIRE(greeted.has_value());
+  CHECK(std::get<Hello>(greeted.value()).versions == ProtocolVersions{98, 99});
+  CHECK(decode_keeper_frame(body_of(encode_frame(RefusedMessage{"no"}, 99)), 0).has_value());
+  const auto newest = keeper_protocol().newest;
+  const auto rights = body_of(encode_frame(RightsMessage{}));
+  CHECK(decode_keeper_frame(rights, newest).has_value());
+  CHECK(decode_keeper_frame(rights, 0).has_value());
+  CHECK_FALSE(decode_keeper_frame(rights, static_cast<std::uint16_t>(newest - 1)).has_value());
 }
 
 TEST_CASE("frame_reader_cuts_a_stream_however_it_arrives") {

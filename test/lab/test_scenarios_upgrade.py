@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""Hosts of two releases in one domain: upgraded with guests running, cut while mixed, set back.
+
+The other release is `wardomd-next` and `wardom-keeper-next` (test/next): one format level more, in
+which beats, slots and decisions have another layout, and one version more of the keeper's protocol.
+
+Run as root: /usr/bin/python3 test/lab/test_scenarios_self.py
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import unittest
+
+from scenario_support import ScenarioCase, eventually, layout, run
+
+LEVEL, NEXT = 1, 2
+# The last guest of a cut host runs elsewhere by then; `scripts/bench failover` measures it.
+RECOVERED_S = 10.0
+
+
+class Watch:
+    """What each host calls each other one, for as long as it is open."""
+
+    def __init__(self, case: ScenarioCase, but: str | None = None) -> None:
+        self.case, self.but = case, but
+        self.seen: set[tuple[str, str, str]] = set()
+        self.ending = False
+        self.thread = threading.Thread(target=self.look, daemon=True)
+
+    def look(self) -> None:
+        cluster = self.case.cluster
+        while not self.ending:
+            for asked in cluster.others(self.but or ""):
+                status = cluster.status(asked)
+                for host in status["hosts"] if status else []:
+                    self.seen.add((asked, host["name"], host["state"]))
+            time.sleep(0.05)
+
+    def __enter__(self) -> Watch:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending = True
+        self.thread.join()
+
+
+class TwoReleases(ScenarioCase):
+    def install(self, host: str, suffix: str, services: tuple[str, ...] = ("keeper", "wardomd")
+                ) -> None:
+        """As a package does: new files, then a restart of each daemon, guests running."""
+        programs = {"keeper": "wardom-keeper", "wardomd": "wardomd"}
+        for service in services:
+            program = programs[service]
+            self.cluster.must(host, "ln", "-sfT", f"{layout.HOST_BIN_DIR}/{program}{suffix}",
+                              f"/usr/sbin/{program}")
+        for service in services:
+            self.cluster.ask_manager(host, "stop", service)
+            self.cluster.ask_manager(host, "start", service)
+            if service == "keeper":
+                eventually(f"{host}'s heartbeat goes on", lambda: "goes on as incarnation" in
+                           self.log(host, "keeper").rsplit("stopped by a signal", 1)[-1])
+        eventually(f"{host} is whole", lambda: self.cluster.status(host) and all(
+            view["state"] == "alive" for view in self.cluster.status(host)["hosts"]),
+            explain=self.cluster.picture)
+
+    def log(self, host: str, service: str) -> str:
+        return self.cluster.log_path(host, service).read_text(errors="replace")
+
+    def await_level(self, level: int) -> None:
+        for host in self.cluster.host_names:
+            eventually(f"{host} is at level {level}", lambda: (
+                self.cluster.status(host) or {}).get("level") == level, 60.0,
+                explain=self.cluster.picture)
+
+
+class Upgrade(TwoReleases):
+    def test_upgrade_cut_while_mixed_and_set_back(self) -> None:
+        self.await_level(LEVEL)
+        with Watch(self) as watch:
+            self.install("n1", "-next")
+        self.assertEqual({state for _, _, state in watch.seen}, {"alive"}, watch.seen)
+        self.assert_all_untouched()
+        self.await_level(LEVEL)
+
+        # Mixed: n1 of the next release, n2 and n3 of this one.
+        guests = self.guests_of("n3")
+        cut_at = time.monotonic()
+        self.cluster.lab("cut", "n3")
+        where = self.await_started_once(guests, ["n1", "n2"])
+        print(f"mixed: {len(guests)} guests of a cut host run elsewhere after "
+              f"{time.monotonic() - cut_at:.1f} s", flush=True)
+        self.assertLess(time.monotonic() - cut_at, RECOVERED_S)
+        self.assertNotIn("n3", where.values())
+        self.assert_untouched(set(self.before) - set(guests))
+        self.cluster.heal()
+        self.reset()
+
+        self.before = self.cluster.truth()
+        self.began_ms = run.now_ms()
+        for host in ("n2", "n3"):
+            self.await_level(LEVEL)
+            with Watch(self) as watch:
+                self.install(host, "-next")
+            self.assertEqual({state for _, _, state in watch.seen}, {"alive"}, watch.seen)
+        self.await_level(NEXT)
+        self.assert_all_untouched()
+
+        # wardomd of n2 is set back: refused, told of everywhere, and no guest suffers.
+        self.cluster.must("n2", "ln", "-sfT", f"{layout.HOST_BIN_DIR}/wardomd", "/usr/sbin/wardomd")
+        self.cluster.ask_manager("n2", "stop", "wardomd")
+        self.cluster.ask_manager("n2", "start", "wardomd")
+        self.await_problem("n2", "n2", "older release than the domain", "install the release")
+        for host in ("n1", "n3"):
+            self.await_problem(host, "n2", "runs an older release", "install the release")
+        self.assertIn("the domain is at format level 2", self.log("n2", "wardomd"))
+        self.quiet_watch(5.0, also=self.assert_nobody_dead)
+        self.install("n2", "-next", ("wardomd",))
+        self.await_level(NEXT)
+        self.assert_all_untouched()
+
+
+class SetBack(TwoReleases):
+    """A host without guests leaves in order, and its keeper is of an older release then."""
+
+    def test_an_older_keeper_is_refused(self) -> None:
+        for host in self.cluster.host_names:
+            self.install(host, "-next")
+        self.await_level(NEXT)
+        for guest in self.guests_of("n3"):
+            self.cluster.must("n3", "wardomctl", "guest", "unprotect", guest)
+        for service in ("wardomd", "keeper"):
+            self.cluster.ask_manager("n3", "stop", service)
+        for program in ("wardomd", "wardom-keeper"):
+            self.cluster.must("n3", "ln", "-sfT", f"{layout.HOST_BIN_DIR}/{program}",
+                              f"/usr/sbin/{program}")
+        for service in ("keeper", "wardomd"):
+            self.cluster.ask_manager("n3", "start", service)
+        eventually("the keeper says why", lambda: "was written by another version of Wardom "
+                   "(format level 2; this wardom-keeper speaks 1 to 1)" in
+                   self.log("n3", "keeper"))
+        for host in ("n1", "n2"):
+            self.await_problem(host, "n3", "runs an older release", "install the release")
+        self.install("n3", "-next")
+        self.await_level(NEXT)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,142 @@
+// Hosts of two adjacent releases in one domain, upgraded and set back by hand.
+#include "test/sim/site.hpp"
+
+namespace wardom::sim {
+namespace {
+
+constexpr Level kNext{2};
+
+struct Upgrade : Site {
+  explicit Upgrade(std::uint64_t seed) : Site(options(seed)) { bring_up_guests(1, ms(8000)); }
+  static Options options(std::uint64_t seed) {
+    Options options;
+    options.seed = seed;
+    options.hosts = 3;
+    options.guests = 3;
+    options.timing = timing_of(Profile::fast);
+    options.acks_lost = 0;
+    options.lease = true;
+    options.upgrades = true;
+    return options;
+  }
+  Host& host(std::size_t index) { return *d.hosts[index]; }
+  void install(std::size_t index, Level newest) {
+    d.install(host(index), newest);
+    run_for(ms(8000));
+  }
+  bool all_at(Level level) {
+    return std::all_of(d.hosts.begin(), d.hosts.end(), [&](const auto& one) {
+      return one->loop && one->loop->member().ready() && one->loop->member().level() == level;
+    });
+  }
+  bool all_run_at_home() {
+    return std::all_of(d.guests.begin(), d.guests.end(), [&](const auto& guest) {
+      return d.runner(guest.id) == &host(static_cast<std::size_t>(&guest - d.guests.data()));
+    });
+  }
+  // What wardomctl status says on that host.
+  bool tells(std::size_t asked, const std::string& what, const std::string& where) {
+    const auto& member = host(asked).loop->member();
+    const auto list = member.problems(host(asked).loop->now().at);
+    return std::any_of(list.begin(), list.end(), [&](const core::Problem& problem) {
+      return problem.what.find(what) != std::string::npos && problem.where == where;
+    });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("level_rises_once_every_host_speaks_it_and_no_guest_is_touched") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    INFO("seed " << seed);
+    Upgrade u(seed);
+    REQUIRE(wire::spoken_levels().newest == kNext);
+    const auto started = u.d.qemus_started;
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(u.all_at(kFirstLevel));
+      u.install(i, kNext);
+    }
+    CHECK(u.within(ms(20000), [&] { return u.all_at(kNext); }));
+    CHECK(u.d.qemus_started == started);
+    CHECK(u.all_run_at_home());
+    CHECK(u.d.verdicts.empty());
+  }
+}
+
+TEST_CASE("mixed_releases_recover_each_others_guests") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed)
+    for (std::size_t victim = 0; victim < 3; ++victim) {
+      INFO("seed " << seed << ", victim " << victim);
+      Upgrade u(seed);
+      u.install(0, kNext);
+      if (seed % 2 == 0) u.install(1, kNext);
+      u.strike_now(FaultKind::power_cut, victim, ms(0));
+      CHECK(u.within(ms(10000), [&] {
+        const auto* runner = u.d.runner(u.d.guests[victim].id);
+        return runner != nullptr && runner != &u.host(victim);
+      }));
+      const auto& other = u.host((victim + 1) % 3);
+      REQUIRE(other.loop);
+      CHECK(other.loop->member().level() == kFirstLevel);
+    }
+}
+
+TEST_CASE("level_waits_for_a_host_that_is_away") {
+  Upgrade u(3);
+  u.strike_now(FaultKind::power_cut, 2, ms(0));
+  u.run_for(ms(5000));
+  u.install(0, kNext);
+  u.install(1, kNext);
+  u.run_for(ms(20000));
+  CHECK(u.host(0).loop->member().level() == kFirstLevel);
+  u.install(2, kNext);  // while it is off
+  u.d.power_on(u.host(2), ms(500));
+  CHECK(u.within(ms(60000), [&] { return u.all_at(kNext); }));
+}
+
+TEST_CASE("level_outlives_every_daemon_and_keeper") {
+  Upgrade u(4);
+  for (std::size_t i = 0; i < 3; ++i) u.install(i, kNext);
+  REQUIRE(u.within(ms(20000), [&] { return u.all_at(kNext); }));
+  for (auto& one : u.d.hosts) u.d.kill_daemon(*one);
+  for (auto& one : u.d.hosts) u.d.kill_keeper(*one);
+  u.run_for(ms(100));
+  for (auto& one : u.d.hosts) u.d.start_keeper(*one);
+  for (auto& one : u.d.hosts) u.d.start_daemon(*one);
+  CHECK(u.within(ms(30000), [&] { return u.all_at(kNext); }));
+  CHECK(u.all_run_at_home());
+}
+
+TEST_CASE("older_release_is_refused_and_told_of") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    INFO("seed " << seed);
+    Upgrade u(seed);
+    for (std::size_t i = 0; i < 3; ++i) u.install(i, kNext);
+    REQUIRE(u.within(ms(20000), [&] { return u.all_at(kNext); }));
+    // Its keeper is of the next release still, so that its lease goes on and its guest with it.
+    auto& old = u.host(1);
+    u.d.kill_daemon(old);
+    old.speaks.newest = kFirstLevel;
+    u.run_for(ms(300));
+    u.d.start_daemon(old);
+    CHECK(u.within(ms(10000),
+                   [&] { return u.tells(1, "older release than the domain", "host 2"); }));
+    const auto before = u.d.store.cell({Region::table, 2}).newest()->sequence;
+    CHECK(u.within(ms(10000), [&] {
+      return u.tells(0, "runs an older release", "host 2") &&
+             u.tells(2, "runs an older release", "host 2");
+    }));
+    u.run_for(ms(20000));
+    CHECK(u.all_run_at_home());
+    CHECK(u.d.store.cell({Region::table, 2}).newest()->sequence == before);
+    CHECK_FALSE(old.loop->member().ready());
+    u.d.kill_daemon(old);
+    old.speaks.newest = kNext;
+    u.d.start_daemon(old);
+    CHECK(u.within(ms(20000), [&] { return u.all_at(kNext); }));
+    CHECK(u.within(ms(20000), [&] { return !u.tells(0, "runs an older release", "host 2"); }));
+    CHECK(u.all_run_at_home());
+  }
+}
+
+}  // namespace wardom::sim

@@ -1,0 +1,141 @@
+#include <catch2/catch.hpp>
+
+#include "core_samples.hpp"
+#include "libha/core/member.hpp"
+
+using namespace wardom;
+using namespace wardom::core;
+using namespace wardom::core::sample;
+
+namespace {
+
+constexpr Level kLater{2};
+
+// Host 1 of a domain of three, ready, of a release that speaks the first level alone.
+struct Host {
+  Orders orders;
+  Member member;
+  Instant now{at(0)};
+
+  Host() : member(settings()) {
+    ready();
+    tick();
+  }
+  static MemberSettings settings() {
+    MemberSettings settings;
+    settings.self = kSelf;
+    settings.members = {kSelf, kPeer, kThird};
+    return settings;
+  }
+  void ready() {
+    VolumeReady ready;
+    ready.incarnation = boot(1);
+    ready.volume_hosts = 3;
+    step(ready);
+  }
+  void step(const Input& input) { member.step(input, {now, {}}, orders); }
+  void tick() {
+    now = now + milliseconds{100};
+    member.tick({now, {}}, orders);
+  }
+  bool tells(const std::string& what, const std::string& where) const {
+    const auto list = member.problems(now);
+    return std::any_of(list.begin(), list.end(), [&](const Problem& problem) {
+      return problem.what.find(what) != std::string::npos && problem.where == where;
+    });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("speak_in_common_what_both_do") {
+  CHECK(common({Level{1}, Level{2}}, {Level{1}, Level{2}}) == Levels{Level{1}, Level{2}});
+  CHECK(common({Level{1}, Level{2}}, {Level{2}, Level{3}}) == Levels{Level{2}, Level{2}});
+  CHECK(common({Level{1}, Level{1}}, {Level{2}, Level{3}}) == Levels{Level{1}, Level{1}});
+  CHECK_FALSE(Levels{Level{2}, Level{3}}.has(Level{1}));
+  CHECK(Levels{Level{2}, Level{3}}.has(Level{3}));
+  CHECK_FALSE(Levels{Level{2}, Level{3}}.has(Level{4}));
+}
+
+TEST_CASE("a_cell_of_a_later_level_ends_this_daemons_part") {
+  Host host;
+  REQUIRE_FALSE(host.orders.reads.empty());
+  CellsRead read{host.orders.reads.front().ticket, {}};
+  for (const auto& cell : host.orders.reads.front().cells) {
+    CellSeen seen;
+    seen.cell = cell;
+    seen.health = CellHealth::empty;
+    read.cells.push_back(seen);
+  }
+  read.cells.back().health = CellHealth::unknown_version;
+  read.cells.back().level = kLater;
+  host.orders.clear();
+  host.step(read);
+  CHECK(host.tells("older release than the domain", "host 1"));
+  CHECK_FALSE(host.tells("no use of the state volume", "host 1"));
+  // Nothing more is read or written, whatever the keeper says; beats tell what this host speaks.
+  host.orders.clear();
+  host.ready();
+  for (int i = 0; i < 20; ++i) host.tick();
+  CHECK(host.orders.reads.empty());
+  CHECK(host.orders.tables.empty());
+  CHECK(host.orders.ballots.empty());
+  REQUIRE_FALSE(host.orders.beats.empty());
+  CHECK(host.orders.beats.back().speaks == Levels{});
+  CHECK_FALSE(host.orders.beats.back().volume_ok);
+  CHECK(host.member.act_until() == Instant{});
+}
+
+TEST_CASE("a_keeper_that_found_a_later_level_does_so_too") {
+  Member member(Host::settings());
+  Orders orders;
+  VolumeReady ready;
+  ready.incarnation = boot(1);
+  ready.level = kLater;
+  member.step(Input{ready}, {at(0), {}}, orders);
+  member.tick({at(100), {}}, orders);
+  CHECK(orders.reads.empty());
+  CHECK(member.level() == kFirstLevel);  // beats are still of one that it speaks
+  REQUIRE_FALSE(orders.beats.empty());
+  CHECK(orders.beats.back().level == kFirstLevel);
+}
+
+TEST_CASE("a_beat_of_a_later_level_does_so_too") {
+  Host host;
+  host.step(OtherLevel{kPeer, kLater, {kLater, kLater}});
+  CHECK(host.tells("older release than the domain", "host 1"));
+}
+
+TEST_CASE("a_beat_of_an_earlier_level_ends_nothing_and_says_whose_it_is") {
+  MemberSettings settings = Host::settings();
+  settings.speaks = {Level{3}, Level{4}};
+  Member member(settings);
+  Orders orders;
+  member.step(Input{OtherLevel{kPeer, Level{2}, {Level{1}, Level{2}}}}, {at(0), {}}, orders);
+  const auto list = member.problems(at(10));
+  CHECK(std::any_of(list.begin(), list.end(), [](const Problem& problem) {
+    return problem.what.find("runs an older release") == 0 && problem.where == "host 2";
+  }));
+  CHECK(std::none_of(list.begin(), list.end(), [](const Problem& problem) {
+    return problem.what.find("older release than the domain") != std::string::npos;
+  }));
+  // A stranger's word is nobody's.
+  member.step(Input{OtherLevel{HostId{9}, Level{9}, {Level{9}, Level{9}}}}, {at(0), {}}, orders);
+  CHECK(member.problems(at(10)).size() == list.size());
+}
+
+TEST_CASE("a_hosts_own_cells_tell_the_level_to_go_on_in") {
+  MemberSettings settings = Host::settings();
+  settings.speaks = {Level{1}, Level{2}};
+  Member member(settings);
+  Orders orders;
+  CHECK(member.level() == Level{1});
+  VolumeReady ready;
+  ready.incarnation = boot(1);
+  ready.level = kLater;
+  member.step(Input{ready}, {at(0), {}}, orders);
+  CHECK(member.level() == kLater);
+  ready.level = kFirstLevel;
+  member.step(Input{ready}, {at(0), {}}, orders);
+  CHECK(member.level() == kLater);
+}
