@@ -170,7 +170,8 @@ bool same_words(const Beat& a, const Beat& b) {
          a.decision_sequence == b.decision_sequence && a.table_sequence == b.table_sequence &&
          a.ballot_sequence == b.ballot_sequence && a.given_up == b.given_up &&
          a.volume_ok == b.volume_ok && a.hypervisor_ok == b.hypervisor_ok &&
-         a.leaving == b.leaving && a.released == b.released && a.load == b.load &&
+         a.leaving == b.leaving && a.restarting == b.restarting && a.released == b.released &&
+         a.load == b.load &&
          a.request == b.request && a.request_under == b.request_under && a.ring == b.ring &&
          a.cleared == b.cleared && a.device_digest == b.device_digest && a.word == b.word;
 }

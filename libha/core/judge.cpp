@@ -33,6 +33,11 @@ Judgement judge_heard(const Evidence& evidence, const MemberEvidence& member, bo
 Judgement judge_unheard(const Evidence& evidence, const MemberEvidence& member, bool volume_ok,
                         Instant now) {
   const auto& timing = evidence.timing();
+  const auto& newest = member.beats.newest;
+  if (volume_ok && newest && newest->restarting && newest->incarnation == member.incarnation() &&
+      now - *member.beats.last_any() <= kRestartPatience &&
+      !member.slot_stands(now, timing, evidence.read_horizon()))
+    return {HostState::alive, "its wardomd has said that it stops, and may be back at once", {}};
   if (!volume_ok)
     return {HostState::unknown, "silent on both links, and the state volume cannot be read here",
             {}};

@@ -34,6 +34,10 @@ struct Judgement {
   std::string because() const;         // one sentence for people
 };
 
+// A wardomd that has said that it may be back at once is waited for, so long and while the disk
+// heartbeat goes on.
+inline constexpr Duration kRestartPatience = std::chrono::seconds{5};
+
 // verdict: a stored verdict about this member's newest incarnation exists.
 // volume_ok: this host's own reads of the volume complete.
 Judgement judge(const Evidence& evidence, HostId host, bool verdict, bool volume_ok, Instant now);

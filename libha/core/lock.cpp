@@ -36,7 +36,7 @@ std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instan
       view.reach = {true, true, newest.sees_mgmt | newest.sees_storage};
       if (own.strangers.test(i)) view.reach.sees.reset();
       view.beats = newest.sequence.value;
-      view.able = newest.volume_ok && !newest.leaving;
+      view.able = newest.volume_ok && !newest.leaving && !newest.restarting;
       view.ring = newest.ring;
     } else if (member.slot_fresh(now, evidence.timing(), evidence.read_horizon()) &&
                member.daemon_progresses(now, evidence.timing())) {

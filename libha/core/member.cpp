@@ -255,6 +255,7 @@ void Member::take(const Leaving& leaving, Turn& turn) {
     turn.note({Severity::notice, "beats", settings_.self, {}, {}, "",
                "says that it leaves: wardomd stops here, and no protected guest runs"});
   if (leaving_ && leaving.machine_stops) quorum_.leave();
+  restarting_ = !leaving_ && !leaving.machine_stops;
 }
 
 // The keeper says until when: half of T_F after the newest acknowledged heartbeat was submitted.
@@ -667,6 +668,7 @@ Beat Member::make_beat(Instant now) const {
   beat.volume_ok = may_act(now) && target_.loaded();
   beat.hypervisor_ok = target_.hypervisor_ok();
   beat.leaving = leaving_;
+  beat.restarting = restarting_;
   beat.released = released();
   beat.load = load_;
   const auto asks = asking();
@@ -687,6 +689,7 @@ void Member::beat(Turn& turn) {
                                    last_beat_->table_sequence != beat.table_sequence ||
                                    last_beat_->given_up != beat.given_up ||
                                    last_beat_->leaving != beat.leaving ||
+                                   last_beat_->restarting != beat.restarting ||
                                    last_beat_->released != beat.released ||
                                    last_beat_->ring != beat.ring ||
                                    last_beat_->cleared != beat.cleared ||

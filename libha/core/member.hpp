@@ -261,6 +261,7 @@ class Member {
   bool news_{true};
   Instant next_full_look_{};   // before it, and without news, a tick does nothing but send a beat
   bool leaving_{false};        // stops in good order, with no guest to look after
+  bool restarting_{false};     // stops in good order, and may be back at once
   std::uint64_t beats_made_{0};
   struct Asked {
     HostId host;

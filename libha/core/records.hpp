@@ -90,6 +90,8 @@ struct Beat {
   bool volume_ok{false};             // own writes and reads complete in time
   bool hypervisor_ok{false};         // libvirt answers
   bool leaving{false};               // "I am going": an orderly stop of the daemon
+  // "I stop, and may be back at once": an orderly stop that is no leaving, as in an upgrade.
+  bool restarting{false};
   // The proof `released` (leases.md): the keeper has recorded that `incarnation` holds no guest,
   // that their I/O is drained, and that it will never start one again. Never taken back.
   bool released{false};

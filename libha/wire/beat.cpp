@@ -11,7 +11,9 @@ constexpr std::uint8_t kVolumeOk = 1;
 constexpr std::uint8_t kHypervisorOk = 2;
 constexpr std::uint8_t kLeaving = 4;
 constexpr std::uint8_t kReleased = 8;
-constexpr std::uint8_t kAllFlags = kVolumeOk | kHypervisorOk | kLeaving | kReleased;
+constexpr std::uint8_t kRestarting = 16;
+constexpr std::uint8_t kAllFlags =
+    kVolumeOk | kHypervisorOk | kLeaving | kReleased | kRestarting;
 constexpr std::ptrdiff_t kBeatAddressAt = 7;  // after magic and levels
 constexpr std::size_t kBeatLevelAt = 4;
 constexpr std::size_t kBeatHeadBytes = 12;  // what is the same in every level
@@ -50,6 +52,7 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.hypervisor_ok = (flags & kHypervisorOk) != 0;
   beat.leaving = (flags & kLeaving) != 0;
   beat.released = (flags & kReleased) != 0;
+  beat.restarting = (flags & kRestarting) != 0;
   beat.incarnation = in.incarnation();
   beat.epoch = DaemonEpoch{in.u32()};
   beat.sequence = Sequence{in.u64()};
@@ -104,7 +107,8 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   out.u8(static_cast<std::uint8_t>((beat.volume_ok ? kVolumeOk : 0) |
                                    (beat.hypervisor_ok ? kHypervisorOk : 0) |
                                    (beat.leaving ? kLeaving : 0) |
-                                   (beat.released ? kReleased : 0)));
+                                   (beat.released ? kReleased : 0) |
+                                   (beat.restarting ? kRestarting : 0)));
   out.incarnation(beat.incarnation);
   out.u32(beat.epoch.value);
   out.u64(beat.sequence.value);

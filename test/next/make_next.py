@@ -25,8 +25,8 @@ CHANGES = {
          "constexpr std::size_t kBeatLevelAt = 4;\n"
          "std::size_t bytes_of(Level level) { return kBeatBytes + (level < Level{2} ? 0 : 4); }\n"),
         ("  Writer out(kBeatBytes);\n", "  Writer out(bytes_of(beat.level));\n"),
-        ("                                   (beat.released ? kReleased : 0)));\n",
-         "                                   (beat.released ? kReleased : 0)));\n"
+        ("                                   (beat.restarting ? kRestarting : 0)));\n",
+         "                                   (beat.restarting ? kRestarting : 0)));\n"
          f"  if (beat.level >= Level{{2}}) out.u32({MARK});\n"),
         ("  WARDOM_CHECK(out.size() == kBeatBytes);\n",
          "  WARDOM_CHECK(out.size() == bytes_of(beat.level));\n"),

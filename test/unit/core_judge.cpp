@@ -82,6 +82,35 @@ TEST_CASE("judge_every_mix_around_every_timeout", "[judge]") {
   CHECK(judged > 500);
 }
 
+TEST_CASE("judge_waits_for_a_wardomd_that_says_it_may_be_back", "[judge]") {
+  const auto said = [](bool restarting, std::int64_t grows_until) {
+    auto evidence = domain();
+    for (auto link : {Link::mgmt, Link::storage}) {
+      auto last = beat(kPeer, link, 1);
+      last.restarting = restarting;
+      evidence.on_beat(last, at(1000));
+    }
+    for (std::int64_t ms = 0; ms <= grows_until; ms += 500)
+      evidence.on_slot(slot(kPeer, static_cast<std::uint64_t>(10 + ms), 5, 1), at(ms), at(ms));
+    return evidence;
+  };
+  const auto state = [](const Evidence& evidence, std::int64_t ms) {
+    return judge(evidence, kPeer, false, true, at(ms)).state;
+  };
+  const auto patience = whole_ms(kRestartPatience);
+  CHECK(state(said(true, 4000), 4000) == HostState::alive);
+  CHECK(state(said(false, 4000), 4000) == HostState::daemon_down);
+  CHECK(state(said(true, 6000), 1000 + patience) == HostState::alive);
+  CHECK(state(said(true, 6000), 1000 + patience + 1) == HostState::daemon_down);
+  // What it said proves nothing once the disk heartbeat stands still.
+  const auto silent = whole_ms(disk_silent_after(Timing{}));
+  CHECK(state(said(true, 2000), 2000 + silent) == HostState::alive);
+  CHECK(state(said(true, 2000), 2000 + silent + 1) == HostState::suspect);
+  // Nor where this host cannot read the volume, or a verdict stands.
+  CHECK(judge(said(true, 4000), kPeer, false, false, at(4000)).state == HostState::unknown);
+  CHECK(judge(said(true, 4000), kPeer, true, true, at(4000)).state == HostState::dead);
+}
+
 TEST_CASE("judge_tells_a_slot_that_was_not_read_lately_from_a_silent_one", "[judge]") {
   auto evidence = domain();
   const auto& timing = evidence.timing();

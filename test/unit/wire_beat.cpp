@@ -84,7 +84,7 @@ TEST_CASE("beat_is_refused_with_its_reason") {
   CHECK(decode(resigned(good, 0, 0)) == BeatError::bad_magic);
   CHECK(decode(resigned(good, 4, 99)) == BeatError::unknown_version);
   CHECK(decode(resigned(good, 9, 2)) == BeatError::malformed);    // link 2
-  CHECK(decode(resigned(good, 12, 16)) == BeatError::malformed);   // an unknown flag
+  CHECK(decode(resigned(good, 12, 32)) == BeatError::malformed);   // an unknown flag
   CHECK(decode(resigned(good, 10, 0)) == BeatError::malformed);   // from host 0
   CHECK(decode(resigned(good, 154, 255)) == BeatError::malformed);  // load above 1000 permille
 }

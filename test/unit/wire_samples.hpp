@@ -43,6 +43,7 @@ inline Beat beat() {
   b.table_sequence = Sequence{93};
   b.volume_ok = true;
   b.leaving = true;
+  b.restarting = true;
   b.released = true;
   b.load = load();
   b.request = 0x3132333435363738;
