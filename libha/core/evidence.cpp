@@ -199,6 +199,9 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   if (beat.run == 0 || replayed || older_boot ||
       (beat.run == beats.run && beat.sequence <= beats.sequence[link])) {
     ++beats.stale;
+    // Of a wardomd that has no keeper: one that is set back, perhaps.
+    if (beat.incarnation.is_none() && beat.run != 0 && !replayed)
+      member.foreign_speaks = beat.speaks;
     return BeatNews::none;
   }
   const bool same = beats.newest && same_words(*beats.newest, beat) &&

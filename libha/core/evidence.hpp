@@ -116,7 +116,7 @@ struct MemberEvidence {
   // The newest incarnation that its own host has called released, by beat or slot. Nothing voids
   // it.
   std::optional<Incarnation> released;
-  // As its newest beat has said, where that cannot be read; it counts for nothing else.
+  // As its newest beat has said, where that cannot be read or names no boot; nothing else counts.
   std::optional<Levels> foreign_speaks;
   bool daemon_in_ring{false};
   bool node_in_ring{false};

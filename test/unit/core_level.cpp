@@ -124,6 +124,37 @@ TEST_CASE("a_beat_of_an_earlier_level_ends_nothing_and_says_whose_it_is") {
   CHECK(member.problems(at(10)).size() == list.size());
 }
 
+TEST_CASE("a_beat_without_an_incarnation_tells_what_its_sender_speaks_and_nothing_else") {
+  MemberSettings settings = Host::settings();
+  settings.speaks = {Level{1}, Level{2}};
+  Member member(settings);
+  Orders orders;
+  VolumeReady ready;
+  ready.incarnation = boot(1);
+  ready.level = kLater;
+  member.step(Input{ready}, {at(0), {}}, orders);
+  const auto tells = [&](std::int64_t ms) {
+    const auto list = member.problems(at(ms));
+    return std::any_of(list.begin(), list.end(), [](const Problem& problem) {
+      return problem.what.find("runs an older release") == 0 && problem.where == "host 2";
+    });
+  };
+  auto before = beat(kPeer, Link::mgmt, 1);
+  before.speaks = {Level{1}, Level{2}};
+  member.step(BeatSeen{before}, {at(0), {}}, orders);
+  CHECK_FALSE(tells(10));
+  auto set_back = beat(kPeer, Link::mgmt, 1, 5, 10);
+  set_back.incarnation = {};
+  set_back.speaks = {Level{1}, Level{1}};
+  member.step(BeatSeen{set_back}, {at(3000), {}}, orders);
+  CHECK(tells(3010));
+  CHECK_FALSE(member.evidence().of(kPeer).heard(at(3010), settings.timing));
+  before = beat(kPeer, Link::mgmt, 1, 5, 11);
+  before.speaks = {Level{1}, Level{2}};
+  member.step(BeatSeen{before}, {at(4000), {}}, orders);
+  CHECK_FALSE(tells(4010));
+}
+
 TEST_CASE("a_hosts_own_cells_tell_the_level_to_go_on_in") {
   MemberSettings settings = Host::settings();
   settings.speaks = {Level{1}, Level{2}};
