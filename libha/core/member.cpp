@@ -63,7 +63,10 @@ void Member::step(const BeatSeen& beat, Now now, Orders& orders) {
 }
 
 void Member::take(const VolumeReady& ready, Turn& turn) {
-  if (outdated_ || outdated_by(ready.level, turn)) return;
+  if (outdated_ || outdated_by(ready.level, turn)) {
+    me_ = ready;  // for its beats: the others hear it, as one without a volume
+    return;
+  }
   level_found_ = std::max(level_found_, ready.level);
   me_ = ready;
   ready_ = true;

@@ -98,6 +98,8 @@ TEST_CASE("a_keeper_that_found_a_later_level_does_so_too") {
   CHECK(member.level() == kFirstLevel);  // beats are still of one that it speaks
   REQUIRE_FALSE(orders.beats.empty());
   CHECK(orders.beats.back().level == kFirstLevel);
+  CHECK(orders.beats.back().incarnation == boot(1));  // and it is heard
+  CHECK_FALSE(orders.beats.back().volume_ok);
 }
 
 TEST_CASE("a_beat_of_a_later_level_does_so_too") {
