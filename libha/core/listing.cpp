@@ -13,6 +13,19 @@ void Target::on_list(std::vector<ListedGuest> listed) {
   for (auto& one : listed) listed_[one.guest] = std::move(one);
 }
 
+void Target::on_ladder(Instant now) {
+  for (const auto& [guest, listed] : listed_) {
+    const auto* own = entry(guest);
+    if (own == nullptr || own->wanted == Wanted::running || listed.start) killed_[guest] = now;
+  }
+}
+
+std::optional<Instant> Target::killed(GuestId guest) const {
+  const auto found = killed_.find(guest);
+  if (found == killed_.end() || works_.contains(guest)) return std::nullopt;
+  return found->second;
+}
+
 bool Target::start_listed(GuestId guest) const {
   const auto found = listed_.find(guest);
   return found != listed_.end() && found->second.start.has_value();

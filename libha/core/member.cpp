@@ -86,6 +86,7 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
   quorum_.on_volume_lost();  // what was stated on an earlier connection
   decider_.on_ready(ready, settings_.domain);
   target_.on_ready(ready, turn.now.at);
+  target_.on_ladder(turn.now.at);  // nothing was heard of it before
   board_.want_all();
   turn.note({Severity::info, "disk", settings_.self, {}, {}, "",
              "state volume ready, incarnation " + to_text(ready.incarnation)});
@@ -120,6 +121,8 @@ void Member::take(const Rights& rights, Turn& turn) {
     turn.note({bad ? Severity::error : Severity::notice, "disk", settings_.self, {}, {}, "",
                words});
   }
+  if (rights_.lease == LeaseState::ending || rights.lease == LeaseState::ending)
+    target_.on_ladder(turn.now.at);
   rights_ = rights;
   // Irrevocable, whatever comes later.
   if (!rights.released.is_none() && rights.released != released_) {
@@ -231,7 +234,11 @@ void Member::take(const RingLost& lost, Turn& turn) {
   evidence_.on_ring_lost();
 }
 
-void Member::take(const GuestSeen& seen, Turn& turn) { target_.on_guest(seen, turn); }
+void Member::take(const GuestSeen& seen, Turn& turn) {
+  const bool struck = seen.stopped == Stopped::by_host || seen.stopped == Stopped::failed;
+  if (struck && turn.now.at >= act_until()) target_.on_ladder(seen.guest, turn.now.at);
+  target_.on_guest(seen, turn);
+}
 void Member::take(const HypervisorUp& up, Turn& turn) { target_.on_hypervisor_up(up, turn); }
 void Member::take(const HypervisorDown& down, Turn& turn) {
   target_.on_hypervisor_down(down, turn);

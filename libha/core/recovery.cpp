@@ -329,7 +329,8 @@ std::vector<Candidate> Decider::candidates(Instant now) const {
       const bool impaired = state == HostState::mgmt_lost || state == HostState::storage_lost;
       const auto& newest = evidence_.of(host).beats.newest;
       if ((state != HostState::alive && !impaired) || !newest) continue;
-      if (!newest->volume_ok || !newest->hypervisor_ok || newest->leaving) continue;
+      if (!newest->volume_ok || !newest->hypervisor_ok || newest->leaving || newest->restarting)
+        continue;
       candidate.load = newest->load;
       if (impaired) candidate.load.cpu_permille += kImpairedLoad;
     }

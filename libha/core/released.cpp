@@ -45,7 +45,15 @@ StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant no
   if (released() && target_.knows(guest))
     return {false, true, name + ": this host's lease has ended; nothing of its table starts here"};
   const auto answer = target_.may_start(guest, name);
-  if (!answer.known || !answer.allowed || now < act_until()) return answer;
+  if (!answer.allowed) return answer;
+  // Of a guest that the ladder has killed, writes may be under way, on this host as on any other.
+  const auto late = counted_by_clock(me_.late_writes);
+  if (const auto killed = target_.killed(guest); killed && now - *killed < late)
+    return {false, true,
+            name + ": wardom-keeper may have killed it, and what it wrote may land until L_late has "
+                   "passed; try again in " +
+                std::to_string(whole_ms(late - (now - *killed)) / 1000 + 1) + " s"};
+  if (!answer.known || now < act_until()) return answer;
   return {false, true,
           "no heartbeat of this host was written for half of T_F: no protected guest is started "
           "here; see `wardomctl status`"};

@@ -66,6 +66,12 @@ class Target {
   bool loaded() const { return loaded_; }
   // This host holds, or held, the guest, as its own table says.
   bool knows(GuestId guest) const { return entry(guest) != nullptr; }
+  // The ladder kills whatever is listed here, or may have done so before this was known.
+  void on_ladder(Instant now);
+  void on_ladder(GuestId guest, Instant now) { killed_[guest] = now; }
+  // When it may last have killed this guest, so that writes of it may be under way. nullopt: it has
+  // not, the guest was off before, or its start follows from an assignment, which has waited.
+  std::optional<Instant> killed(GuestId guest) const;
   bool busy() const { return !works_.empty() || !cell_.settled(); }
   Sequence sequence() const { return cell_.sequence(); }
   const HostTable& table() const { return cell_.wanted(); }
@@ -206,6 +212,7 @@ class Target {
   std::map<GuestId, Request> protects_;
   std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
   std::map<GuestId, ListedGuest> listed_;  // what the keeper has on its list, at least
+  std::map<GuestId, Instant> killed_;  // by the ladder, or maybe so
   std::map<GuestId, GuestSeen> seen_;
   std::map<GuestId, Instant> acted_;  // kills and removals ordered, and when to try again
   // What watch_over() has looked at: it runs on every beat, and mostly nothing has changed.
