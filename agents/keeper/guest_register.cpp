@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "agents/keeper/run_file.hpp"
 #include "libha/proc/process.hpp"
+#include "libha/proc/replace_file.hpp"
 #include "libha/wire/guest_list.hpp"
 
 namespace wardom::keeper {
@@ -43,7 +43,7 @@ ListedGuest* GuestRegister::find(GuestId guest) {
 }
 
 Result<void> GuestRegister::keep() const {
-  return replace_file(path_, wire::encode_guest_list(guests_));
+  return proc::replace_file(path_, wire::encode_guest_list(guests_));
 }
 
 Result<void> GuestRegister::list_start(GuestId guest, DaemonEpoch epoch) {

@@ -11,9 +11,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "agents/keeper/run_file.hpp"
 #include "agents/keeper/run_versions.hpp"
 #include "libha/core/check.hpp"
+#include "libha/proc/replace_file.hpp"
 
 namespace wardom::keeper {
 namespace {
@@ -71,7 +71,7 @@ Result<void> save_incarnation(const std::string& run_dir, const KeptIncarnation&
        << to_uuid(kept.volume) << '\n'
        << kept.self.value << ' ' << kept.incarnation.number << ' ' << to_hex(kept.incarnation.id)
        << (kept.stays_up ? std::string(" ") + kStaysUp : std::string()) << '\n';
-  return replace_file(kept_path(run_dir), text.str(), Flush::yes);
+  return proc::replace_file(kept_path(run_dir), text.str(), proc::Flush::content);
 }
 
 Result<std::optional<Incarnation>> load_released(const std::string& run_dir,
@@ -98,7 +98,7 @@ Result<void> save_released(const std::string& run_dir, const Bits128& boot_id,
   text << kReleasedLine << '\n'
        << to_uuid(boot_id) << ' ' << incarnation.number << ' ' << to_hex(incarnation.id)
        << " end\n";
-  return replace_file(run_dir + "/released", text.str(), Flush::yes);
+  return proc::replace_file(run_dir + "/released", text.str(), proc::Flush::content);
 }
 
 std::optional<KeptDaemon> load_daemon(const std::string& run_dir, const Bits128& boot_id) {
@@ -119,7 +119,7 @@ Result<void> save_daemon(const std::string& run_dir, const KeptDaemon& kept) {
   text << kDaemonLine << '\n'
        << to_uuid(kept.boot_id) << ' ' << kept.epoch.value << ' ' << kept.run << ' ' << kept.pid
        << ' ' << kept.start_time << '\n';
-  return replace_file(run_dir + "/daemon", text.str());
+  return proc::replace_file(run_dir + "/daemon", text.str());
 }
 
 Bits128 random_bits() {

@@ -5,10 +5,10 @@
 
 #include "agents/keeper/drain.hpp"
 #include "agents/keeper/identity.hpp"
-#include "agents/keeper/run_file.hpp"
 #include "agents/keeper/run_versions.hpp"
 #include "libha/disk/block_io.hpp"
 #include "libha/proc/process.hpp"
+#include "libha/proc/replace_file.hpp"
 #include "libha/watchdog/descriptor_store.hpp"
 #include "libha/watchdog/lab_watchdog.hpp"
 #include "libha/watchdog/linux_watchdog.hpp"
@@ -176,9 +176,9 @@ void Lease::leave() {
   if (feeder_ != nullptr) feeder_->stop(Lapse::left);
   ladder_->release_lease();
   const auto keep_left = [&](bool disarmed) {
-    return replace_file(options_.run_dir + "/window",
-                        encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_,
-                                       disarmed}));
+    return proc::replace_file(
+        options_.run_dir + "/window",
+        encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_, disarmed}));
   };
   if (auto kept = keep_left(true); !kept)
     return log(Severity::error,
@@ -449,9 +449,9 @@ std::optional<Instant> Lease::next_deadline(Instant now) const {
 }
 
 void Lease::keep() {
-  const auto kept = replace_file(options_.run_dir + "/window",
-                                 encode_window({boot_id_, ladder_->window(), ladder_->kept(),
-                                                timeout_, false}));
+  const auto kept = proc::replace_file(
+      options_.run_dir + "/window",
+      encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_, false}));
   if (!kept)
     keep_trouble_.present(kept.error().message + ": a restarted keeper could not feed on",
                           raw_now());

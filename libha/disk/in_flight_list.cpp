@@ -1,6 +1,5 @@
 #include "libha/disk/in_flight_list.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,19 +9,11 @@
 #include <cstring>
 #include <sstream>
 
+#include "libha/proc/replace_file.hpp"
+
 namespace wardom::disk {
 namespace {
 
-Result<void> replace_file(const std::string& path, const std::string& content) {
-  const auto fresh = path + ".new";
-  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const bool written = fd >= 0 && ::write(fd, content.data(), content.size()) ==
-                                      static_cast<ssize_t>(content.size());
-  if (fd >= 0) ::close(fd);
-  if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
-    return failure("cannot write " + path + ": " + std::strerror(errno));
-  return success();
-}
 
 // false: neither "-" nor a number.
 bool parse_until(const std::string& text, std::optional<Instant>& until) {
@@ -126,7 +117,7 @@ void InFlightList::settle(const Cell& cell, Instant issued) {
 // A full run directory takes nothing new, and one that was emptied may be gone itself: neither
 // stops heartbeats. Only a list that says too little would be wrong, and no list says everything.
 Result<void> InFlightList::keep() {
-  const auto kept = replace_file(path_, encode_in_flight(boot_id_, volume_, writes_));
+  const auto kept = proc::replace_file(path_, encode_in_flight(boot_id_, volume_, writes_));
   trouble_ = kept ? std::string() : kept.error().message;
   if (kept) return kept;
   ::unlink((path_ + ".new").c_str());

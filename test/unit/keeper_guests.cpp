@@ -17,10 +17,10 @@
 #include "agents/keeper/identity.hpp"
 #include "agents/keeper/lease.hpp"
 #include "agents/keeper/peer_process.hpp"
-#include "agents/keeper/run_file.hpp"
 #include "agents/keeper/guest_register.hpp"
 #include "libha/disk/block_io.hpp"
 #include "libha/proc/process.hpp"
+#include "libha/proc/replace_file.hpp"
 #include "libha/wire/guest_list.hpp"
 
 using namespace wardom;
@@ -28,6 +28,7 @@ using namespace wardom::keeper;
 using namespace std::chrono_literals;
 using disk::raw_now;
 using proc::read_file;
+using proc::replace_file;
 using proc::start_time_of;
 
 namespace {

@@ -21,9 +21,9 @@
 #include "agents/keeper/drain.hpp"
 #include "agents/keeper/identity.hpp"
 #include "agents/keeper/lease.hpp"
-#include "agents/keeper/run_file.hpp"
 #include "libha/disk/block_io.hpp"
 #include "libha/proc/process.hpp"
+#include "libha/proc/replace_file.hpp"
 #include "libha/watchdog/fingerprint.hpp"
 #include "libha/watchdog/linux_watchdog.hpp"
 #include "libha/watchdog/measurement.hpp"
@@ -182,7 +182,7 @@ struct Site {
   void leave_window(bool lease, bool disarmed, Duration timeout = 10s) const {
     const Ladder::Kept ladder{raw_now() - 1s, {}, lease, false, false};
     const KeptWindow window{boot, 20s, ladder, timeout, disarmed};
-    REQUIRE(replace_file(path + "/window", encode_window(window)));
+    REQUIRE(proc::replace_file(path + "/window", encode_window(window)));
   }
   KeptWindow window() const {
     const auto text = proc::read_file(path + "/window");
@@ -284,7 +284,7 @@ namespace {
 // The predecessor's ladder has killed, and what it wrote about that.
 void leave_released(const Site& site, bool in_window, std::optional<Incarnation> recorded) {
   Ladder::Kept kept{raw_now() - 200s, {}, true, true, false, in_window};
-  REQUIRE(replace_file(site.path + "/window", encode_window({site.boot, 20s, kept, 10s, false})));
+  REQUIRE(proc::replace_file(site.path + "/window", encode_window({site.boot, 20s, kept, 10s, false})));
   if (recorded) REQUIRE(save_released(site.path, site.boot, *recorded));
 }
 
@@ -346,7 +346,7 @@ Instant leave_late_window(const Site& site, Duration ago, bool killing) {
   Site::hold();
   const auto submitted = raw_now() - ago;
   const Ladder::Kept ladder{submitted, {}, true, killing, false, false};
-  REQUIRE(replace_file(site.path + "/window",
+  REQUIRE(proc::replace_file(site.path + "/window",
                        encode_window({site.boot, 6s, ladder, 10s, false})));
   return submitted;
 }

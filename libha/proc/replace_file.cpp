@@ -1,4 +1,4 @@
-#include "agents/keeper/run_file.hpp"
+#include "libha/proc/replace_file.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -6,8 +6,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
-namespace wardom::keeper {
+namespace wardom::proc {
 
 Result<void> replace_file(const std::string& path, const std::string& content, Flush flush) {
   const auto fresh = path + ".new";
@@ -19,7 +20,17 @@ Result<void> replace_file(const std::string& path, const std::string& content, F
   ::close(fd);
   if (!written || ::rename(fresh.c_str(), path.c_str()) != 0)
     return failure("cannot write " + path + ": " + std::strerror(errno));
+  return flush == Flush::all ? flush_folder_of(path) : success();
+}
+
+Result<void> flush_folder_of(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool flushed = fd >= 0 && ::fsync(fd) == 0;
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (!flushed) return failure("cannot flush " + folder.string() + ": " + std::strerror(error));
   return success();
 }
 
-}  // namespace wardom::keeper
+}  // namespace wardom::proc
