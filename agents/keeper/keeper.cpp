@@ -309,7 +309,10 @@ void Keeper::retry_join(const std::string& why) {
   not_running_why_ = why;
   join_trouble_.present(why + "; tries again", raw_now());
   next_join_ = raw_now() + join_backoff_;
-  join_backoff_ = std::min(join_backoff_ * 2, kJoinBackoffMax);
+  // Where the volume was in use before, the window of a lease runs: what comes late costs guests.
+  const bool again = !used_.empty();
+  join_backoff_ =
+      std::min(join_backoff_ * 2, again ? options_.disk_interval : kJoinBackoffMax);
 }
 
 // --- the heartbeat

@@ -21,7 +21,7 @@
 namespace wardom::keeper {
 
 inline constexpr Duration kJoinBackoffMin = std::chrono::milliseconds{250};
-inline constexpr Duration kJoinBackoffMax = std::chrono::seconds{10};
+inline constexpr Duration kJoinBackoffMax = std::chrono::seconds{1};
 // Heartbeats that fail for so long, with nothing in flight: open the volume anew (a FUSE or NFS
 // mount that went away and came back leaves dead descriptors behind). With a short T_F after a
 // quarter of it, well before guests are killed.

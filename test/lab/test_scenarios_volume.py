@@ -20,6 +20,9 @@ SHORT_PAUSE_S = 1.4
 LAST_HEARTBEAT_S = 0.8
 STARTS_S = 0.2
 AWAY_WATCH_S = 3.0
+# With the default profile, and shorter than its 15 s by two: long enough for pauses between attempts
+# that grow to have grown.
+ERRORS_S = 13.0
 RETURN_LIMIT_S = 30.0
 
 
@@ -40,6 +43,20 @@ class StoragePause(ScenarioCase):
         self.pause()
         self.quiet_watch(SHORT_PAUSE_S, also=self.assert_nobody_dead)
         self.resume()
+        self.assert_all_untouched()
+
+    def test_errors_that_end_in_time_harm_nobody(self) -> None:
+        """Keepers open the volume anew meanwhile, in vain; they must not be waiting once it answers
+        again. Guests are killed after 15 s."""
+        storage.set_errors(self.cluster.record, True)
+        self.quiet_watch(ERRORS_S)
+        storage.set_errors(self.cluster.record, False)
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        for host in self.cluster.host_names:
+            self.assertIn("opens the volume anew",
+                          self.cluster.log_path(host, "keeper").read_text())
+        self.assertEqual(self.cluster.events(self.began_ms, "watchdog resets"), [])
         self.assert_all_untouched()
 
     def test_keeper_killed_with_a_write_in_flight(self) -> None:
