@@ -1,5 +1,6 @@
 #include "agents/wardomctl/client.hpp"
 
+#include <pwd.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -7,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 
@@ -124,6 +126,13 @@ Answer read_reply(const std::string& socket, const std::string& reply) {
 }
 
 }  // namespace
+
+std::string who() {
+  const auto* entry = ::getpwuid(::getuid());
+  std::string name = entry == nullptr ? "uid " + std::to_string(::getuid()) : entry->pw_name;
+  const char* behind = std::getenv("SUDO_USER");
+  return behind == nullptr || *behind == '\0' ? name : std::string(behind) + " as " + name;
+}
 
 Answer ask(const std::string& socket, const json::object& request,
            std::chrono::milliseconds patience) {

@@ -27,6 +27,9 @@ struct Answer {
   std::string error;          // otherwise: what is wrong, where, what to do
 };
 
+// Who asks, for the record: the person behind sudo, where there is one.
+std::string who();
+
 Answer ask(const std::string& socket, const boost::json::object& request,
            std::chrono::milliseconds patience);
 

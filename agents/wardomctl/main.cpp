@@ -6,6 +6,7 @@
 #include "agents/wardomctl/client.hpp"
 #include "agents/wardomctl/config_command.hpp"
 #include "agents/wardomctl/host_watchdog_command.hpp"
+#include "agents/wardomctl/key_command.hpp"
 #include "agents/wardomctl/operator_commands.hpp"
 #include "agents/wardomctl/print.hpp"
 #include "agents/wardomctl/quorum_command.hpp"
@@ -164,6 +165,7 @@ int main(int argc, char** argv) {
   add_config_commands(app, options, exit_code);
   add_host_commands(app, exit_code);
   add_quorum_commands(app, exit_code);
+  add_key_commands(app, options.socket, exit_code);
 #ifdef WARDOM_HAS_VOLUME_COMMANDS
   add_volume_commands(app, options.socket, exit_code);
 #endif

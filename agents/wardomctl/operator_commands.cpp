@@ -1,9 +1,7 @@
 #include "agents/wardomctl/operator_commands.hpp"
 
-#include <pwd.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -32,14 +30,6 @@ struct Options {
 int fail(int code, const std::string& why) {
   std::cerr << "wardomctl: " << why << "\n";
   return code;
-}
-
-// For the record: the person behind sudo, where there is one.
-std::string who() {
-  const auto* entry = ::getpwuid(::getuid());
-  std::string name = entry == nullptr ? "uid " + std::to_string(::getuid()) : entry->pw_name;
-  const char* behind = std::getenv("SUDO_USER");
-  return behind == nullptr || *behind == '\0' ? name : std::string(behind) + " as " + name;
 }
 
 std::string text(const json::object& from, const char* key) {

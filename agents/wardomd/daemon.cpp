@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -13,6 +14,7 @@
 
 #include "agents/wardomd/archive.hpp"
 #include "agents/wardomd/journal.hpp"
+#include "agents/wardomd/key_files.hpp"
 #include "agents/wardomd/load.hpp"
 #include "agents/wardomd/requests.hpp"
 #include "libha/core/local_formats.hpp"
@@ -118,6 +120,7 @@ class Daemon::Impl {
       : options_(std::move(options)),
         self_(*options_.config.find_host(options_.host)),
         archive_(options_.archive),
+        key_files_(options_.config.cluster.key_file),
         inbox_([this] { wake(); }),
         timer_(io_),
         load_timer_(io_),
@@ -147,11 +150,13 @@ class Daemon::Impl {
   void write_protected(const std::vector<GuestId>& guests);
   Result<void> open_adapters();
   void make_loop(const ClusterKey& key);
+  runtime::KeyStore key_store();
   Sight sight() { return {options_.config, self_, *loop_, geometry_, told_trouble_}; }
 
   DaemonOptions options_;
   const HostConfig& self_;
   Archive archive_;
+  KeyFiles key_files_;
   asio::io_context io_{1};
   runtime::Inbox inbox_;
   asio::steady_timer timer_;
@@ -172,6 +177,7 @@ class Daemon::Impl {
   std::unique_ptr<runtime::Loop> loop_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<control::ControlServer> control_;
+  asio::thread_pool key_writer_{1};  // the last: its work uses what is above
 };
 
 Result<void> Daemon::Impl::open_adapters() {
@@ -215,7 +221,31 @@ Result<void> Daemon::Impl::open_adapters() {
   return success();
 }
 
+// Its files are written by a thread of its own, so that a slow disk never holds the loop up.
+runtime::KeyStore Daemon::Impl::key_store() {
+  const auto work = [this](std::function<Result<void>()> job) {
+    asio::post(key_writer_, [this, job = std::move(job)] {
+      asio::post(io_, [this, result = job()] {
+        loop_->keys().on_stored(result, read_clocks().at);
+        turn();
+      });
+    });
+  };
+  return {[this] { return key_files_.read(); },
+          [this, work](const runtime::NextKey& next) {
+            work([this, next] { return key_files_.keep(next); });
+          },
+          [this, work](const wire::Secret& secret) {
+            work([this, secret] { return key_files_.adopt(secret); });
+          }};
+}
+
 void Daemon::Impl::make_loop(const ClusterKey& key) {
+  std::optional<runtime::NextKey> next;
+  if (auto found = key_files_.read(); found)
+    next = found.value();
+  else  // the present key is enough to run
+    journal_.write(core::Severity::error, "is not used: " + found.error().message);
   runtime::LoopEvents events;
   events.note = [this](const core::Note& note, WallTime) {
     journal_.write(note, Names(options_.config, loop_->member()));
@@ -225,7 +255,8 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
   events.described = [this](const port::ActDone& done) { requests_->on_described(done); };
   events.protected_ = [this](const std::vector<GuestId>& guests) { write_protected(guests); };
   loop_ = std::make_unique<runtime::Loop>(
-      runtime::LoopOptions{settings_of(options_.config, self_), wire::Key(key), draw()},
+      runtime::LoopOptions{settings_of(options_.config, self_), key, std::move(next), key_store(),
+                           draw()},
       runtime::Clock{read_clocks},
       runtime::Ports{*volume_, *beats_, *power_, *ring_, *hypervisor_, *quorum_},
       std::move(events));
@@ -233,7 +264,17 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
   requests_ = std::make_unique<Requests>([this] { return sight(); }, *hypervisor_,
                                          [this](core::Input input) {
                                            inbox_.put(std::move(input));
-                                         });
+                                         },
+                                         KeyWishes{[this](const auto& drawn, const auto& by) {
+                                                     wake();
+                                                     return loop_->keys().begin(drawn, by,
+                                                                                read_clocks());
+                                                   },
+                                                   [this](const auto& by) {
+                                                     wake();
+                                                     return loop_->keys().give_up(
+                                                         by, read_clocks().at);
+                                                   }});
 }
 
 Result<void> Daemon::Impl::start() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "agents/wardomd/key_files.hpp"
 #include "libha/core/guest_life.hpp"
 #include "libha/guestxml/guest_xml.hpp"
 
@@ -55,6 +56,9 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "host-list") return answer(reply_with(host_list(sight_())));
   if (what == "host-show") return answer(of(host_show(sight_(), text_of(request, "host"))));
   if (what == "host-confirm-dead") return confirm_dead(request, std::move(answer));
+  if (what == "key-status") return answer(reply_with(key_status(sight_())));
+  if (what == "key-rotate") return change_key(request, answer);
+  if (what == "key-give-up") return give_up_key(request, answer);
   if (what == "arm") return arm(request, std::move(answer));
   if (what == "disarm") return disarm(request, std::move(answer));
   if (what == "may-start") return may_start(request, answer);
@@ -202,6 +206,29 @@ void Requests::confirm_dead(const json::object& request, control::Answer answer)
   submit(ask, request, std::move(answer));
 }
 
+void Requests::change_key(const json::object& request, const control::Answer& answer) {
+  const auto* prepared = request.if_contains("prepared");
+  std::optional<wire::Secret> drawn;
+  if (prepared == nullptr || *prepared != true) {
+    auto secret = draw_key();
+    if (!secret) return answer(reply_error(kFailed, secret.error().message));
+    drawn = secret.value();
+  }
+  const auto begun = key_.change(drawn, asker(request));
+  const auto sight = sight_();
+  if (!begun)
+    return answer(reply_error(kFailed, Names(sight.config, sight.loop.member())
+                                           .in_text(begun.error().message)));
+  answer(reply_with(key_status(sight)));
+}
+
+void Requests::give_up_key(const json::object& request, const control::Answer& answer) {
+  const bool too_late = sight_().loop.keys().stage() == runtime::KeyChange::Stage::sending;
+  if (const auto asked = key_.give_up(asker(request)); !asked)
+    return answer(reply_error(too_late ? kRefused : kFailed, asked.error().message));
+  answer(reply_with(key_status(sight_())));
+}
+
 void Requests::arm(const json::object& request, control::Answer answer) {
   core::OperatorAsk ask;
   ask.wish = core::Wish::arm;
@@ -220,15 +247,20 @@ void Requests::disarm(const json::object& request, control::Answer answer) {
   submit(ask, request, std::move(answer));
 }
 
+std::string Requests::asker(const json::object& request) const {
+  const auto by = text_of(request, "by");
+  return ((by.empty() ? "somebody" : by) + " on " + sight_().self.name)
+      .substr(0, kMaxOperatorBytes);
+}
+
 void Requests::submit(core::OperatorAsk ask, const json::object& request,
                       control::Answer answer) {
   if (submitted_.size() >= kMaxPending)
     return answer(reply_error(kFailed, "too many requests are waiting; try again"));
   const auto sight = sight_();
-  const auto by = text_of(request, "by");
   ask.from = sight.self.id;
   ask.request = ticket();
-  ask.by = ((by.empty() ? "somebody" : by) + " on " + sight.self.name).substr(0, kMaxOperatorBytes);
+  ask.by = asker(request);
   submitted_.emplace(ask.request, std::move(answer));
   submit_(ask);
 }

@@ -12,12 +12,22 @@
 
 namespace wardom::daemon {
 
+// What an operator wants of the cluster's key: see runtime::KeyChange.
+struct KeyWishes {
+  std::function<Result<void>(const std::optional<wire::Secret>& drawn, const std::string& by)>
+      change;
+  std::function<Result<void>(const std::string& by)> give_up;
+};
+
 class Requests {
  public:
   // submit: gives an input to the loop.
   Requests(std::function<Sight()> sight, port::Hypervisor& hypervisor,
-           std::function<void(core::Input)> submit)
-      : sight_(std::move(sight)), hypervisor_(hypervisor), submit_(std::move(submit)) {}
+           std::function<void(core::Input)> submit, KeyWishes key)
+      : sight_(std::move(sight)),
+        hypervisor_(hypervisor),
+        submit_(std::move(submit)),
+        key_(std::move(key)) {}
 
   void handle(const boost::json::object& request, control::Answer answer);
   // The loop's answers to what was submitted or asked.
@@ -36,6 +46,9 @@ class Requests {
   void protect(const boost::json::object& request, control::Answer answer);
   void unprotect(const boost::json::object& request, control::Answer answer);
   void confirm_dead(const boost::json::object& request, control::Answer answer);
+  void change_key(const boost::json::object& request, const control::Answer& answer);
+  void give_up_key(const boost::json::object& request, const control::Answer& answer);
+  std::string asker(const boost::json::object& request) const;
   void arm(const boost::json::object& request, control::Answer answer);
   void disarm(const boost::json::object& request, control::Answer answer);
   void submit(core::OperatorAsk ask, const boost::json::object& request, control::Answer answer);
@@ -45,6 +58,7 @@ class Requests {
   std::function<Sight()> sight_;
   port::Hypervisor& hypervisor_;
   std::function<void(core::Input)> submit_;
+  KeyWishes key_;
   std::map<Ticket, Protecting> describing_;
   std::map<Ticket, control::Answer> submitted_;
   std::uint64_t last_{0};

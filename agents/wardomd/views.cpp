@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cctype>
+#include <cinttypes>
+#include <cstdio>
 #include <tuple>
 
 #include "libha/core/guest_life.hpp"
@@ -227,6 +229,50 @@ json::array recovered(const Names& names, const runtime::Recovery& recovery) {
   return guests;
 }
 
+json::value key_text(wire::KeyId key) {
+  if (key == wire::kNoKey) return nullptr;
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, key.value);
+  return text;
+}
+
+const char* stage_word(runtime::KeyChange::Stage stage) {
+  switch (stage) {
+    case runtime::KeyChange::Stage::none: return "none";
+    case runtime::KeyChange::Stage::held: return "held";
+    case runtime::KeyChange::Stage::waiting: return "waiting";
+    case runtime::KeyChange::Stage::sending: return "sending";
+  }
+  return "unknown";
+}
+
+std::string list_of(const Names& names, const std::vector<HostId>& hosts) {
+  std::string text;
+  for (const HostId host : hosts) text += (text.empty() ? "" : ", ") + names.host_text(host);
+  return text;
+}
+
+void add_key_problems(const Sight& sight, const Names& names, json::array& problems) {
+  const auto& keys = sight.loop.keys();
+  const auto add = [&](std::string what, const char* remedy) {
+    problems.push_back(
+        json::object{{"what", std::move(what)}, {"where", sight.self.name}, {"do", remedy}});
+  };
+  if (!keys.trouble().empty())
+    add("change of the cluster's key: " + names.in_text(keys.trouble()),
+        "mend it, or run `wardomctl key rotate --give-up`");
+  const auto stage = keys.stage();
+  if (const auto waits = keys.waits_for(); !waits.empty())
+    add("the change of the cluster's key waits for " + list_of(names, waits),
+        stage == runtime::KeyChange::Stage::sending
+            ? "see that wardomd runs there, and that its beats arrive here"
+            : "start wardomd there, with the same wardom.toml and release as here, or run "
+              "`wardomctl key rotate --give-up`");
+  else if (stage == runtime::KeyChange::Stage::waiting && !keys.most_in_ring())
+    add("the change of the cluster's key waits for a ring with most of the domain's daemons",
+        "see that corosync and wardomd run on the other hosts");
+}
+
 // For how long this host has lived through an outage of the volume; null: it does not.
 json::value on_grants_ms(const core::Member& member, Instant now) {
   const auto since = member.on_grants_since();
@@ -293,6 +339,7 @@ json::value status(const Sight& sight) {
     problems.push_back(json::object{{"what", sight.archive_trouble},
                                     {"where", sight.self.name},
                                     {"do", "make room on that disk; recoveries go on"}});
+  add_key_problems(sight, names, problems);
   const auto* domain = sight.config.find_domain(sight.self.domain);
   return json::object{
       {"domain", domain->name},
@@ -316,6 +363,27 @@ json::value status(const Sight& sight) {
       {"guests", guests},
       {"problems", problems},
       {"refused", refusals_of(sight.loop.refusals())}};
+}
+
+json::value key_status(const Sight& sight) {
+  const auto& keys = sight.loop.keys();
+  const Names names(sight.config, sight.loop.member());
+  json::array hosts;
+  for (const auto& view : keys.hosts())
+    hosts.push_back(json::object{{"name", names.host(view.host)},
+                                 {"in_ring", view.in_ring},
+                                 {"holds_next", view.holds_next},
+                                 {"sends_next", view.sends_next}});
+  json::array waits;
+  for (const HostId host : keys.waits_for()) waits.push_back(names.host(host));
+  return json::object{
+      {"present", key_text(keys.present().id())},
+      {"next", key_text(keys.wished())},
+      {"stage", stage_word(keys.stage())},
+      {"waits_for", waits},
+      {"hosts", hosts},
+      {"trouble", keys.trouble().empty() ? json::value(nullptr)
+                                         : json::value(names.in_text(keys.trouble()))}};
 }
 
 Result<json::value> why(const Sight& sight, const std::string& about) {

@@ -39,6 +39,7 @@ boost::json::value status(const Sight& sight);
 Result<boost::json::value> why(const Sight& sight, const std::string& about);
 // id: nullopt for the last recovery.
 Result<boost::json::value> timeline(const Sight& sight, const std::optional<std::string>& id);
+boost::json::value key_status(const Sight& sight);
 boost::json::value host_list(const Sight& sight);
 Result<boost::json::value> host_show(const Sight& sight, const std::string& host);
 boost::json::value guest_list(const Sight& sight);

@@ -12,7 +12,9 @@ namespace wardom::proc {
 
 Result<void> replace_file(const std::string& path, const std::string& content, Flush flush) {
   const auto fresh = path + ".new";
-  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  ::unlink(fresh.c_str());  // what a crash has left, with whatever mode
+  const int fd =
+      ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return failure("cannot create " + fresh + ": " + std::strerror(errno));
   const bool written =
       ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size()) &&

@@ -16,7 +16,9 @@ enum class Flush : std::uint8_t {
   all,      // the new content, in its place
 };
 
-// By rename(2): a reader, or a program that starts again, sees the old or the new file. Mode 0600.
+// By rename(2) of `path` with `.new` behind it, which is taken for a crash's leftover if it is
+// there: a reader, or a program that starts again, sees the old or the
+// new file. Mode 0600.
 // Error: the file's name, and why it cannot be written; the old file is as it was, but for `all`,
 // where the new one may be in its place.
 Result<void> replace_file(const std::string& path, const std::string& content,

@@ -108,6 +108,14 @@ core::Input input_of(const port::ActDone& done) {
                        done.settled, running_of(done.state), done.error};
 }
 
+// The core has just taken it: it is no replay.
+bool is_newest(const core::Evidence& evidence, const Beat& beat) {
+  if (!evidence.has(beat.from)) return false;
+  const auto& beats = evidence.of(beat.from).beats;
+  return beats.run == beat.run &&
+         beats.sequence[static_cast<std::size_t>(beat.link)] == beat.sequence;
+}
+
 }  // namespace
 
 Loop::Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events)
@@ -115,7 +123,9 @@ Loop::Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events)
       clock_(std::move(clock)),
       ports_(ports),
       events_(std::move(events)),
-      member_(options_.member) {}
+      member_(options_.member),
+      keys_(options_.member.self, options_.member.members, options_.member.config_digest,
+            options_.key, options_.next_key, options_.key_store) {}
 
 void Loop::turn(std::span<const Arrival> arrivals) {
   const core::Now now = clock_.now();
@@ -126,6 +136,7 @@ void Loop::turn(std::span<const Arrival> arrivals) {
   for (const auto& arrival : arrivals) take(arrival, now, orders);
   member_.tick(now, orders);
   carry_out(orders, now);
+  if (keys_.busy()) change_keys(now);
 }
 
 void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
@@ -177,13 +188,17 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
             step(core::PowerOffTaken{sent.ticket, sent.host, sent.accepted, sent.error});
           },
           [&](const port::RingMembers& members) {
+            keys_.on_ring(members.daemons, now.at);
             step(core::RingMembers{members.daemons, members.gone_process, members.gone_host});
           },
           [&](const port::RingQuorum& quorum) {
             step(core::RingQuorum{quorum.quorate, quorum.nodes});
           },
           [&](const port::RingMessage& message) { take_ring(message, now, orders); },
-          [&](const port::RingLost& lost) { step(core::RingLost{lost.reason}); },
+          [&](const port::RingLost& lost) {
+            keys_.on_ring({}, now.at);
+            step(core::RingLost{lost.reason});
+          },
           [&](const port::HypervisorUp& up) {
             hypervisor_up_ = true;
             described_ = false;
@@ -244,7 +259,11 @@ void Loop::take_cells(const port::ReadDone& done, core::Now now, core::Orders& o
 }
 
 void Loop::take_datagram(const port::Datagram& datagram, core::Now now, core::Orders& orders) {
-  auto beat = wire::decode_beat(options_.key, datagram.bytes, options_.member.self, datagram.link);
+  const auto self = options_.member.self;
+  auto beat = wire::decode_beat(keys_.present(), datagram.bytes, self, datagram.link);
+  const auto* next = keys_.next();
+  const bool under_next = next != nullptr && !beat && beat.error() == wire::BeatError::bad_hash;
+  if (under_next) beat = wire::decode_beat(*next, datagram.bytes, self, datagram.link);
   if (beat && !options_.member.speaks.has(beat.value().level))
     beat = wire::BeatError::unknown_version;
   if (!beat) {
@@ -259,19 +278,26 @@ void Loop::take_datagram(const port::Datagram& datagram, core::Now now, core::Or
   }
   const core::BeatSeen seen{beat.value()};
   member_.step(seen, now, orders);
+  if (keys_.next() != nullptr && is_newest(member_.evidence(), seen.beat))
+    keys_.on_heard(seen.beat.from, under_next, now.at);
 }
 
 // Of a beat that is not understood, what every level has in the same place.
 void Loop::take_other_level(const port::Datagram& datagram, core::Now now, core::Orders& orders) {
-  const auto head = wire::decode_beat_head(options_.key, datagram.bytes, options_.member.self,
-                                           datagram.link);
+  const auto self = options_.member.self;
+  auto head = wire::decode_beat_head(keys_.present(), datagram.bytes, self, datagram.link);
+  if (const auto* next = keys_.next(); !head && next != nullptr)
+    head = wire::decode_beat_head(*next, datagram.bytes, self, datagram.link);
   if (!head) return;
   const auto& said = head.value();
   member_.step(core::OtherLevel{said.from, said.level, said.speaks}, now, orders);
 }
 
 void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orders& orders) {
-  auto decoded = wire::decode_ring_message(options_.key, message.bytes);
+  auto decoded = wire::decode_ring_message(keys_.present(), message.bytes);
+  const auto* next = keys_.next();
+  const bool under_next = next != nullptr && !decoded;
+  if (under_next) decoded = wire::decode_ring_message(*next, message.bytes);
   if (!decoded) {
     if (refusals_.ring_messages++ == 0)
       tell({core::Severity::warning, "ring", message.from, {}, {}, "",
@@ -280,6 +306,7 @@ void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orde
     return;
   }
   const bool echo = message.from == options_.member.self;
+  if (!echo) keys_.on_heard(message.from, under_next, now.at);
   std::visit(Overload{[&](const core::PleaseAssign& please) {
                         if (please.from == message.from) member_.step(please, now, orders);
                       },
@@ -291,6 +318,9 @@ void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orde
                       },
                       [&](const core::OperatorAnswer& answer) {
                         if (!echo) member_.step(answer, now, orders);
+                      },
+                      [&](const wire::KeyWord& word) {
+                        if (word.from == message.from) keys_.on_word(word, now.at);
                       }},
              decoded.value());
 }
@@ -334,6 +364,7 @@ void Loop::write_records(const core::Orders& orders) {
 }
 
 void Loop::send_beat(const Beat& content, const std::vector<BeatWord>& words) {
+  const wire::Key& key = keys_.sends();
   for (const Link link : {Link::mgmt, Link::storage}) {
     auto& sequence = sequence_[static_cast<std::size_t>(link)];
     sequence = sequence.next();
@@ -345,9 +376,9 @@ void Loop::send_beat(const Beat& content, const std::vector<BeatWord>& words) {
     for (const auto& word : words) {
       if (bytes.empty()) {
         beat.word = word;
-        bytes = wire::encode_beat(options_.key, beat);
+        bytes = wire::encode_beat(key, beat);
       } else {
-        wire::readdress_beat(options_.key, bytes, word);
+        wire::readdress_beat(key, bytes, word);
       }
       ports_.beats.send(word.to, link, bytes);
     }
@@ -381,8 +412,18 @@ void Loop::tell(const core::Note& note, core::Now now) {
   const wire::StepMessage step{options_.member.self, note.recovery, at,        note.host,
                                note.guest,           note.source,   note.step, note.text};
   if (book_.add(step)) events_.step(step);
-  if (!ports_.ring.send(wire::encode_ring_message(options_.key, step, member_.level())))
+  send_to_ring(step);
+}
+
+void Loop::send_to_ring(const wire::RingMessage& message) {
+  if (!ports_.ring.send(wire::encode_ring_message(keys_.sends(), message, member_.level())))
     ++ring_dropped_;
+}
+
+void Loop::change_keys(core::Now now) {
+  for (const auto& word : keys_.tick(now.at)) send_to_ring(word);
+  for (auto& news : keys_.take_news())
+    tell({core::Severity::notice, "key", {}, {}, {}, "", std::move(news)}, now);
 }
 
 void Loop::take_description(const port::ActDone& done, core::Now now, core::Orders& orders) {
@@ -440,13 +481,9 @@ void Loop::carry_out(core::Orders& orders, core::Now now) {
   for (const auto& guest : orders.unlist) ports_.volume.unlist(guest);
   for (const auto& one : orders.acts) act(one);
   describe_own();
-  const auto to_ring = [&](const auto& message) {
-    if (!ports_.ring.send(wire::encode_ring_message(options_.key, message, member_.level())))
-      ++ring_dropped_;
-  };
-  for (const auto& please : orders.asks) to_ring(please);
-  for (const auto& ask : orders.operator_asks) to_ring(ask);
-  for (const auto& answer : orders.operator_answers) to_ring(answer);
+  for (const auto& please : orders.asks) send_to_ring(please);
+  for (const auto& ask : orders.operator_asks) send_to_ring(ask);
+  for (const auto& answer : orders.operator_answers) send_to_ring(answer);
   for (const auto& note : orders.notes) tell(note, now);
   for (const auto& reply : orders.replies) events_.reply(reply);
 }

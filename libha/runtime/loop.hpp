@@ -5,6 +5,7 @@
 // turn() whenever wake was called or deadline() has come.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -17,9 +18,10 @@
 
 #include "libha/core/member.hpp"
 #include "libha/runtime/inbox.hpp"
+#include "libha/runtime/key_change.hpp"
 #include "libha/runtime/record_book.hpp"
 #include "libha/wire/beat.hpp"
-#include "libha/wire/key.hpp"
+#include "libha/wire/ring_messages.hpp"
 #include "libha/wire/table.hpp"
 
 namespace wardom::runtime {
@@ -48,7 +50,9 @@ struct LoopEvents {
 
 struct LoopOptions {
   core::MemberSettings member;
-  wire::Key key;
+  wire::Secret key{};
+  std::optional<NextKey> next_key;  // while the key is changed
+  KeyStore key_store;
   std::uint64_t run{0};  // drawn at each daemon start, not 0
 };
 
@@ -67,10 +71,16 @@ class Loop {
   void remember(const wire::StepMessage& step) { book_.learn(step); }
   void turn(std::span<const Arrival> arrivals);
   // When turn() must run again although nothing arrived.
-  Instant deadline() const { return own_inputs_.empty() ? member_.next_deadline() : Instant{}; }
+  Instant deadline() const {
+    if (!own_inputs_.empty()) return Instant{};
+    return std::min(member_.next_deadline(), keys_.deadline());
+  }
 
   const core::Member& member() const { return member_; }
   const RecordBook& book() const { return book_; }
+  const KeyChange& keys() const { return keys_; }
+  // For an operator's wishes, and what the key store tells. turn() must run after each call.
+  KeyChange& keys() { return keys_; }
   const Refusals& refusals() const { return refusals_; }
   // As the keeper told them last; empty while there is no connection to it.
   const std::vector<port::KeeperTroubles::Trouble>& keeper_troubles() const {
@@ -94,6 +104,8 @@ class Loop {
   void tell(const core::Note& note, core::Now now);
   void take_description(const port::ActDone& done, core::Now now, core::Orders& orders);
   void describe_own();
+  void change_keys(core::Now now);
+  void send_to_ring(const wire::RingMessage& message);
   void failed_write(Ticket ticket, Cell cell, const std::string& error);
 
   LoopOptions options_;
@@ -101,6 +113,7 @@ class Loop {
   Ports ports_;
   LoopEvents events_;
   core::Member member_;
+  KeyChange keys_;
   core::Orders orders_;  // of this turn
   RecordBook book_;
   Refusals refusals_;

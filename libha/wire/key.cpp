@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <string_view>
 
 namespace wardom::wire {
@@ -18,11 +19,38 @@ void derive(std::span<std::uint8_t> out, std::string_view purpose,
 
 static_assert(kBeatHashBytes == crypto_shorthash_siphashx24_BYTES);
 static_assert(kMessageHashBytes == crypto_generichash_BYTES);
+static_assert(kBoxBytes ==
+              crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES + sizeof(Secret));
 
-Key::Key(const std::array<std::uint8_t, kKeyBytes>& secret) {
+Key::Key(const Secret& secret) {
   static_assert(sizeof(beat_key_) == crypto_shorthash_siphashx24_KEYBYTES);
   derive(beat_key_, "wardom beat v1", secret);
   derive(message_key_, "wardom message v1", secret);
+  static_assert(sizeof(box_key_) == crypto_secretbox_KEYBYTES);
+  derive(box_key_, "wardom next key v1", secret);
+  std::array<std::uint8_t, 16> name{};
+  derive(name, "wardom key id v1", secret);
+  std::uint64_t id = 0;
+  for (std::size_t i = 0; i < sizeof id; ++i) id |= std::uint64_t{name[i]} << (8 * i);
+  id_ = KeyId{std::max<std::uint64_t>(id, 1)};
+}
+
+Box Key::box(const Secret& secret) const {
+  Box box{};
+  crypto_generichash(box.data(), crypto_secretbox_NONCEBYTES, secret.data(), secret.size(),
+                     box_key_.data(), box_key_.size());
+  crypto_secretbox_easy(box.data() + crypto_secretbox_NONCEBYTES, secret.data(), secret.size(),
+                        box.data(), box_key_.data());
+  return box;
+}
+
+std::optional<Secret> Key::unbox(const Box& box) const {
+  Secret secret{};
+  if (crypto_secretbox_open_easy(secret.data(), box.data() + crypto_secretbox_NONCEBYTES,
+                                 box.size() - crypto_secretbox_NONCEBYTES, box.data(),
+                                 box_key_.data()) != 0)
+    return std::nullopt;
+  return secret;
 }
 
 std::array<std::uint8_t, kBeatHashBytes> Key::beat_hash(std::span<const std::uint8_t> bytes) const {

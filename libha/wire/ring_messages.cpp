@@ -1,5 +1,6 @@
 #include "libha/wire/ring_messages.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 namespace wardom::wire {
@@ -51,10 +52,24 @@ Bytes body(const core::OperatorAnswer& answer) {
   return out.take();
 }
 
+Bytes body(const KeyWord& word) {
+  Writer out;
+  out.u16(word.from.value);
+  out.u64(word.present.value);
+  out.u64(word.next.value);
+  out.u8(static_cast<std::uint8_t>(word.step));
+  out.u64(word.attempt);
+  out.u64(word.config);
+  out.flag(word.offer.has_value());
+  if (word.offer) out.bytes(*word.offer);
+  return out.take();
+}
+
 MessageKind kind_of(const core::PleaseAssign&) { return kPleaseAssignKind; }
 MessageKind kind_of(const StepMessage&) { return kStepKind; }
 MessageKind kind_of(const core::OperatorAsk&) { return kOperatorAskKind; }
 MessageKind kind_of(const core::OperatorAnswer&) { return kOperatorAnswerKind; }
+MessageKind kind_of(const KeyWord&) { return kKeyWordKind; }
 
 core::PleaseAssign read_please(Reader& in) {
   core::PleaseAssign please;
@@ -102,6 +117,22 @@ core::OperatorAnswer read_answer(Reader& in) {
   return answer;
 }
 
+KeyWord read_key_word(Reader& in) {
+  KeyWord word;
+  word.from = HostId{in.u16()};
+  word.present = KeyId{in.u64()};
+  word.next = KeyId{in.u64()};
+  word.step = in.enumeration(KeyStep::dropped);
+  word.attempt = in.u64();
+  word.config = in.u64();
+  if (in.flag()) {
+    const View box = in.take(kBoxBytes);
+    word.offer.emplace();
+    std::copy(box.begin(), box.end(), word.offer->begin());
+  }
+  return word;
+}
+
 }  // namespace
 
 Bytes encode_ring_message(const Key& key, const RingMessage& message, Level level) {
@@ -122,6 +153,8 @@ Result<RingMessage> decode_ring_message(const Key& key, View sealed) {
     message = read_ask(in);
   else if (opened.value().kind == kOperatorAnswerKind)
     message = read_answer(in);
+  else if (opened.value().kind == kKeyWordKind)
+    message = read_key_word(in);
   else
     return failure("ring message: unknown kind " + std::to_string(opened.value().kind.value));
   if (!in.complete()) return failure("ring message: malformed");

@@ -2,6 +2,7 @@
 // and reports; nothing that decides travels only here.
 #pragma once
 
+#include <optional>
 #include <variant>
 
 #include "libha/core/inputs.hpp"
@@ -15,6 +16,7 @@ inline constexpr MessageKind kPleaseAssignKind{1};
 inline constexpr MessageKind kStepKind{2};
 inline constexpr MessageKind kOperatorAskKind{3};
 inline constexpr MessageKind kOperatorAnswerKind{4};
+inline constexpr MessageKind kKeyWordKind{5};
 inline constexpr std::size_t kMaxStepNameBytes = 32;
 inline constexpr std::size_t kMaxStepTextBytes = 500;
 inline constexpr std::size_t kMaxAnswerBytes = 500;
@@ -32,8 +34,26 @@ struct StepMessage {
   friend bool operator==(const StepMessage&, const StepMessage&) = default;
 };
 
+// What a host holds while the cluster's key is changed: see runtime/key_change.hpp.
+enum class KeyStep : std::uint8_t {
+  holds,    // has stored the next key
+  wanted,   // and has joined the attempt to change to it
+  change,   // every host has: send with it from this message on
+  dropped,  // an operator has given the attempt up
+};
+struct KeyWord {
+  HostId from;
+  KeyId present;
+  KeyId next;  // kNoKey: none
+  KeyStep step{KeyStep::holds};
+  std::uint64_t attempt{0};  // grows with each change that is asked for; 0: none was
+  std::uint64_t config{0};   // config_digest of the teller: the same members as this one
+  std::optional<Box> offer;  // the next key under the present one, for hosts that have none
+  friend bool operator==(const KeyWord&, const KeyWord&) = default;
+};
+
 using RingMessage = std::variant<core::PleaseAssign, StepMessage, core::OperatorAsk,
-                                 core::OperatorAnswer>;
+                                 core::OperatorAnswer, KeyWord>;
 
 Bytes encode_ring_message(const Key& key, const RingMessage& message,
                           Level level = spoken_levels().newest);

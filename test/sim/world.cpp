@@ -222,7 +222,7 @@ void Domain::start_daemon(Host& host) {
   events.described = [](const port::ActDone&) {};
   events.protected_ = [](const std::vector<GuestId>&) {};
   host.loop = std::make_unique<runtime::Loop>(
-      runtime::LoopOptions{member, beat_key(), ids.next() | 1},
+      runtime::LoopOptions{member, secret(), {}, {}, ids.next() | 1},
       runtime::Clock{[this, &host] {
         host.last_now = std::max(local(host, clock.now()), host.last_now + Duration{1});
         return core::Now{{host.last_now},

@@ -284,7 +284,8 @@ namespace {
 // The predecessor's ladder has killed, and what it wrote about that.
 void leave_released(const Site& site, bool in_window, std::optional<Incarnation> recorded) {
   Ladder::Kept kept{raw_now() - 200s, {}, true, true, false, in_window};
-  REQUIRE(proc::replace_file(site.path + "/window", encode_window({site.boot, 20s, kept, 10s, false})));
+  REQUIRE(proc::replace_file(site.path + "/window",
+                             encode_window({site.boot, 20s, kept, 10s, false})));
   if (recorded) REQUIRE(save_released(site.path, site.boot, *recorded));
 }
 

@@ -4,3 +4,10 @@ target_include_directories(unit-views PRIVATE ${CMAKE_BINARY_DIR}/layers/wardomd
 target_link_libraries(unit-views PRIVATE wardom_sim wardom_config wardom_json wardom_catch_main)
 add_test(NAME unit.views COMMAND unit-views)
 set_tests_properties(unit.views PROPERTIES LABELS "unit;fast" TIMEOUT 60)
+
+# The same for the files of the key.
+add_executable(unit-key-files daemon_key_files.cpp ${CMAKE_SOURCE_DIR}/agents/wardomd/key_files.cpp)
+target_include_directories(unit-key-files PRIVATE ${CMAKE_BINARY_DIR}/layers/wardomd)
+target_link_libraries(unit-key-files PRIVATE wardom_runtime wardom_config wardom_proc wardom_catch_main)
+add_test(NAME unit.key_files COMMAND unit-key-files)
+set_tests_properties(unit.key_files PROPERTIES LABELS "unit;fast" TIMEOUT 60)

@@ -239,6 +239,22 @@ TEST_CASE("operators_words_round_trip") {
   CHECK_FALSE(decode_ring_message(key, encode_ring_message(key, ask)));
 }
 
+TEST_CASE("words_about_keys_round_trip") {
+  const Key key(std::array<std::uint8_t, kKeyBytes>{7, 7});
+  KeyWord word{HostId{2}, key.id(), KeyId{9}, KeyStep::wanted, 12, 13, {}};
+  word.step = GENERATE(KeyStep::holds, KeyStep::wanted, KeyStep::change, KeyStep::dropped);
+  if (GENERATE(false, true)) word.offer = key.box({3});
+  const auto sealed = encode_ring_message(key, word);
+  const auto back = decode_ring_message(key, sealed);
+  REQUIRE(back);
+  CHECK(std::get<KeyWord>(back.value()) == word);
+  Bytes body(sealed.begin() + 12, sealed.end() - kMessageHashBytes);
+  body[18] = static_cast<std::uint8_t>(KeyStep::dropped) + 1;
+  CHECK_FALSE(decode_ring_message(key, seal(key, kFirstLevel, kKeyWordKind, body)));
+  body.resize(body.size() - 1);
+  CHECK_FALSE(decode_ring_message(key, seal(key, kFirstLevel, kKeyWordKind, body)));
+}
+
 TEST_CASE("decision_that_says_nothing_certain_is_refused") {
   Decision decision;
   decision.verdicts = {samples::verdict()};
