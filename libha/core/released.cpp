@@ -50,8 +50,8 @@ StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant no
   const auto late = counted_by_clock(me_.late_writes);
   if (const auto killed = target_.killed(guest); killed && now - *killed < late)
     return {false, true,
-            name + ": wardom-keeper may have killed it, and what it wrote may land until L_late has "
-                   "passed; try again in " +
+            name + ": wardom-keeper may have killed it, and what it wrote may land until L_late "
+                   "has passed; try again in " +
                 std::to_string(whole_ms(late - (now - *killed)) / 1000 + 1) + " s"};
   if (!answer.known || now < act_until()) return answer;
   return {false, true,
