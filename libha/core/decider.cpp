@@ -139,10 +139,13 @@ void Decider::keep_lying_bmcs() {
     cell_.change().lying_bmcs = std::move(liars);
 }
 
+// Since the inquiry began; where there is none, as after a while in which this host could not act,
+// the readings stand all the same, and what counts is when the silence began.
 bool Decider::knows_lying_bmcs(HostId silent) const {
   const auto inquiry = inquiries_.find(silent);
-  return board_.unknown_word().empty() &&
-         (inquiry == inquiries_.end() || board_.words_read_since(inquiry->second.since));
+  const auto since = inquiry != inquiries_.end() ? std::optional(inquiry->second.since)
+                                                 : evidence_.of(silent).last_life();
+  return board_.unknown_word().empty() && (!since || board_.words_read_since(*since));
 }
 
 // Raised once everybody whose cells count speaks a higher level, as the slots say: also the silent,
