@@ -115,7 +115,8 @@ void Domain::check_landed(Host& host, const Flight& flight) {
 // It stays up after the ladder, and nothing is left of its guests.
 bool Domain::harmless(const Host& host) const {
   const auto& ladder = host.ladder;
-  return ladder && (ladder->quiet_since() || ladder->released()) &&
+  const bool quiet = host.quiet == host.incarnation;  // a keeper that starts anew has to find out
+  return ladder && (ladder->quiet_since() || ladder->released() || quiet) &&
          std::none_of(host.listed.begin(), host.listed.end(), [&](const auto& listed) {
            return host.qemus.contains(listed.first);
          });

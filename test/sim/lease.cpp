@@ -68,7 +68,10 @@ void Domain::tend_lease(Host& host) {
 // Part of the third rung: what is left of the guests, and what follows from there being nothing.
 void Domain::look_at_quiet(Host& host, bool none, Instant now) {
   auto& ladder = *host.ladder;
-  if (!none) return ladder.disturbed(now);
+  if (!none) {
+    host.quiet.reset();
+    return ladder.disturbed(now);
+  }
   if (ladder.released()) {
     const bool unasked = options.planted == Planted::unyielded && bent();
     if (host.renew || (unasked && host.released == host.incarnation && host.storage_ok &&
@@ -77,6 +80,7 @@ void Domain::look_at_quiet(Host& host, bool none, Instant now) {
     return;
   }
   if (!ladder.quiet(now)) return;
+  host.quiet = host.incarnation;
   const auto due = *ladder.quiet_since() + counted_by_clock(kLate);
   if (now < due && options.planted != Planted::released_early) return;
   ++marks["incarnation released"];

@@ -258,6 +258,7 @@ struct Host {
   Request request;
   std::map<std::size_t, std::uint64_t> grants;  // and who has granted what
   std::optional<Incarnation> released;   // as its run directory says
+  std::optional<Incarnation> quiet;      // none of its guests is left, as an earlier keeper saw too
   std::set<Incarnation> earlier;         // of this boot, all of them over
   bool renew{false};                     // a new incarnation is due
   Dog dog;
