@@ -152,13 +152,14 @@ bool Decider::knows_lying_bmcs(HostId silent) const {
 // who may come back. A host that was never there speaks the first one alone, for all that is known.
 void Decider::keep_level(const LockView& lock, Turn& turn) {
   if (cell_.wanted().level >= speaks_.newest) return;
-  Level highest = speaks_.newest;
+  Level highest = speaks_.newest, oldest = speaks_.oldest;
   for (HostId host : board_.proposers()) {
     const bool known = evidence_.has(host) && evidence_.of(host).disk.slot;
     const auto said = known ? evidence_.of(host).disk.speaks : Levels{};
     highest = std::min(highest, said.newest);
-    if (said.oldest > highest) return;
+    oldest = std::max(oldest, said.oldest);
   }
+  if (oldest > highest) return;
   const Level level = std::max(cell_.wanted().level, board_.level());
   if (highest > level && knows_all(lock.version)) {
     cell_.change().level = highest;

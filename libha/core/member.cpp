@@ -144,8 +144,17 @@ void Member::take(const CellsRead& read, Turn& turn) {
                          : ballots ? *ballots
                                    : reading_board_->issued;
   bool any = false;
-  for (const auto& cell : read.cells)
-    if (cell.health == CellHealth::unknown_version && outdated_by(cell.level, turn)) return;
+  for (const auto& cell : read.cells) {
+    if (cell.health != CellHealth::unknown_version) continue;
+    const bool decision = cell.cell.region == Region::decision;
+    if (decision && outdated_by(cell.level, turn)) return;
+    if (decision && settings_.speaks.has(cell.level))
+      return take(VolumeLost{"wardom-keeper here is of an older release, and does not read format "
+                             "level " + std::to_string(cell.level.value) +
+                             ": install the release of wardomd, and restart it"},
+                  turn);
+    if (cell.level > settings_.speaks.newest) board_.want_words();  // has the domain gone on?
+  }
   for (const auto& cell : read.cells) {
     any = any || cell.health != CellHealth::unreadable;
     if (slots) {
@@ -661,7 +670,7 @@ void Member::tell_changes(const LockView& lock, Turn& turn) {
 
 Beat Member::make_beat(Instant now) const {
   Beat beat;
-  beat.level = level();
+  beat.level = outdated_ ? settings_.speaks.newest : level();
   beat.speaks = settings_.speaks;
   beat.from = settings_.self;
   beat.incarnation = me_.incarnation;

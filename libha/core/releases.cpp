@@ -21,11 +21,13 @@ bool Member::outdated_by(Level level, Turn& turn) {
   return true;
 }
 
-// An unreadable beat is no sign of life: only what its sender speaks is taken from it.
-void Member::take(const OtherLevel& seen, Turn& turn) {
+// An unreadable beat is no sign of life: only what its sender speaks is taken from it. Whether the
+// domain has gone on without this host is what the decisions say: one member of a release that is
+// too new must not silence all others.
+void Member::take(const OtherLevel& seen, Turn&) {
   if (!evidence_.has(seen.from) || seen.from == settings_.self) return;
   evidence_.on_other_level(seen.from, seen.speaks);
-  outdated_by(seen.level, turn);
+  if (seen.level > settings_.speaks.newest) board_.want_words();
 }
 
 std::optional<Levels> Member::speaks_of(HostId host) const {

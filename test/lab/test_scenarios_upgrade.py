@@ -4,7 +4,7 @@
 The other release is `wardomd-next` and `wardom-keeper-next` (test/next): one format level more, in
 which beats, slots and decisions have another layout, and one version more of the keeper's protocol.
 
-Run as root: /usr/bin/python3 test/lab/test_scenarios_self.py
+Run as root: /usr/bin/python3 test/lab/test_scenarios_upgrade.py
 """
 
 from __future__ import annotations

@@ -38,6 +38,50 @@ struct Host {
     now = now + milliseconds{100};
     member.tick({now, {}}, orders);
   }
+  // An answer to what was asked last of such cells: all empty, but maybe one of another level.
+  CellsRead answer(Region region, std::optional<Level> level) const {
+    const auto read = std::find_if(orders.reads.rbegin(), orders.reads.rend(),
+                                   [&](const ReadCells& one) {
+                                     return one.cells.front().region == region ||
+                                            one.cells.back().region == region;
+                                   });
+    REQUIRE(read != orders.reads.rend());
+    CellsRead answer{read->ticket, {}};
+    bool found = false;
+    for (const auto& cell : read->cells) {
+      CellSeen seen;
+      seen.cell = cell;
+      seen.health = CellHealth::empty;
+      if (cell.region == region && !std::exchange(found, true) && level) {
+        seen.health = CellHealth::unknown_version;
+        seen.level = *level;
+      }
+      answer.cells.push_back(seen);
+    }
+    REQUIRE(found);
+    return answer;
+  }
+  // All is read, and there is nothing.
+  void answer_all() {
+    tick();
+    for (const auto& read : std::exchange(orders.reads, {})) {
+      CellsRead answer{read.ticket, {}};
+      for (const auto& cell : read.cells) {
+        CellSeen seen;
+        seen.cell = cell;
+        seen.health = CellHealth::empty;
+        answer.cells.push_back(seen);
+      }
+      step(answer);
+    }
+  }
+  bool asks_for_decisions() const {
+    return std::any_of(orders.reads.begin(), orders.reads.end(), [](const ReadCells& read) {
+      return std::any_of(read.cells.begin(), read.cells.end(), [](const Cell& cell) {
+        return cell.region == Region::decision;
+      });
+    });
+  }
   bool tells(const std::string& what, const std::string& where) const {
     const auto list = member.problems(now);
     return std::any_of(list.begin(), list.end(), [&](const Problem& problem) {
@@ -57,18 +101,9 @@ TEST_CASE("speak_in_common_what_both_do") {
   CHECK_FALSE(Levels{Level{2}, Level{3}}.has(Level{4}));
 }
 
-TEST_CASE("a_cell_of_a_later_level_ends_this_daemons_part") {
+TEST_CASE("a_decision_of_a_later_level_ends_this_daemons_part") {
   Host host;
-  REQUIRE_FALSE(host.orders.reads.empty());
-  CellsRead read{host.orders.reads.front().ticket, {}};
-  for (const auto& cell : host.orders.reads.front().cells) {
-    CellSeen seen;
-    seen.cell = cell;
-    seen.health = CellHealth::empty;
-    read.cells.push_back(seen);
-  }
-  read.cells.back().health = CellHealth::unknown_version;
-  read.cells.back().level = kLater;
+  const auto read = host.answer(Region::decision, kLater);
   host.orders.clear();
   host.step(read);
   CHECK(host.tells("older release than the domain", "host 1"));
@@ -102,10 +137,27 @@ TEST_CASE("a_keeper_that_found_a_later_level_does_so_too") {
   CHECK_FALSE(orders.beats.back().volume_ok);
 }
 
-TEST_CASE("a_beat_of_a_later_level_does_so_too") {
+TEST_CASE("a_decision_that_the_keeper_does_not_read_ends_it_until_another_keeper_is_there") {
   Host host;
-  host.step(OtherLevel{kPeer, kLater, {kLater, kLater}});
-  CHECK(host.tells("older release than the domain", "host 1"));
+  host.step(host.answer(Region::decision, kFirstLevel));
+  CHECK(host.tells("wardom-keeper here is of an older release", "host 1"));
+  CHECK_FALSE(host.tells("older release than the domain", "host 1"));
+  host.ready();
+  CHECK_FALSE(host.tells("wardom-keeper here is of an older release", "host 1"));
+}
+
+// One member of a release that is too new must not silence all others.
+TEST_CASE("a_beat_or_a_slot_of_a_later_level_has_the_decisions_read_and_ends_nothing") {
+  Host host;
+  for (int i = 0; i < 20; ++i) host.answer_all();
+  for (int i = 0; i < 3; ++i) host.tick();
+  const auto slots = host.answer(Region::slot, kLater);
+  REQUIRE_FALSE(host.asks_for_decisions());
+  SECTION("beat") { host.step(OtherLevel{kPeer, kLater, {kLater, kLater}}); }
+  SECTION("slot") { host.step(slots); }
+  for (int i = 0; i < 3; ++i) host.tick();
+  CHECK(host.asks_for_decisions());
+  CHECK_FALSE(host.tells("older release than the domain", "host 1"));
 }
 
 TEST_CASE("a_beat_of_an_earlier_level_ends_nothing_and_says_whose_it_is") {
