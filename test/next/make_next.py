@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Copies files of libha/wire as the next release of Wardom might have them.
-
-    make_next.py LIBHA_DIR wire/FILE.cpp OUTPUT.cpp   one copy
-    make_next.py --files                              the files that differ
+"""Copies files of libha/wire as the next release of Wardom might have them: changed_copies.py.
 
 The next release speaks one format level more, in which beats, slots and decisions have another
-layout, and one version more of the keeper's protocol. It speaks the present ones too. Each text must
-stand in its file exactly once: a change of the codecs that moves one of them stops the build here.
+layout, and one version more of the keeper's protocol. It speaks the present ones too.
 """
+import pathlib
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from changed_copies import run
 
 # What stands in the new places, and must be found there.
 MARK = "0x5458454e"  # "NEXT"
@@ -64,23 +64,5 @@ CHANGES = {
     ],
 }
 
-
-def main():
-    if sys.argv[1:] == ["--files"]:
-        print(";".join(sorted(CHANGES)))
-        return 0
-    libha, name, output = sys.argv[1:]
-    with open(f"{libha}/{name}", encoding="utf-8") as source:
-        text = source.read()
-    for old, new in CHANGES[name]:
-        if text.count(old) != 1:
-            print(f"{sys.argv[0]}: {name} has no single place for:\n{old}", file=sys.stderr)
-            return 1
-        text = text.replace(old, new)
-    with open(output, "w", encoding="utf-8") as copy:
-        copy.write(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run(CHANGES)

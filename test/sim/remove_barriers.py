@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Copies files of libha and writes into each copy where a planted run may leave a rule out.
-
-    remove_barriers.py LIBHA_DIR LAYER/FILE.cpp OUTPUT.cpp   one copy
-    remove_barriers.py --files                               the files that have barriers
-
-Each text must stand in its file exactly once. A change of the core that moves one of them stops the
-build here, so that no barrier is quietly left standing.
+"""Copies files of libha and writes into each copy where a planted run may leave a rule out:
+changed_copies.py.
 """
+import pathlib
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from changed_copies import run
 
 # file: (barrier, text, what to write for it; {removed} asks whether the barrier is gone)
 BARRIERS = {
@@ -86,24 +85,11 @@ BARRIERS = {
 }
 
 
-def main():
-    if sys.argv[1:] == ["--files"]:
-        print(";".join(sorted(BARRIERS)))
-        return 0
-    libha, name, output = sys.argv[1:]
-    with open(f"{libha}/{name}", encoding="utf-8") as source:
-        text = source.read()
-    for barrier, old, new in BARRIERS[name]:
-        if text.count(old) != 1:
-            print(f"{sys.argv[0]}: {name} has no single place for {barrier}:\n{old}",
-                  file=sys.stderr)
-            return 1
-        asks = f"wardom::sim::removed(wardom::sim::Barrier::{barrier})"
-        text = text.replace(old, new.replace("{removed}", asks))
-    with open(output, "w", encoding="utf-8") as copy:
-        copy.write('#include "test/sim/barriers.hpp"\n' + text)
-    return 0
+def question(barrier):
+    return f"wardom::sim::removed(wardom::sim::Barrier::{barrier})"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run({file: [(old, new.replace("{removed}", question(barrier))) for barrier, old, new in places]
+         for file, places in BARRIERS.items()},
+        head='#include "test/sim/barriers.hpp"\n')
