@@ -13,7 +13,7 @@
 #include <memory>
 #include <sstream>
 
-#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/command.hpp"
 #include "libha/config/config.hpp"
 #include "libha/watchdog/linux_watchdog.hpp"
 #include "libha/watchdog/measurement.hpp"
@@ -31,11 +31,6 @@ struct MeasureOptions {
   std::string file{watchdog::kDefaultMeasurement};
   bool yes{false};
 };
-
-int fail(int code, const std::string& message) {
-  std::cerr << "wardomctl: " << message << "\n";
-  return code;
-}
 
 Instant raw_now() {
   timespec now{};

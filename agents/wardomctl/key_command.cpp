@@ -4,7 +4,7 @@
 #include <memory>
 #include <thread>
 
-#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/command.hpp"
 #include "agents/wardomctl/print.hpp"
 
 namespace wardom::ctl {
@@ -25,11 +25,6 @@ struct Options {
   int wait_s{kWaitDefaultSeconds};
   bool as_json{false};
 };
-
-int fail(int code, const std::string& why) {
-  std::cerr << "wardomctl: " << why << "\n";
-  return code;
-}
 
 std::string text(const json::value& status, const char* key) {
   const auto* object = status.if_object();
@@ -152,33 +147,22 @@ std::string print_key(const json::value& status, const Paint& paint) {
   return out + "\n" + table.print(paint);
 }
 
-int show(const Options& options) {
-  const auto answer = ask(options.socket, {{"do", "key-status"}}, kAskPatience);
-  if (answer.exit_code != kDone) return fail(answer.exit_code, answer.error);
-  if (options.as_json)
-    std::cout << answer.result << "\n";
-  else
-    std::cout << print_key(answer.result, Paint(stdout_takes_colours()));
-  return kDone;
-}
-
 }  // namespace
 
 void add_key_commands(CLI::App& app, const std::string& socket, int& exit_code) {
   const auto options = std::make_shared<Options>(Options{socket, exit_code});
   auto* key = app.add_subcommand("key", "The cluster's key");
   key->require_subcommand(1);
-  const auto json_flag = [&](CLI::App* command) {
-    command->add_flag("--json", options->as_json,
-                      "One JSON value on standard output, nothing else");
-  };
   auto* status =
       key->add_subcommand("status", "Which key is in use, and how far a change of it is");
-  json_flag(status);
-  status->callback([options] { options->exit_code = show(*options); });
+  add_json_flag(*status, options->as_json);
+  status->callback([options] {
+    options->exit_code =
+        show(options->socket, options->as_json, {{"do", "key-status"}}, print_key);
+  });
   auto* rotate_ = key->add_subcommand(
       "rotate", "Change the key on every host of the domain while everything runs");
-  json_flag(rotate_);
+  add_json_flag(*rotate_, options->as_json);
   auto* prepared = rotate_->add_flag(
       "--prepared", options->prepared,
       "Change to the key that lies on every host already, in the present one's file name with "

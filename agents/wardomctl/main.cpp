@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/command.hpp"
 #include "agents/wardomctl/config_command.hpp"
 #include "agents/wardomctl/host_watchdog_command.hpp"
 #include "agents/wardomctl/key_command.hpp"
@@ -20,8 +20,6 @@ namespace {
 namespace json = boost::json;
 using namespace wardom::ctl;
 
-using Printer = std::string (*)(const json::value&, const Paint&);
-
 // What the command line said. One object for all subcommands: only one of them runs.
 struct Options {
   std::string socket{kDefaultSocket};
@@ -32,60 +30,38 @@ struct Options {
   int priority{0};
 };
 
-int show(const Options& options, const json::object& request, Printer print,
-         std::chrono::milliseconds patience = kAskPatience) {
-  const auto answer = ask(options.socket, request, patience);
-  if (answer.exit_code != kDone) {
-    std::cerr << "wardomctl: " << answer.error << "\n";
-    return answer.exit_code;
-  }
-  if (options.as_json)
-    std::cout << answer.result << "\n";
-  else
-    std::cout << print(answer.result, Paint(stdout_takes_colours()));
-  return kDone;
-}
-
-void add_json_flag(CLI::App& command, Options& options) {
-  command.add_flag("--json", options.as_json, "One JSON value on standard output, nothing else");
+int view(const Options& options, const json::object& request, const Printer& print) {
+  return show(options.socket, options.as_json, request, print);
 }
 
 void add_views(CLI::App& app, Options& options, int& exit_code) {
   auto* status =
       app.add_subcommand("status", "The domain, its hosts and guests, and what is wrong");
-  add_json_flag(*status, options);
-  status->callback([&] { exit_code = show(options, {{"do", "status"}}, print_status); });
+  add_json_flag(*status, options.as_json);
+  status->callback([&] { exit_code = view(options, {{"do", "status"}}, print_status); });
 
   auto* why = app.add_subcommand("why", "The evidence behind the state of a host or guest");
-  add_json_flag(*why, options);
+  add_json_flag(*why, options.as_json);
   why->add_option("HOST|GUEST", options.subject, "Its name")->required();
   why->callback([&] {
-    exit_code = show(options, {{"do", "why"}, {"about", options.subject}}, print_why);
+    exit_code = view(options, {{"do", "why"}, {"about", options.subject}}, print_why);
   });
 
   auto* timeline = app.add_subcommand("timeline", "One recovery, step by step; default: the last");
-  add_json_flag(*timeline, options);
+  add_json_flag(*timeline, options.as_json);
   timeline->add_option("ID", options.subject, "The recovery's id");
   timeline->callback([&] {
     const auto id = options.subject.empty() ? json::value() : json::value(options.subject);
-    exit_code = show(options, {{"do", "timeline"}, {"id", id}}, print_timeline);
+    exit_code = view(options, {{"do", "timeline"}, {"id", id}}, print_timeline);
   });
 }
 
 // What a change of a guest leads to: the daemon's own words, or a plain confirmation.
 int change_guest(const Options& options, const json::object& request, const char* done) {
-  const auto answer = ask(options.socket, request, kProtectPatience);
-  if (answer.exit_code != kDone) {
-    std::cerr << "wardomctl: " << answer.error << "\n";
-    return answer.exit_code;
-  }
-  if (options.as_json) {
-    std::cout << answer.result << "\n";
-    return kDone;
-  }
-  std::cout << "guest " << options.subject << " is " << done << "\n"
-            << print_plain(answer.result, Paint(stdout_takes_colours()));
-  return kDone;
+  const auto print = [&](const json::value& result, const Paint& paint) {
+    return "guest " + options.subject + " is " + done + "\n" + print_plain(result, paint);
+  };
+  return show(options.socket, options.as_json, request, print, kProtectPatience);
 }
 
 void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
@@ -94,17 +70,17 @@ void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
   guest->require_subcommand(1);
 
   auto* all = guest->add_subcommand("list", "Every protected guest of the domain");
-  add_json_flag(*all, options);
-  all->callback([&] { exit_code = show(options, {{"do", "guest-list"}}, print_guests); });
+  add_json_flag(*all, options.as_json);
+  all->callback([&] { exit_code = view(options, {{"do", "guest-list"}}, print_guests); });
 
   const auto named = [&](const char* name, const char* help) {
     auto* command = guest->add_subcommand(name, help);
-    add_json_flag(*command, options);
+    add_json_flag(*command, options.as_json);
     command->add_option("GUEST", options.subject, "The guest's name in libvirt")->required();
     return command;
   };
   named("show", "All that is recorded about one guest")->callback([&] {
-    exit_code = show(options, {{"do", "guest-show"}, {"guest", options.subject}}, print_plain);
+    exit_code = view(options, {{"do", "guest-show"}, {"guest", options.subject}}, print_plain);
   });
   auto* protect = named("protect", "Let Wardom restart the guest when its host dies");
   protect->add_option("--waive", options.waived,
@@ -139,7 +115,7 @@ void add_config_commands(CLI::App& app, Options& options, int& exit_code) {
   auto* config = app.add_subcommand("config", "The configuration file");
   config->require_subcommand(1);
   auto* check = config->add_subcommand("check", "Report every fault of the file; needs no daemon");
-  add_json_flag(*check, options);
+  add_json_flag(*check, options.as_json);
   check->add_option("FILE", options.subject,
                     "Default: /etc/wardom/wardom.toml with the key and password files it names");
   check->callback([&] { exit_code = check_config_file(options.subject, options.as_json); });

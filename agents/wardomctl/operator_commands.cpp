@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/command.hpp"
 #include "agents/wardomctl/print.hpp"
 #include "libha/config/values.hpp"
 
@@ -27,37 +27,16 @@ struct Options {
   bool as_json{false};
 };
 
-int fail(int code, const std::string& why) {
-  std::cerr << "wardomctl: " << why << "\n";
-  return code;
-}
-
 std::string text(const json::object& from, const char* key) {
   const auto* value = from.if_contains(key);
   if (value == nullptr || value->is_null()) return "unknown";
   return value->is_string() ? printable(value->get_string()) : json::serialize(*value);
 }
 
-int show(const Options& options, const json::object& request,
-         std::string (*print)(const json::value&, const Paint&)) {
-  const auto answer = ask(options.socket, request, kAskPatience);
-  if (answer.exit_code != kDone) return fail(answer.exit_code, answer.error);
-  if (options.as_json)
-    std::cout << answer.result << "\n";
-  else
-    std::cout << print(answer.result, Paint(stdout_takes_colours()));
-  return kDone;
-}
-
 int say(const Options& options, json::object request, const std::string& done) {
   request["by"] = who();
-  const auto answer = ask(options.socket, request, kOperatorPatience);
-  if (answer.exit_code != kDone) return fail(answer.exit_code, answer.error);
-  if (options.as_json)
-    std::cout << answer.result << "\n";
-  else
-    std::cout << done << "\n";
-  return kDone;
+  const auto print = [&](const json::value&, const Paint&) { return done + "\n"; };
+  return show(options.socket, options.as_json, request, print, kOperatorPatience);
 }
 
 // Shows what is at stake, and has the host's name and incarnation typed. nullopt: not confirmed.
@@ -123,18 +102,18 @@ int disarm(const Options& options) {
 void add_hosts(CLI::App& host, const std::shared_ptr<Options>& options) {
   const auto add = [&](const char* name, const char* help, bool named) {
     auto* command = host.add_subcommand(name, help);
-    command->add_flag("--json", options->as_json,
-                      "One JSON value on standard output, nothing else");
+    add_json_flag(*command, options->as_json);
     if (named) command->add_option("HOST", options->host, "Its name in wardom.toml")->required();
     return command;
   };
   add("list", "Every host of the domain", false)->callback([options] {
-    options->exit_code = show(*options, {{"do", "host-list"}}, print_hosts);
+    options->exit_code =
+        show(options->socket, options->as_json, {{"do", "host-list"}}, print_hosts);
   });
   add("show", "One host, its guests, and what is missing for a proof of its death", true)
       ->callback([options] {
-        options->exit_code =
-            show(*options, {{"do", "host-show"}, {"host", options->host}}, print_plain);
+        options->exit_code = show(options->socket, options->as_json,
+                                  {{"do", "host-show"}, {"host", options->host}}, print_plain);
       });
   auto* dead = add("confirm-dead", "Say that a host was seen switched off; its guests then start "
                                    "elsewhere", true);
@@ -155,8 +134,7 @@ void add_operator_commands(CLI::App& app, const std::string& socket, int& exit_c
   add_hosts(*host, options);
   const auto add = [&](const char* name, const char* help) {
     auto* command = app.add_subcommand(name, help);
-    command->add_flag("--json", options->as_json,
-                      "One JSON value on standard output, nothing else");
+    add_json_flag(*command, options->as_json);
     return command;
   };
   add("arm", "Let Wardom act again, in the whole domain")->callback([options] {

@@ -13,7 +13,7 @@
 #include <memory>
 #include <sstream>
 
-#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/command.hpp"
 #include "agents/wardomctl/quorum_section.hpp"
 
 namespace wardom::ctl {
@@ -36,11 +36,6 @@ struct QuorumOptions {
   bool print{false};
   bool as_json{false};
 };
-
-int fail(const std::string& message) {
-  std::cerr << "wardomctl: " << message << "\n";
-  return kFailed;
-}
 
 Result<std::string> read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -79,7 +74,7 @@ Result<void> replace(const std::string& path, const std::string& text, const str
 
 int change(const QuorumOptions& options, const std::string& before,
            const Result<std::string>& edited) {
-  if (!edited) return fail(options.file + ": " + edited.error().message);
+  if (!edited) return fail(kFailed, options.file + ": " + edited.error().message);
   if (options.print) {
     std::cout << edited.value();
     return kDone;
@@ -93,7 +88,7 @@ int change(const QuorumOptions& options, const std::string& before,
   const auto path = std::filesystem::canonical(options.file, failed).string();
   struct stat like {};
   if (failed || ::stat(path.c_str(), &like) != 0)
-    return fail(options.file + ": " + (failed ? failed.message() : std::strerror(errno)));
+    return fail(kFailed, options.file + ": " + (failed ? failed.message() : std::strerror(errno)));
   // As it was before Wardom first changed it.
   const auto backup = path + ".wardom-before";
   const auto named = device_section(before);
@@ -103,7 +98,7 @@ int change(const QuorumOptions& options, const std::string& before,
   if (const auto still = read_text(path); done && (!still || still.value() != before))
     done = failure(path + " was changed by somebody else meanwhile; nothing was written");
   if (done) done = replace(path, edited.value(), like);
-  if (!done) return fail(done.error().message);
+  if (!done) return fail(kFailed, done.error().message);
   std::cout << options.file << ": changed; as it was: " << backup << "\n"
             << "The same on every host first; then, once, on one of them: corosync-cfgtool -R\n";
   return kDone;
@@ -129,16 +124,16 @@ void warn_about_sbd(const DeviceTimes& times) {
 
 int setup(const QuorumOptions& options) {
   if (::access("/run/corosync-qdevice/corosync-qdevice.pid", F_OK) == 0)
-    return fail("corosync-qdevice runs: `systemctl disable --now corosync-qdevice` first");
+    return fail(kFailed, "corosync-qdevice runs: `systemctl disable --now corosync-qdevice` first");
   const auto text = read_text(options.file);
-  if (!text) return fail(text.error().message);
+  if (!text) return fail(kFailed, text.error().message);
   warn_about_sbd(options.times);
   return change(options, text.value(), with_device(text.value(), options.times));
 }
 
 int remove(const QuorumOptions& options) {
   const auto text = read_text(options.file);
-  if (!text) return fail(text.error().message);
+  if (!text) return fail(kFailed, text.error().message);
   return change(options, text.value(), without_device(text.value()));
 }
 
@@ -163,9 +158,9 @@ json::value to_json(const std::optional<DeviceSection>& device) {
 
 int status(const QuorumOptions& options) {
   const auto text = read_text(options.file);
-  if (!text) return fail(text.error().message);
+  if (!text) return fail(kFailed, text.error().message);
   const auto found = device_section(text.value());
-  if (!found) return fail(options.file + ": " + found.error().message);
+  if (!found) return fail(kFailed, options.file + ": " + found.error().message);
   const auto& device = found.value();
   if (options.as_json) {
     std::cout << to_json(device) << "\n";
@@ -207,8 +202,7 @@ void add_quorum_commands(CLI::App& app, int& exit_code) {
   auto* out = command("remove", "Take Wardom out of it", remove);
   for (auto* each : {set, out})
     each->add_flag("--print", options->print, "Print the new file, and change nothing");
-  command("status", "What the file says", status)
-      ->add_flag("--json", options->as_json, "One JSON value on standard output, nothing else");
+  add_json_flag(*command("status", "What the file says", status), options->as_json);
 }
 
 }  // namespace wardom::ctl

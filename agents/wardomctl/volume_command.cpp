@@ -1,17 +1,11 @@
 #include "agents/wardomctl/volume_command.hpp"
 
-#include <iostream>
 #include <memory>
 
 #include "agents/wardomctl/volume_common.hpp"
 #include "libha/wire/layout.hpp"
 
 namespace wardom::ctl {
-
-int fail(int code, const std::string& message) {
-  std::cerr << "wardomctl: " << message << "\n";
-  return code;
-}
 
 Result<OpenedVolume> open_volume(const VolumeOptions& options, disk::Access access) {
   OpenedVolume opened{options.path, nullptr};
@@ -122,8 +116,7 @@ void add_volume_commands(CLI::App& app, const std::string& socket, int& exit_cod
         ->required(path_needed);
     command->add_option("--config", options->config, "The cluster's configuration")
         ->capture_default_str();
-    command->add_flag("--json", options->as_json,
-                      "One JSON value on standard output, nothing else");
+    add_json_flag(*command, options->as_json);
     command->callback([options, &socket, &exit_code, run] {
       options->socket = socket;
       exit_code = run(*options);

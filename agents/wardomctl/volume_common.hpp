@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "agents/wardomctl/client.hpp"
+#include "agents/wardomctl/command.hpp"
 #include "libha/config/config.hpp"
 #include "libha/disk/volume_file.hpp"
 
@@ -40,8 +40,6 @@ struct VolumeOptions {
   bool raw{false};
   std::string audit_file{kDefaultAuditFile};
 };
-
-int fail(int code, const std::string& message);
 
 struct OpenedVolume {
   std::string path;
