@@ -83,9 +83,10 @@ Incarnation newest_incarnation(const disk::VolumeFile& volume, HostId host) {
 }
 
 // That, or a later one that only a verdict still names.
-Incarnation known_incarnation(const disk::VolumeFile& volume, HostId host) {
+Incarnation known_incarnation(const disk::VolumeFile& volume, const disk::Survey& survey,
+                              HostId host) {
   auto newest = newest_incarnation(volume, host);
-  for (const auto& [view, decision] : disk::survey(volume).decisions) {
+  for (const auto& [view, decision] : survey.decisions) {
     if (!decision) continue;
     for (const auto& verdict : decision->verdicts)
       if (verdict.host == host && verdict.incarnation.number > newest.number)
@@ -95,9 +96,9 @@ Incarnation known_incarnation(const disk::VolumeFile& volume, HostId host) {
 }
 
 // The highest level that any decision is of: every host can read it.
-Level domain_level(const disk::VolumeFile& volume) {
+Level domain_level(const disk::Survey& survey) {
   Level highest = wire::spoken_levels().oldest;
-  for (const auto& [view, decision] : disk::survey(volume).decisions)
+  for (const auto& [view, decision] : survey.decisions)
     if (decision) highest = std::max(highest, view.level);
   return highest;
 }
@@ -298,8 +299,9 @@ std::optional<Repair> plan(const disk::VolumeFile& volume, const Cell& cell,
   head.cell = cell;
   head.writer = host;
   head.sequence = Sequence{highest(extents).value + disk::kUnknownSequenceGap};
-  head.incarnation = known_incarnation(volume, host);
-  head.level = domain_level(volume);
+  const auto survey = disk::survey(volume);
+  head.incarnation = known_incarnation(volume, survey, host);
+  head.level = domain_level(survey);
   head.speaks = {head.level, head.level};
   const auto capacity = wire::extent_payload(volume.layout().blocks(cell.region));
   switch (cell.region) {
