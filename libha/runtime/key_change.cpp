@@ -210,14 +210,12 @@ void KeyChange::heard(HostId from, bool under_next, Instant now) {
 }
 
 void KeyChange::store_wish(Instant now) {
-  if (storing_ || !wish_ || wish_ == stored_ || now < store_again_) return;
-  storing_ = true;
+  if (storing() || !wish_ || wish_ == stored_ || now < store_again_) return;
   under_way_ = wish_;
   store_.keep(*under_way_);
 }
 
 void KeyChange::on_stored(const Result<void>& result, Instant now) {
-  storing_ = false;
   due_ = now;
   const auto kept = std::exchange(under_way_, {});
   const bool adopted = std::exchange(adopting_, false);
@@ -246,7 +244,7 @@ void KeyChange::on_stored(const Result<void>& result, Instant now) {
 }
 
 void KeyChange::try_to_end(Instant now) {
-  if (!sending() || storing_ || now < store_again_) return;
+  if (!sending() || storing() || now < store_again_) return;
   not_changed_.clear();
   for (const auto& [host, peer] : peers_) {
     const auto within = [&](const std::optional<Instant>& at, Duration time) {
@@ -257,7 +255,7 @@ void KeyChange::try_to_end(Instant now) {
     if (within(peer.under_present, old ? kKeyPatience : kOldKeyQuiet)) not_changed_.push_back(host);
   }
   if (!not_changed_.empty() || now - sending_since_ <= kOldKeyQuiet) return;
-  storing_ = adopting_ = true;
+  adopting_ = true;
   store_.adopt(stored_->secret);
 }
 

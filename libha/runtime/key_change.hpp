@@ -126,6 +126,7 @@ class KeyChange {
   bool sending() const { return next_ && stored_->mark == KeyMark::sending; }
   bool committed() const { return wish_ && wish_->mark == KeyMark::sending; }
   bool wanted() const { return wish_ && wish_->mark == KeyMark::wanted; }
+  bool storing() const { return under_way_ || adopting_; }
   bool holds(const Peer& peer) const;
   bool joined(const Peer& peer) const;
   bool all_joined() const;
@@ -146,9 +147,8 @@ class KeyChange {
   std::optional<NextKey> stored_;  // what the file says for certain
   std::optional<wire::Key> next_;  // its key
   std::optional<NextKey> wish_;    // what it is to say, in the order of what was heard
-  bool storing_{false};
-  bool adopting_{false};
-  std::optional<NextKey> under_way_;  // while `storing_`
+  std::optional<NextKey> under_way_;  // what is being stored
+  bool adopting_{false};              // or the next key is being put in the present one's place
   Instant store_again_{};             // after a failure
   std::uint64_t newest_attempt_{0};
   bool ring_up_{false};
