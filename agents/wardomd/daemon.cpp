@@ -9,7 +9,6 @@
 #include <boost/asio/thread_pool.hpp>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <random>
 
 #include "agents/wardomd/archive.hpp"
@@ -24,6 +23,7 @@
 #include "libha/ipmi/ipmi_power.hpp"
 #include "libha/libvirt/hypervisor.hpp"
 #include "libha/net/udp_beats.hpp"
+#include "libha/proc/replace_file.hpp"
 #include "libha/wire/level.hpp"
 
 namespace wardom::daemon {
@@ -316,12 +316,9 @@ void Daemon::Impl::sample_load() {
 
 // Replaced as a whole, so that the hook never reads half a list.
 void Daemon::Impl::write_protected(const std::vector<GuestId>& guests) {
-  const std::string fresh = options_.protected_list + ".new";
-  std::ofstream out(fresh, std::ios::trunc);
-  out << kProtectedListLine << '\n';
-  for (const auto& guest : guests) out << to_uuid(guest) << '\n';
-  out.close();
-  if (!out || std::rename(fresh.c_str(), options_.protected_list.c_str()) != 0)
+  std::string list = std::string(kProtectedListLine) + "\n";
+  for (const auto& guest : guests) list += to_uuid(guest) + "\n";
+  if (!proc::replace_file(options_.protected_list, list))
     journal_.write(core::Severity::error,
                    options_.protected_list + ": cannot be written; while wardomd is down the " +
                        "libvirt hook knows protected guests only by the mark in their XML");

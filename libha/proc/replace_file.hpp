@@ -17,8 +17,7 @@ enum class Flush : std::uint8_t {
 };
 
 // By rename(2) of `path` with `.new` behind it, which is taken for a crash's leftover if it is
-// there: a reader, or a program that starts again, sees the old or the
-// new file. Mode 0600.
+// there: a reader, or a program that starts again, sees the old or the new file. Mode 0600.
 // Error: the file's name, and why it cannot be written; the old file is as it was, but for `all`,
 // where the new one may be in its place.
 Result<void> replace_file(const std::string& path, const std::string& content,
