@@ -9,12 +9,7 @@ constexpr Level kNext{2};
 struct Upgrade : Site {
   explicit Upgrade(std::uint64_t seed) : Site(options(seed)) { bring_up_guests(1, ms(8000)); }
   static Options options(std::uint64_t seed) {
-    Options options;
-    options.seed = seed;
-    options.hosts = 3;
-    options.guests = 3;
-    options.timing = timing_of(Profile::fast);
-    options.acks_lost = 0;
+    auto options = fast_options(seed, 3, 3);
     options.lease = true;
     options.upgrades = true;
     return options;
@@ -34,21 +29,12 @@ struct Upgrade : Site {
       return d.runner(guest.id) == &host(static_cast<std::size_t>(&guest - d.guests.data()));
     });
   }
-  // What wardomctl status says on that host.
-  bool tells(std::size_t asked, const std::string& what, const std::string& where) {
-    const auto& member = host(asked).loop->member();
-    const auto list = member.problems(host(asked).loop->now().at);
-    return std::any_of(list.begin(), list.end(), [&](const core::Problem& problem) {
-      return problem.what.find(what) != std::string::npos && problem.where == where;
-    });
-  }
 };
 
 }  // namespace
 
 TEST_CASE("level_rises_once_every_host_speaks_it_and_no_guest_is_touched") {
-  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(10, [&](std::uint64_t seed) {
     Upgrade u(seed);
     REQUIRE(wire::spoken_levels().newest == kNext);
     const auto started = u.d.qemus_started;
@@ -60,13 +46,13 @@ TEST_CASE("level_rises_once_every_host_speaks_it_and_no_guest_is_touched") {
     CHECK(u.d.qemus_started == started);
     CHECK(u.all_run_at_home());
     CHECK(u.d.verdicts.empty());
-  }
+  });
 }
 
 TEST_CASE("mixed_releases_recover_each_others_guests") {
-  for (std::uint64_t seed = 1; seed <= 10; ++seed)
+  for_seeds(10, [&](std::uint64_t seed) {
     for (std::size_t victim = 0; victim < 3; ++victim) {
-      INFO("seed " << seed << ", victim " << victim);
+      INFO("victim " << victim);
       Upgrade u(seed);
       u.install(0, kNext);
       if (seed % 2 == 0) u.install(1, kNext);
@@ -79,6 +65,7 @@ TEST_CASE("mixed_releases_recover_each_others_guests") {
       REQUIRE(other.loop);
       CHECK(other.loop->member().level() == kFirstLevel);
     }
+  });
 }
 
 TEST_CASE("level_waits_for_a_host_that_is_away") {
@@ -108,8 +95,7 @@ TEST_CASE("level_outlives_every_daemon_and_keeper") {
 }
 
 TEST_CASE("older_release_is_refused_and_told_of") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(5, [&](std::uint64_t seed) {
     Upgrade u(seed);
     for (std::size_t i = 0; i < 3; ++i) u.install(i, kNext);
     REQUIRE(u.within(ms(20000), [&] { return u.all_at(kNext); }));
@@ -136,7 +122,7 @@ TEST_CASE("older_release_is_refused_and_told_of") {
     CHECK(u.within(ms(20000), [&] { return u.all_at(kNext); }));
     CHECK(u.within(ms(20000), [&] { return !u.tells(0, "runs an older release", "host 2"); }));
     CHECK(u.all_run_at_home());
-  }
+  });
 }
 
 }  // namespace wardom::sim

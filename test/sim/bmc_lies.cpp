@@ -1,7 +1,5 @@
 // A BMC that has lied in a boot of its host proves nothing about that boot: not to those who did
 // not see the lie, nor to a daemon that was not there then.
-#include <algorithm>
-
 #include "libha/wire/decision.hpp"
 #include "libha/wire/layout.hpp"
 #include "test/sim/site.hpp"
@@ -13,16 +11,9 @@ constexpr std::uint64_t kSeeds = 6;
 constexpr std::size_t kHosts = 4;
 
 struct Liar : Site {
-  explicit Liar(std::uint64_t seed) : Site(options(seed)) { bring_up_guests(1, ms(8000)); }
   // No lease: only a BMC can prove a death.
-  static Options options(std::uint64_t seed) {
-    Options options;
-    options.seed = seed;
-    options.hosts = kHosts;
-    options.guests = kHosts;
-    options.timing = timing_of(Profile::fast);
-    options.acks_lost = 0;
-    return options;
+  explicit Liar(std::uint64_t seed) : Site(fast_options(seed, kHosts, kHosts)) {
+    bring_up_guests(1, ms(8000));
   }
   const core::Member& member(std::size_t host) { return d.hosts[host]->loop->member(); }
   std::size_t owner() {
@@ -45,15 +36,8 @@ struct Liar : Site {
     while (host == a || host == b) ++host;
     return host;
   }
-  // As `status` says there.
   bool distrusts(std::size_t host, std::size_t victim) {
-    const auto& loop = d.hosts[host]->loop;
-    if (!loop) return false;
-    const auto name = "host " + std::to_string(d.hosts[victim]->id.value);
-    const auto problems = loop->member().problems(loop->now().at);
-    return std::any_of(problems.begin(), problems.end(), [&](const core::Problem& problem) {
-      return problem.where == name && problem.what.find("distrusted") != std::string::npos;
-    });
+    return tells(host, "distrusted", "host " + std::to_string(d.hosts[victim]->id.value));
   }
   bool all_distrust(std::size_t victim) {
     for (std::size_t i = 0; i < kHosts; ++i)
@@ -108,19 +92,17 @@ struct Liar : Site {
 // What makes the cases below sharp: without a lie before, the second one would be believed. It is
 // outside of what can be promised.
 TEST_CASE("a_first_lie_that_begins_with_the_silence_is_believed") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     sim.lie_with_silence(sim.other_than(sim.owner(), sim.next_in_line()));
     sim.d.clock.run(sim.d.clock.now() + ms(9000), [&] { return sim.d.violation.has_value(); });
     REQUIRE(sim.d.violation);
     CHECK(sim.d.violation->what.find("DeadMeansStopped") != std::string::npos);
-  }
+  });
 }
 
 TEST_CASE("a_lie_that_only_the_next_in_line_saw_is_known_to_the_decider") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     const auto owner = sim.owner();
     const auto witness = sim.next_in_line();
@@ -132,12 +114,11 @@ TEST_CASE("a_lie_that_only_the_next_in_line_saw_is_known_to_the_decider") {
     sim.strike_now(FaultKind::daemon_kill, witness, ms(60000));
     CHECK(sim.owner() == owner);
     sim.nobody_believes_it(victim);
-  }
+  });
 }
 
 TEST_CASE("a_lie_that_only_the_decider_saw_is_known_to_the_next_one") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     const auto owner = sim.owner();
     const auto victim = sim.other_than(owner, sim.next_in_line());
@@ -147,12 +128,11 @@ TEST_CASE("a_lie_that_only_the_decider_saw_is_known_to_the_next_one") {
     CHECK(sim.owner() != owner);
     CHECK(sim.within(ms(1000), [&] { return sim.recorded(victim); }));
     sim.nobody_believes_it(victim);
-  }
+  });
 }
 
 TEST_CASE("a_lie_is_known_after_every_daemon_has_started_anew") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     const auto owner = sim.owner();
     const auto victim = sim.other_than(owner, sim.next_in_line());
@@ -164,12 +144,11 @@ TEST_CASE("a_lie_is_known_after_every_daemon_has_started_anew") {
     sim.run_for(ms(6000));
     CHECK(sim.all_distrust(victim));
     sim.nobody_believes_it(victim);
-  }
+  });
 }
 
 TEST_CASE("a_lock_is_not_taken_by_the_word_of_an_owners_lying_bmc") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     const auto victim = sim.owner();
     const auto witness = sim.next_in_line();
@@ -180,12 +159,11 @@ TEST_CASE("a_lock_is_not_taken_by_the_word_of_an_owners_lying_bmc") {
     sim.run_for(ms(4000));
     CHECK(sim.owner() == victim);
     sim.nobody_believes_it(victim);
-  }
+  });
 }
 
 TEST_CASE("a_new_boot_clears_its_bmc") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     const auto owner = sim.owner();
     const auto victim = sim.other_than(owner, sim.next_in_line());
@@ -200,7 +178,7 @@ TEST_CASE("a_new_boot_clears_its_bmc") {
     CHECK(sim.within(ms(5000), [&] {
       return sim.d.verdict_seen(sim.d.hosts[victim]->id, sim.d.hosts[victim]->incarnation);
     }));
-  }
+  });
 }
 
 }  // namespace wardom::sim

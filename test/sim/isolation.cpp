@@ -22,14 +22,9 @@ struct Isolation : Site {
     bring_up_guests(3, ms(5500));
   }
   static Options options(std::uint64_t seed, std::size_t hosts) {
-    Options options;
-    options.seed = seed;
-    options.hosts = hosts;
-    options.guests = 3 * hosts;  // each host has one of each response
-    options.timing = timing_of(Profile::fast);
+    auto options = fast_options(seed, hosts, 3 * hosts);  // each host has one of each response
     options.timing.isolation_delay = kDelay;
     options.timing.shutdown_patience = kPatience;
-    options.acks_lost = 0;
     options.lease = seed % 2 == 0;
     return options;
   }
@@ -57,8 +52,7 @@ constexpr std::uint64_t kSeeds = 12;
 }  // namespace
 
 TEST_CASE("an_isolated_hosts_guests_run_elsewhere_if_they_are_to") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Isolation sim(seed);
     const auto victim = seed % 3;
     for (std::size_t i = 0; i < 3; ++i)
@@ -78,17 +72,16 @@ TEST_CASE("an_isolated_hosts_guests_run_elsewhere_if_they_are_to") {
     CHECK(sim.elsewhere(victim, IsolationResponse::shutdown));
     CHECK(sim.at_home(victim, IsolationResponse::leave));
     CHECK(sim.d.unsettled_guests().empty());
-  }
+  });
 }
 
 TEST_CASE("links_that_return_in_time_leave_everything_as_it_was") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Isolation sim(seed);
     sim.cut(seed % 3, kDelay);  // what counts begins only when the others' slots have been read
     sim.run_for(ms(20000));
     for (std::size_t host = 0; host < 3; ++host) CHECK(sim.all_at_home(host));
-  }
+  });
 }
 
 // Between the word on the volume and the deed there is a moment in which nothing is lost yet.
@@ -114,8 +107,7 @@ TEST_CASE("links_that_return_while_the_response_is_recorded_call_it_off") {
 }
 
 TEST_CASE("links_that_return_in_the_middle_of_a_shutdown_do_not_stop_it") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Isolation sim(seed);
     const auto victim = 1 + seed % 2;  // the decider's isolation would begin later
     auto& host = *sim.d.hosts[victim];
@@ -134,12 +126,11 @@ TEST_CASE("links_that_return_in_the_middle_of_a_shutdown_do_not_stop_it") {
     CHECK(sim.d.runner(sim.guest(victim, IsolationResponse::shutdown).id) != nullptr);
     CHECK(sim.at_home(victim, IsolationResponse::leave));
     CHECK(sim.d.unsettled_guests().empty());
-  }
+  });
 }
 
 TEST_CASE("two_of_five_hosts_give_their_guests_to_the_three_that_decide") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Isolation sim(seed, 5);
     for (std::size_t a = 0; a < 5; ++a)
       for (std::size_t b = 0; b < 5; ++b)
@@ -157,7 +148,7 @@ TEST_CASE("two_of_five_hosts_give_their_guests_to_the_three_that_decide") {
     sim.d.heal();
     sim.run_for(ms(15000));
     CHECK(sim.d.unsettled_guests().empty());
-  }
+  });
 }
 
 TEST_CASE("hosts_that_are_all_alone_end_no_guest") {

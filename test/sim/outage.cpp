@@ -12,11 +12,8 @@ struct Outage : Site {
   }
   static Options options(std::uint64_t seed, std::size_t hosts, bool always,
                          std::set<std::size_t> fenced) {
-    Options options;
-    options.seed = seed;
-    options.hosts = hosts;
-    options.guests = hosts;
-    options.timing = timing_of(Profile::fast);
+    auto options = fast_options(seed, hosts, hosts);
+    options.acks_lost = Options{}.acks_lost;  // some are, as where faults are drawn
     options.lease = options.ride_out = true;
     options.grants_always = always;
     options.fenced = std::move(fenced);
@@ -47,9 +44,9 @@ constexpr Duration kLong = ms(300000);
 }  // namespace
 
 TEST_CASE("five_minutes_without_the_volume_cost_no_guest_and_no_host") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     const std::size_t hosts = seed % 4 == 0 ? 5 : seed % 3 == 0 ? 2 : 3;
-    INFO("seed " << seed << ", " << hosts << " hosts");
+    INFO(hosts << " hosts");
     Outage site(seed, hosts, seed % 2 == 0);
     site.strike_now(FaultKind::volume_outage, 0, kLong);
     site.run_for(ms(20000));
@@ -62,25 +59,23 @@ TEST_CASE("five_minutes_without_the_volume_cost_no_guest_and_no_host") {
     CHECK(site.all_at_home());
     CHECK(site.resets() == 0);
     CHECK(site.d.unsettled_guests().empty());
-  }
+  });
 }
 
 TEST_CASE("paths_that_come_and_go_cost_nothing_either") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Outage site(seed, 3);
     site.strike_now(FaultKind::volume_flaps, 0, ms(60000));
     site.run_for(ms(80000));
     CHECK(site.all_at_home());
     CHECK(site.resets() == 0);
-  }
+  });
 }
 
 // It is granted nothing any more. Nor does it grant, and nobody may leave it out: it could be the
 // one that judges. So all are fenced, and all guests are recovered, wherever the links are by then.
 TEST_CASE("a_host_that_is_cut_off_in_the_outage_ends_it_for_all_and_guests_are_recovered") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Outage site(seed, 3);
     const auto victim = seed % 3;
     site.d.hosts[victim]->bmc.reachable = false;
@@ -92,11 +87,11 @@ TEST_CASE("a_host_that_is_cut_off_in_the_outage_ends_it_for_all_and_guests_are_r
     for (const auto& guest : site.d.guests) CHECK(site.d.runner(guest.id) == nullptr);
     site.run_for(ms(100000));
     CHECK(site.d.unsettled_guests().empty());
-  }
+  });
 }
 
 TEST_CASE("a_host_that_does_not_take_part_has_all_fenced") {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+  for_seeds(3, [&](std::uint64_t seed) {
     Outage site(seed, 3, false, {seed % 3});
     site.strike_now(FaultKind::volume_outage, 0, ms(30000));
     site.run_for(ms(20000));
@@ -104,13 +99,12 @@ TEST_CASE("a_host_that_does_not_take_part_has_all_fenced") {
     for (auto& guest : site.d.guests) CHECK(site.d.runner(guest.id) == nullptr);
     site.run_for(ms(90000));
     CHECK(site.d.unsettled_guests().empty());
-  }
+  });
 }
 
 // The others can use the volume: then it is its path, and its guests run better elsewhere.
 TEST_CASE("a_host_that_loses_the_volume_alone_is_fenced") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Outage site(seed, 3);
     const auto victim = seed % 3;
     site.strike_now(FaultKind::storage_stall, victim, ms(40000));
@@ -120,14 +114,14 @@ TEST_CASE("a_host_that_loses_the_volume_alone_is_fenced") {
     CHECK(site.d.unsettled_guests().empty());
     for (std::size_t i = 0; i < 3; ++i)
       if (i != victim) CHECK(site.at_home(i));
-  }
+  });
 }
 
 // A dead host is not asked; and once the last other one is dead, nobody is.
 TEST_CASE("the_living_ride_on_without_the_dead") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     const std::size_t hosts = seed % 2 == 0 ? 2 : 3;
-    INFO("seed " << seed << ", " << hosts << " hosts");
+    INFO(hosts << " hosts");
     Outage site(seed, hosts);
     const auto dead = site.one_dies(seed);
     CHECK(site.d.unsettled_guests().empty());
@@ -139,15 +133,15 @@ TEST_CASE("the_living_ride_on_without_the_dead") {
     site.run_for(ms(40000));
     CHECK(site.resets() == 0);
     for (const auto& guest : site.d.guests) CHECK(site.d.runner(guest.id) != nullptr);
-  }
+  });
 }
 
 // It returns with a path to the volume that the others have lost. It is asked again as soon as it
 // is heard, grants nothing, and times them once they are known to know it.
 TEST_CASE("a_dead_host_that_returns_takes_nothing_from_who_lives") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     const std::size_t hosts = seed % 2 == 0 ? 2 : 3;
-    INFO("seed " << seed << ", " << hosts << " hosts");
+    INFO(hosts << " hosts");
     Outage site(seed, hosts);
     const auto dead = site.one_dies(seed);
     for (std::size_t i = 0; i < hosts; ++i) {
@@ -168,7 +162,7 @@ TEST_CASE("a_dead_host_that_returns_takes_nothing_from_who_lives") {
     if (heard)
       for (const auto& guest : site.d.guests)
         CHECK(site.d.runner(guest.id) == site.d.hosts[dead].get());
-  }
+  });
 }
 
 }  // namespace wardom::sim

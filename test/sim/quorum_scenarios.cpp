@@ -13,12 +13,7 @@ struct Quorum : Site {
     for (auto& one : d.hosts) REQUIRE(one->votes.cast == (one->id.value != absent));
   }
   static Options options(std::uint64_t seed, std::size_t hosts, bool lease = true) {
-    Options options;
-    options.seed = seed;
-    options.hosts = hosts;
-    options.guests = 0;
-    options.timing = timing_of(Profile::fast);
-    options.acks_lost = 0;
+    auto options = fast_options(seed, hosts, 0);
     options.lease = lease;
     options.quorum = true;
     return options;
@@ -63,7 +58,7 @@ struct Quorum : Site {
 }  // namespace
 
 TEST_CASE("lock_passes_on_and_no_vote_is_withdrawn") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 3);
     const int owner = q.owner();
     REQUIRE(owner != 0);
@@ -73,12 +68,12 @@ TEST_CASE("lock_passes_on_and_no_vote_is_withdrawn") {
     q.run_for(ms(12000));
     CHECK(q.withdrawn() == 0);
     for (int id = 1; id <= 3; ++id) CHECK(q.host(id).votes.cast);
-  }
+  });
 }
 
 // It has no verdict: without a watchdog its silence proves nothing, and its BMC has no power.
 TEST_CASE("lock_passes_on_beside_a_missing_host_and_no_vote_is_withdrawn") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed)
+  for_seeds(5, [&](std::uint64_t seed) {
     for (const bool never : {false, true}) {
       Quorum q(seed, 3, false, never ? 3 : 0);
       const int missing = never ? 3 : q.owner() % 3 + 1;
@@ -97,10 +92,11 @@ TEST_CASE("lock_passes_on_beside_a_missing_host_and_no_vote_is_withdrawn") {
         for (auto& one : q.d.hosts) CHECK(one->votes.cast == (one->id.value != missing));
       }
     }
+  });
 }
 
 TEST_CASE("ring_parts_and_one_part_has_quorum") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 5);
     const int owner = q.owner();
     const int beside = owner % 5 + 1;
@@ -112,11 +108,11 @@ TEST_CASE("ring_parts_and_one_part_has_quorum") {
     CHECK(settled());
     q.cut({});
     CHECK(q.within(ms(15000), [&] { return q.all_cast(); }));
-  }
+  });
 }
 
 TEST_CASE("hosts_are_lost_and_the_last_one_has_quorum") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 3);
     for (int id : {1, 2}) q.d.power_off(q.host(id), false, Duration{0});
     CHECK(q.within(ms(60000), [&] { return q.host(3).ring.count() == 1 && q.quorate(3); }));
@@ -125,11 +121,11 @@ TEST_CASE("hosts_are_lost_and_the_last_one_has_quorum") {
     // The others come back, each forming a ring of its own first.
     for (int id : {1, 2}) q.d.power_on(q.host(id), ms(1000));
     CHECK(q.within(ms(60000), [&] { return q.quorate(1) && q.quorate(2) && q.quorate(3); }));
-  }
+  });
 }
 
 TEST_CASE("vote_of_a_dead_daemon_is_waited_for") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 4);
     const int owner = q.owner();
     const std::vector<int> here{owner, owner % 4 + 1};
@@ -147,12 +143,12 @@ TEST_CASE("vote_of_a_dead_daemon_is_waited_for") {
     CHECK(q.within(ms(40000), [&] { return q.quorate(there[0]) && q.quorate(there[1]); }));
     CHECK_FALSE(q.quorate(here[0]));
     CHECK_FALSE(q.quorate(here[1]));
-  }
+  });
 }
 
 // Its daemon lives, and keeps the lock for as long as nobody else has more use of it.
 TEST_CASE("owner_without_corosync_leaves_the_lock_to_the_ring") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed)
+  for_seeds(5, [&](std::uint64_t seed) {
     for (std::size_t hosts : {2, 3, 5}) {
       Quorum q(seed, hosts);
       const int owner = q.owner();
@@ -169,10 +165,11 @@ TEST_CASE("owner_without_corosync_leaves_the_lock_to_the_ring") {
       CHECK(q.all_cast());
       CHECK(q.version() == version + 1);
     }
+  });
 }
 
 TEST_CASE("owner_outside_the_ring_leaves_the_lock_to_it") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 3);
     const int owner = q.owner();
     const auto version = q.version();
@@ -185,11 +182,11 @@ TEST_CASE("owner_outside_the_ring_leaves_the_lock_to_it") {
     q.host(owner).ring_apart = false;
     CHECK(q.within(ms(15000), [&] { return q.all_cast(); }));
     CHECK(q.version() == version + 1);
-  }
+  });
 }
 
 TEST_CASE("owner_outside_a_ring_of_as_many_keeps_the_lock") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 2);
     const int owner = q.owner();
     const auto version = q.version();
@@ -198,12 +195,12 @@ TEST_CASE("owner_outside_a_ring_of_as_many_keeps_the_lock") {
     CHECK(q.version() == version);
     CHECK(q.quorate(owner));
     CHECK_FALSE(q.quorate(3 - owner));
-  }
+  });
 }
 
 // Those in the ring are to take the lock, and cannot: it is not left to nobody.
 TEST_CASE("owner_without_corosync_goes_on_where_nobody_else_can") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 2);
     const int owner = q.owner();
     const auto version = q.version();
@@ -213,17 +210,13 @@ TEST_CASE("owner_without_corosync_goes_on_where_nobody_else_can") {
     q.run_for(ms(5000));
     CHECK(q.within(ms(8000), [&] { return q.owner() == owner; }));
     CHECK(q.version() <= version + 1);
-  }
+  });
 }
 
 TEST_CASE("settings_of_the_device_that_differ_are_told") {
   Quorum q(1, 3);
   const auto told = [&](int id, const std::string& words) {
-    auto& loop = *q.host(id).loop;
-    const auto problems = loop.member().problems(loop.now().at);
-    return std::any_of(problems.begin(), problems.end(), [&](const auto& one) {
-      return one.what.find(words) != std::string::npos;
-    });
+    return q.tells(q.host(id).index, words);
   };
   for (int id = 1; id <= 3; ++id) CHECK_FALSE(told(id, "quorum device"));
   q.host(2).device_timeout = ms(5000);
@@ -236,7 +229,7 @@ TEST_CASE("settings_of_the_device_that_differ_are_told") {
 // Without a watchdog a hung owner's death is proved by nothing but the power-off, to which a ring
 // that waits for the owner's vote could never agree.
 TEST_CASE("hung_owner_is_powered_off_by_the_others") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     Quorum q(seed, 3, false);
     const int owner = q.owner();
     q.d.freeze(q.host(owner));
@@ -244,7 +237,7 @@ TEST_CASE("hung_owner_is_powered_off_by_the_others") {
       return !q.host(owner).powered && q.quorate(owner % 3 + 1) &&
              q.quorate((owner + 1) % 3 + 1);
     }));
-  }
+  });
 }
 
 }  // namespace wardom::sim

@@ -2,12 +2,34 @@
 // case at once.
 #pragma once
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <string>
 
 #include "test/sim/faults.hpp"
 #include "test/sim/run.hpp"
 
 namespace wardom::sim {
+
+// The fast profile, and every write that lands is acknowledged, but for a fault that is placed.
+inline Options fast_options(std::uint64_t seed, std::size_t hosts, std::size_t guests) {
+  Options options;
+  options.seed = seed;
+  options.hosts = hosts;
+  options.guests = guests;
+  options.timing = timing_of(Profile::fast);
+  options.acks_lost = 0;
+  return options;
+}
+
+// Does it with each of so many seeds; a failure names the one.
+template <class Case>
+void for_seeds(std::uint64_t count, Case does) {
+  for (std::uint64_t seed = 1; seed <= count; ++seed) {
+    INFO("seed " << seed);
+    does(seed);
+  }
+}
 
 struct Site {
   Domain d;
@@ -46,6 +68,16 @@ struct Site {
   bool owns_lock(std::size_t host) {
     const auto& loop = d.hosts[host]->loop;
     return loop && loop->member().lock(loop->now().at).mine;
+  }
+  // Whether `wardomctl status` there says so of that place; where: empty for any.
+  bool tells(std::size_t host, const std::string& what, const std::string& where = {}) {
+    const auto& loop = d.hosts[host]->loop;
+    if (!loop) return false;
+    const auto problems = loop->member().problems(loop->now().at);
+    return std::any_of(problems.begin(), problems.end(), [&](const core::Problem& problem) {
+      return problem.what.find(what) != std::string::npos &&
+             (where.empty() || problem.where == where);
+    });
   }
   void strike_now(FaultKind kind, std::size_t host, Duration time) {
     strike(d, {0, Time{0}, kind, host, host, time});

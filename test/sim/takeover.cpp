@@ -12,12 +12,7 @@ constexpr Duration kTakeover = ms(300);
 struct Takeover : Site {
   explicit Takeover(std::uint64_t seed) : Site(options(seed)) { bring_up_guests(1, ms(8000)); }
   static Options options(std::uint64_t seed) {
-    Options options;
-    options.seed = seed;
-    options.hosts = 4;
-    options.guests = 4;
-    options.timing = timing_of(Profile::fast);
-    options.acks_lost = 0;
+    auto options = fast_options(seed, 4, 4);
     options.lease = true;
     return options;
   }
@@ -43,15 +38,14 @@ Duration median(std::vector<Duration> all) {
 TEST_CASE("an_owners_guests_wait_little_longer_than_those_of_another_host") {
   std::vector<Duration> owners;
   std::vector<Duration> others;
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     for (bool owner : {true, false}) {
       Takeover site(seed);
       std::size_t victim = seed % site.d.hosts.size();
       while (site.owns_lock(victim) != owner) victim = (victim + 1) % site.d.hosts.size();
       (owner ? owners : others).push_back(site.missed(victim));
     }
-  }
+  });
   INFO("owner " << whole_ms(median(owners)) << " ms, others " << whole_ms(median(others)) << " ms");
   CHECK(median(owners) - median(others) < kTakeover);
 }
