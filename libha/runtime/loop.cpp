@@ -333,13 +333,16 @@ void Loop::failed_write(Ticket ticket, Cell cell, const std::string& error) {
 bool Loop::may_act() const { return clock_.now().at < member_.act_until(); }
 
 void Loop::write_records(const core::Orders& orders) {
+  const auto put = [this](Ticket ticket, Cell cell, Result<wire::Bytes> bytes, Level level) {
+    if (bytes)
+      ports_.volume.write(ticket, cell, std::move(bytes).value(), level);
+    else
+      failed_write(ticket, cell, bytes.error().message);
+  };
+  const Level level = member_.level();
   for (const auto& write : orders.ballots) {
     const Cell cell{Region::ballot, ballot_base_ + options_.member.self.value};
-    auto bytes = wire::encode_ballot(write.ballot, member_.level());
-    if (bytes)
-      ports_.volume.write(write.ticket, cell, std::move(bytes).value(), member_.level());
-    else
-      failed_write(write.ticket, cell, bytes.error().message);
+    put(write.ticket, cell, wire::encode_ballot(write.ballot, level), level);
   }
   for (const auto& write : orders.decisions) {
     const Cell cell{Region::decision, options_.member.self.value};
@@ -347,19 +350,12 @@ void Loop::write_records(const core::Orders& orders) {
       failed_write(write.ticket, cell, "this host's own heartbeat is too old to decide");
       continue;
     }
-    auto bytes = wire::encode_decision(write.decision, decision_capacity_);
-    if (bytes)
-      ports_.volume.write(write.ticket, cell, std::move(bytes).value(), write.decision.level);
-    else
-      failed_write(write.ticket, cell, bytes.error().message);
+    put(write.ticket, cell, wire::encode_decision(write.decision, decision_capacity_),
+        write.decision.level);
   }
   for (const auto& write : orders.tables) {
     const Cell cell{Region::table, options_.member.self.value};
-    auto bytes = tables_.encode(write.table, table_capacity_, member_.level());
-    if (bytes)
-      ports_.volume.write(write.ticket, cell, std::move(bytes).value(), member_.level());
-    else
-      failed_write(write.ticket, cell, bytes.error().message);
+    put(write.ticket, cell, tables_.encode(write.table, table_capacity_, level), level);
   }
 }
 
