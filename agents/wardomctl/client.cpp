@@ -1,7 +1,7 @@
 #include "agents/wardomctl/client.hpp"
 
-#include <pwd.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

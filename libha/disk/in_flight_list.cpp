@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <sstream>
 
@@ -13,7 +12,6 @@
 
 namespace wardom::disk {
 namespace {
-
 
 // false: neither "-" nor a number.
 bool parse_until(const std::string& text, std::optional<Instant>& until) {

@@ -47,7 +47,7 @@ std::vector<Surveyed<Record>> survey_region(const VolumeFile& volume, Region reg
   return out;
 }
 
-// Empty: the payload is well formed. Directory and ballot cells have no content in this release.
+// Empty: the payload is well formed. Directory cells have no content in this release.
 std::string fault_in(Region region, wire::View payload, Level level) {
   const auto said = [](const auto& result) {
     return result ? std::string() : "malformed: " + result.error().message;

@@ -251,7 +251,7 @@ Slot wait_for_slot(const Site& site, std::uint32_t host, Done done) {
 
 // A slot as another machine would have left it, with a lease or without one.
 inline void write_slot(const Site& site, std::uint64_t sequence, bool lease = true,
-                bool rides_out = false) {
+                       bool rides_out = false) {
   auto opened = disk::VolumeFile::open(site.volume, disk::Access::read_write, {});
   REQUIRE(opened.has_value());
   Slot slot;

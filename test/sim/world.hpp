@@ -422,7 +422,7 @@ struct Domain {
     Incarnation incarnation;
     std::uint64_t life;
     std::uint64_t keeper;
-    bool blind;
+    bool blind;  // the writer had not read the volume for long when it submitted this
     std::vector<std::uint8_t> payload;
     Level level;
   };
@@ -476,7 +476,6 @@ struct Domain {
   void extend_if_heard(Host& host);
 
   // checker
-  // blind: the writer had not read the volume for long when it submitted this.
   void check_landed(Host& host, const Flight& flight);
   void check_ballot(const Ballot& ballot);
   void check_submitted(const Host& host, Cell cell, const std::vector<std::uint8_t>& payload,
