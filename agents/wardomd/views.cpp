@@ -33,9 +33,9 @@ std::string proof_in(const std::string& verdict) {
 bool boot_is_over(const Sight& sight, const core::GuestView& view) {
   if (view.owner == kNoHost) return false;
   const auto& member = sight.loop.member();
-  const auto now = view.owner == sight.self.id
-                       ? member.incarnation()
-                       : member.evidence().of(view.owner).incarnation();
+  const auto* owner = member.evidence().find(view.owner);
+  if (owner == nullptr) return false;  // wardom.toml names it no more
+  const auto now = view.owner == sight.self.id ? member.incarnation() : owner->incarnation();
   return now.number > view.entry.holder.number;
 }
 
@@ -282,13 +282,15 @@ json::value on_grants_ms(const core::Member& member, Instant now) {
 }  // namespace
 
 json::value Names::host(HostId id) const {
-  const auto* host = config_.find_host(id);
-  return host == nullptr ? json::value(nullptr) : json::value(host->name);
+  if (id == kNoHost) return nullptr;
+  return json::value(host_text(id));
 }
 
 std::string Names::host_text(HostId id) const {
+  if (id == kNoHost) return "-";
   const auto* host = config_.find_host(id);
-  return host == nullptr ? "-" : host->name;
+  // One that wardom.toml names no more.
+  return host == nullptr ? "host " + std::to_string(id.value) : host->name;
 }
 
 std::string Names::guest(const GuestId& id) const {

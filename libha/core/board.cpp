@@ -64,6 +64,12 @@ bool Board::has(HostId host) const {
   return std::find(members_.begin(), members_.end(), host) != members_.end();
 }
 
+bool Board::in_directory(HostId host) const {
+  const auto& directory = lock_.value.directory;
+  return std::any_of(directory.begin(), directory.end(),
+                     [&](const Proposer& one) { return one.host == host; });
+}
+
 const Kept<Decision>& Board::decision(HostId host) const {
   static const Kept<Decision> never_read;
   const auto found = decisions_.find(host);

@@ -102,6 +102,9 @@ class Board {
   // that wardom.toml names no more for as long as it may have a guest.
   const std::vector<HostId>& proposers() const { return proposers_; }
   const LockWord& lock() const { return lock_; }
+  // The newest directory names it: whoever decides next reads its cells, whatever his wardom.toml
+  // says. Only such a host is given guests.
+  bool in_directory(HostId host) const;
   // An acknowledged write of the own ballot cell: it counts before it is read back, and reads that
   // were issued before `now` say nothing any more.
   void wrote_ballot(HostId self, const Ballot& ballot, Sequence sequence, Instant now);

@@ -88,7 +88,15 @@ bool Decider::condemned(HostId host) const {
 bool Decider::knows_all(LockVersion version) const {
   const auto* deciding = std::get_if<Deciding>(&state_);
   return deciding != nullptr && cell_.wanted().version == version && cell_.settled() &&
-         board_.read_since(deciding->since) && board_.unknown_cell().empty();
+         board_.read_since(std::max(deciding->since,
+                                    cell_.acknowledged_at().value_or(deciding->since))) &&
+         board_.unknown_cell().empty();
+}
+
+bool Decider::awaits_claims_of(HostId host) const {
+  const auto& open = cell_.wanted().assignments;
+  return std::any_of(open.begin(), open.end(),
+                     [&](const Assignment& assignment) { return assignment.target == host; });
 }
 
 bool Decider::urgent(Instant now) const {

@@ -92,8 +92,10 @@ class Decider {
 
   bool deciding() const { return std::holds_alternative<Deciding>(state_); }
   // This host decides under `version`, all of that stands on the volume, and every cell has been
-  // read since it began and can be relied upon.
+  // read since it did and can be relied upon.
   bool knows_all(LockVersion version) const;
+  // What it has assigned to this host is not settled.
+  bool awaits_claims_of(HostId host) const;
   LockVersion version() const { return cell_.wanted().version; }
   Sequence sequence() const { return cell_.sequence(); }
   // Since when no decision has reached the volume, and when the last one failed to.

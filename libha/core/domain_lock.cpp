@@ -447,7 +447,8 @@ std::string DomainLock::why_idle(const LockStanding& standing) const {
            host_text(word.value.owner.host) +
            (board_.has(word.value.owner.host)
                 ? ", which is silent and not proved to be gone"
-                : ", which is no member: name it in wardom.toml again, confirm it dead, remove it");
+                : ", which wardom.toml names no more: name it again on every host, until it has "
+                  "stopped in order or is proved dead; then remove it");
   if (!may_propose()) return "the lock is free, and this host is not in its directory";
   return "the lock is free and is being taken";
 }

@@ -42,6 +42,7 @@ std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instan
                member.daemon_progresses(now, evidence.timing())) {
       const auto& slot = *member.disk.slot;
       view.reach = {true, false, slot.sees_mgmt | slot.sees_storage};
+      if (own.strangers.test(i)) view.reach.sees.reset();
       view.beats = slot.daemon_progress;
     }
   }

@@ -208,7 +208,7 @@ void Member::take(const BeatSeen& seen, Turn& turn) {
     digest_differs_[beat.from] = differs;
     if (differs)
       turn.note({Severity::error, "beats", beat.from, {}, {}, "",
-                 "its wardom.toml names other members than this host's"});
+                 std::string(kOtherFile)});
   }
   take_grants(beat, turn);
   const bool wanted = board_.wants();
@@ -351,13 +351,8 @@ Contention Member::contention(Instant now) const {
   for (std::size_t i = 0; i < settings_.members.size(); ++i) {
     const HostId host = settings_.members[i];
     if (verdict_on(host) || (host == word.value.owner.host && owner_gone(now))) inputs.gone.set(i);
-    const auto differs = digest_differs_.find(host);
-    if (differs != digest_differs_.end() && differs->second) inputs.strangers.set(i);
-    const auto& directory = word.value.directory;
-    if (word.version == LockVersion{} ||
-        std::any_of(directory.begin(), directory.end(),
-                    [&](const Proposer& one) { return one.host == host; }))
-      inputs.proposers.set(i);
+    if (has_other_file(host)) inputs.strangers.set(i);
+    if (word.version == LockVersion{} || board_.in_directory(host)) inputs.proposers.set(i);
   }
   return core::contention(evidence_, board_, inputs, now);
 }
@@ -425,33 +420,6 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
                        "), and another group outweighs this host's";
   standing.directory = wanted_directory(now);
   return standing;
-}
-
-// The members as configured, once all that are heard agree on them and all new ones are heard.
-std::vector<Proposer> Member::wanted_directory(Instant now) const {
-  if (!domain_lock_.holds() || silent_member(now) || !asked_by_all(evidence_, board_))
-    return {};
-  // What a host that is left out has said and has must have been read first: nobody reads it later.
-  if (!decider_.knows_all(board_.lock().version)) return {};
-  const auto& present = board_.lock().value.directory;
-  std::vector<Proposer> wanted;
-  for (HostId host : settings_.members) {
-    const auto found = std::find_if(present.begin(), present.end(),
-                                    [&](const Proposer& one) { return one.host == host; });
-    const bool heard =
-        host == settings_.self || evidence_.of(host).heard(now, settings_.timing);
-    const auto differs = digest_differs_.find(host);
-    if (heard && differs != digest_differs_.end() && differs->second) return {};
-    if (found == present.end() && !heard) return {};
-    wanted.push_back(found == present.end() ? Proposer{host, false, 1} : *found);
-  }
-  // Whoever is named no more stays for as long as its table has the last word on some guest: that
-  // it runs there, that it is protected no more, or the only copy of its definition.
-  for (const auto& one : present)
-    if (!evidence_.has(one.host) && board_.has_last_word(one.host)) wanted.push_back(one);
-  std::sort(wanted.begin(), wanted.end(),
-            [](const Proposer& a, const Proposer& b) { return a.host < b.host; });
-  return wanted;
 }
 
 bool Member::division_settled(Instant now) const {
@@ -858,11 +826,8 @@ std::vector<Problem> Member::problems(Instant now) const {
     if (state != HostState::alive && state != HostState::left && state != HostState::maintenance)
       list.push_back({std::string(to_text(state)) + ": " + view.judged.because(),
                       host_text(view.host), remedy_for(state)});
-    const auto differs = digest_differs_.find(view.host);
-    if (differs != digest_differs_.end() && differs->second)
-      list.push_back({"its wardom.toml names other members than this host's",
-                      host_text(view.host), "copy the same file to all hosts and restart wardomd"});
   }
+  add_membership(list, now);
   for (auto& problem : decider_.problems(now)) list.push_back(std::move(problem));
   for (auto& problem : target_.problems()) list.push_back(std::move(problem));
   return list;

@@ -24,6 +24,10 @@
 
 namespace wardom::core {
 
+// Said of a member whose digest differs.
+inline constexpr const char* kOtherFile =
+    "its wardom.toml names other hosts or addresses than this host's";
+
 // How often decisions are looked at of whom no nudge can come.
 inline constexpr Duration kLookInterval = std::chrono::seconds{2};
 
@@ -186,7 +190,11 @@ class Member {
   void look_at_ring(const Contention& others, Instant now);
   RingId own_ring(Instant now) const;
   bool leaves_lock_to_ring(Instant now) const;
+  bool has_other_file(HostId host) const;
+  bool gone(HostId host) const;
+  std::vector<HostId> in_the_way(Instant now) const;
   std::vector<Proposer> wanted_directory(Instant now) const;
+  void add_membership(std::vector<Problem>& list, Instant now) const;
   std::vector<std::vector<HostId>> groups_by_host(const Groups& groups) const;
   void look_at_lock(const LockView& lock, Turn& turn);
   void look_around(const Contention& others, const LockView& lock, Instant now);

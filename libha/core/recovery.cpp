@@ -319,6 +319,7 @@ std::vector<Candidate> Decider::candidates(Instant now) const {
   std::vector<Candidate> fit;
   const auto& guests = board_.guests();
   for (HostId host : evidence_.members()) {
+    if (!board_.in_directory(host)) continue;
     Candidate candidate{host, {}, 0, 0};
     if (host == evidence_.self()) {
       const auto& slot = evidence_.of(host).disk.slot;
@@ -393,7 +394,9 @@ void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> 
 void Decider::answer_requests(Turn& turn) {
   const auto& guests = board_.guests();
   for (const auto& please : std::exchange(requests_, {})) {
-    if (open_assignment(please.guest) != nullptr || !evidence_.has(please.from)) continue;
+    if (open_assignment(please.guest) != nullptr || !evidence_.has(please.from) ||
+        !board_.in_directory(please.from))
+      continue;
     if (!present(please.from, please.incarnation, please.epoch)) continue;
     if (cell_.wanted().assignments.size() >= kMaxAssignments) return;
     const auto found = guests.find(please.guest);

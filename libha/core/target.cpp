@@ -692,6 +692,10 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
     return refuse(1, "no host owns the domain lock now, so nobody decides; see `wardomctl status`");
   const GuestId guest = protect.entry.guest;
   const auto* own = entry(guest);
+  if (!board_.in_directory(evidence_.self()))
+    return refuse(1, "this host is a member, and may be given no guest before all hosts have the "
+                     "same wardom.toml; `wardomctl status` on " + host_text(lock.decider) +
+                         " says what that waits for");
   if (own != nullptr && mine(*own) && is_active(own->phase)) {
     auto* changed = change_entry(guest);
     changed->waived = protect.entry.waived;

@@ -26,6 +26,7 @@ enum class Barrier : std::uint8_t {
   votes_waited_for,       // a ring casts once the votes outside it are withdrawn or forgotten
   vote_reads_fresh,       // each vote rests on a read that is at most one poll old
   lies_told,              // what others have seen of a BMC that lies counts as what this host saw
+  guests_in_directory,    // guests go to hosts of the lock's directory alone
   count
 };
 

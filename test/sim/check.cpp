@@ -161,21 +161,23 @@ bool Domain::leased(HostId host, const Incarnation& incarnation) {
   return slot.w_ms != 0 && some && (!decides || judges(decider));
 }
 
-// The domain lock is of a host that is gone for good, and nothing but a person's word proves that:
-// nobody may decide.
+// The domain lock is of a host that is gone for good, or is no member any more, and nothing but a
+// person's deed ends that: nobody may decide.
 bool Domain::lock_unproved() {
   if (owners.empty()) return false;
   const auto& [version, value] = *owners.rbegin();
   const auto& owner = value.owner;
   const auto& host = *hosts[owner.host.value - 1u];
-  if (host.powered || verdict_seen(owner.host, owner.incarnation)) return false;
+  // Who is no member any more has to be named again: no other host asks about it.
+  const bool member = is_member(host);
+  if ((host.powered && member) || verdict_seen(owner.host, owner.incarnation)) return false;
   for (const auto& one : hosts) {
     const auto* newest = store.cell({Region::ballot, kBallotBase + one->id.value}).newest();
     if (newest == nullptr) continue;
     const auto ballot = wire::decode_ballot(newest->payload, newest->level).value();
     if (ballot.decided == version && ballot.released) return false;
   }
-  return !leased(owner.host, owner.incarnation);
+  return !member || !leased(owner.host, owner.incarnation);
 }
 
 // After the faults have ended. Empty: every protected guest is where it should be.
@@ -187,13 +189,14 @@ std::string Domain::unsettled_guests() {
     for (const auto& entry : table->guests) {
       const bool live = host->powered && entry.holder == host->incarnation && host->joined;
       const auto name = truth(entry.guest)->name;
-      if (live && (entry.phase == GuestPhase::claimed || entry.phase == GuestPhase::starting))
+      const bool works = live && is_member(*host);
+      if (works && (entry.phase == GuestPhase::claimed || entry.phase == GuestPhase::starting))
         return name + " is still claimed by host " + std::to_string(host->id.value);
       auto& top = owner[entry.guest];
       if (entry.generation < top.first) continue;
       const bool proved = verdict_seen(host->id, entry.holder);
-      const bool must = live || proved || !core::is_active(entry.phase) ||
-                        leased(host->id, entry.holder);
+      const bool must = proved || !core::is_active(entry.phase) ||
+                        (is_member(*host) && (live || leased(host->id, entry.holder)));
       // Started again by hand, but its host died before the volume could be told: it stays off.
       if (core::is_tombstone(entry) || (!live && entry.wanted == Wanted::stopped)) {
         top = {entry.generation, "off"};

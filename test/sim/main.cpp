@@ -42,6 +42,7 @@ struct Arguments {
   bool planted{false};
   bool as_json{false};
   bool keep_all{false};
+  bool rollouts{false};
   int plant{0};
   bool only_behind{false};
   int hosts{0};
@@ -79,6 +80,7 @@ Options options_for(const Arguments& arguments, std::uint64_t seed) {
                      : wardom::sim::planted_options(static_cast<Planted>(arguments.plant), seed);
   if (arguments.only_behind) wardom::sim::leave_out_the_bug(options);
   if (arguments.hosts > 0) options.hosts = static_cast<std::size_t>(arguments.hosts);
+  if (arguments.rollouts) wardom::sim::draw_rollout(options);
   options.length = wardom::Duration{static_cast<std::int64_t>(arguments.hours * 3.6e12)};
   options.trace = arguments.trace;
   if (!arguments.faults.empty()) options.faults = wardom::sim::parse_faults(arguments.faults);
@@ -91,6 +93,7 @@ std::string replay_line(const Arguments& arguments, std::uint64_t seed,
   line << "scripts/sim --seed " << seed;
   if (arguments.hosts > 0) line << " --hosts " << arguments.hosts;
   if (arguments.hours > 0) line << " --hours " << arguments.hours;
+  if (arguments.rollouts) line << " --rollouts";
   line << " --faults " << to_text(faults) << " --trace";
   return line.str();
 }
@@ -270,6 +273,8 @@ int main(int argc, char** argv) {
       ->check(CLI::ExistingFile);
   app.add_flag("--trace", arguments.trace, "print what happens");
   app.add_flag("--hashes", arguments.hashes, "print each run's hash");
+  app.add_flag("--rollouts", arguments.rollouts,
+               "hosts get another wardom.toml, one after another");
   app.add_flag("--json", arguments.as_json, "the summary as one JSON value");
   app.add_flag("--no-shrink", arguments.keep_all, "print a failed seed's faults as drawn");
   if (kCanPlant) {

@@ -50,6 +50,7 @@ const char* to_text(Planted planted) {
     case Planted::released_early: return "released with guests still running";
     case Planted::released_unrecorded: return "released is said before it is recorded";
     case Planted::unyielded: return "a new incarnation before its guests are yielded";
+    case Planted::guests_to_strangers: return "guests for a host that not all hosts' files name";
     case Planted::lies_untold: return "a BMC's lie is known only to the daemon that saw it";
   }
   return "?";
@@ -165,6 +166,7 @@ Removed removed_for(Planted planted) {
               {Barrier::last_read_late, Barrier::observer_fit, Barrier::reads_in_time}};
     case Planted::vote_unwaited: return {Barrier::votes_waited_for, {}};
     case Planted::lies_untold: return {Barrier::lies_told, {}};
+    case Planted::guests_to_strangers: return {Barrier::guests_in_directory, {}};
     case Planted::vote_by_old_read: return {Barrier::vote_reads_fresh, {Barrier::reads_in_time}};
     default: return {};
   }
@@ -363,6 +365,15 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::daemon_kill, ms(6000), ms(1600), true},
                        {FaultKind::bmc_lies_for, ms(13000), ms(9000), false},
                        {FaultKind::hang, ms(13000), ms(6000), false}};
+      break;
+    case Planted::guests_to_strangers:
+      // Host 4 is added, a host dies while another has the old file, and the new one is taken back.
+      options.hosts = 4;
+      options.stays_up = false;
+      options.file.emplace().members.reset(3);
+      options.next_file.emplace();
+      options.taken_back = true;
+      options.focus = {{FaultKind::power_cut, ms(9000), ms(1000), false, 1}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

@@ -11,7 +11,7 @@ void Hands::send(HostId to, Link link, std::span<const std::uint8_t> bytes) {
   auto& d = domain;
   const std::size_t from = host.index;
   const std::size_t target = to.value - 1u;
-  if (!d.link(from, target, link)) return;
+  if (!d.link(from, target, link) || !d.addressed(from, target, link)) return;
   const auto path = static_cast<std::size_t>(link);
   const auto share = [roll = d.net.next()](int part, std::uint64_t of) {  // three draws in one
     return (roll >> (21 * part) & 0x1fffff) * of >> 21;

@@ -76,6 +76,11 @@ BARRIERS = {
          "      vote.until = std::min(*board_.ballots_read_issued(), turn.now.at) +\n"
          "                   read_counts(*device_, timing_);\n"),
     ],
+    "core/recovery.cpp": [
+        ("guests_in_directory",
+         "    if (!board_.in_directory(host)) continue;\n",
+         "    if (!board_.in_directory(host) && !{removed}) continue;\n"),
+    ],
     "runtime/loop.cpp": [
         ("acts_in_time_again",
          "    if (!may_act()) {\n      failed_write(write.ticket, cell, \"this host's own heartbeat",

@@ -14,8 +14,11 @@ constexpr Duration kPause = ms(24000);
 
 void build_up(Domain& d) {
   for (auto& host : d.hosts) d.power_on(*host, d.machine.between(ms(100), ms(900)));
+  std::vector<Host*> homes;
+  for (auto& host : d.hosts)
+    if (host->file.members.test(host->index)) homes.push_back(host.get());
   for (std::size_t i = 0; i < d.guests.size(); ++i) {
-    auto& host = *d.hosts[i % d.hosts.size()];
+    auto& host = *homes[i % homes.size()];
     d.clock.in(ms(1500), [&d, &host, i] {
       host.definitions[d.guests[i].id] = d.guests[i].version;
       d.run_qemu(host, d.guests[i].id, d.guests[i].version, "its administrator");
@@ -51,6 +54,24 @@ void plan_upgrades(Domain& d) {
   }
 }
 
+// Each host gets the next wardom.toml some time during the first round, is restarted then or later,
+// and loses the file again in some runs. Who leaves the domain mostly does so in order.
+void plan_rollout(Domain& d) {
+  const auto& next = *d.options.next_file;
+  Stream draw(d.options.seed, 57);
+  for (auto& one : d.hosts) {
+    auto& host = *one;
+    const auto at = draw.between(kFaultsFrom, kFaultsFrom + ms(20000));
+    const auto later = draw.chance(700) ? draw.between(ms(10), ms(500)) : ms(3600000);
+    d.clock.at(at, [&d, &host, next, later] { d.reconfigure(host, next, later); });
+    const auto back = draw.between(kFaultsFrom, kFaultsFrom + kHeal);
+    if (draw.chance(250))
+      d.clock.at(back, [&d, &host] { d.reconfigure(host, *d.options.file, ms(100)); });
+    if (host.file.members.test(host.index) && !next.members.test(host.index) && draw.chance(700))
+      d.clock.at(kFaultsFrom, [&d, &host] { d.leave(host); });
+  }
+}
+
 void settle(Domain& d) {
   const auto stop = [&d] { return d.violation.has_value(); };
   const auto until = d.clock.now() + kSettle;
@@ -77,6 +98,9 @@ std::vector<Fault> run_round(Domain& d, std::size_t round) {
   if (!d.violation) d.heal();
   if (d.options.upgrades)
     for (auto& host : d.hosts) d.install(*host, wire::spoken_levels().newest);
+  if (d.options.next_file)
+    for (auto& host : d.hosts)
+      d.reconfigure(*host, d.options.taken_back ? *d.options.file : *d.options.next_file, ms(10));
   settle(d);
   return faults;
 }
@@ -110,11 +134,33 @@ Options options_of(std::uint64_t seed) {
   return options;
 }
 
+// One host more, or less, or on another address; now and then more than one of these.
+void draw_rollout(Options& options) {
+  Stream draw(options.seed, 58);
+  options.hosts = draw.chance(500) ? 3 : draw.chance(500) ? 4 : 5;
+  HostsFile before, next;
+  const auto all = (Places{}.set() >> (kMaxHosts - options.hosts));
+  before.members = next.members = all;
+  const auto one = draw.below(options.hosts);
+  const auto other = (one + 1 + draw.below(options.hosts - 1)) % options.hosts;
+  const auto kind = draw.below(10);
+  if (kind < 4 || kind == 8) before.members.reset(one);
+  if (kind >= 4 && kind < 7) next.members.reset(one);
+  if (kind >= 7) next.moved[draw.below(kLinks)].set(other);
+  if (kind == 9) next.moved[draw.below(kLinks)].set(one);
+  if (kind < 7 && draw.chance(200) && options.hosts > 3) next.members.reset(other);
+  if (before.members.count() < 2) before.members = all;
+  options.file = before;
+  options.next_file = next;
+  options.taken_back = draw.chance(300);
+}
+
 Outcome run(const Options& options) {
   removed_barriers.reset();
   Domain d(options);
   build_up(d);
   if (options.upgrades) plan_upgrades(d);
+  if (options.next_file) plan_rollout(d);
   const auto stop = [&d] { return d.violation.has_value(); };
   d.clock.run(kFaultsFrom, stop);
   for (const auto& guest : d.guests)

@@ -18,6 +18,8 @@ struct Outcome {
 };
 
 Options options_of(std::uint64_t seed);
+// Of a domain that gets another wardom.toml, host by host, in the first round.
+void draw_rollout(Options& options);
 // A schedule that needs the barrier which the planted bug takes away.
 Options planted_options(Planted planted, std::uint64_t seed);
 // The same schedule for a core that has the barrier, and none of those that stand behind it.

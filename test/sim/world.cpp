@@ -15,6 +15,12 @@ std::array<std::uint8_t, 32> secret() {
   return bytes;
 }
 
+std::uint64_t digest_of(const HostsFile& file) {
+  std::uint64_t digest = file.members.to_ullong();
+  for (const auto& moved : file.moved) digest = digest * 1099511628211ULL + moved.to_ullong();
+  return digest;
+}
+
 }  // namespace
 
 wire::Key beat_key() { return wire::Key(secret()); }
@@ -32,6 +38,7 @@ Domain::Domain(Options o)
     host->index = i;
     host->acks_lost = options.acks_lost;
     if (options.upgrades) host->speaks.newest = kFirstLevel;
+    if (options.file) host->file = *options.file;
     host->clock_ppm = static_cast<std::int64_t>(machine.below(20001)) - 10000;
     if (machine.chance(300)) host->clock_ppm = machine.chance(500) ? 10000 : -10000;
     hosts.push_back(std::move(host));
@@ -182,6 +189,8 @@ void Domain::resume(Host& host) {
 
 void Domain::start_daemon(Host& host) {
   if (host.loop || !host.powered) return;
+  if (!host.file.members.test(host.index))
+    return trace("daemon " + std::to_string(host.id.value) + " is not named in its wardom.toml");
   trace("daemon " + std::to_string(host.id.value) + " starts");
   ++host.daemon_life;
   host.daemon_hung = host.volume_told = false;
@@ -190,12 +199,14 @@ void Domain::start_daemon(Host& host) {
   host.hands = std::make_unique<Hands>(*this, host);
   core::MemberSettings member;
   member.self = host.id;
+  host.running = host.file;
   for (const auto& one : hosts) {
+    if (!host.file.members.test(one->index)) continue;
     member.members.push_back(one->id);
     if (one->id != host.id) member.with_bmc.push_back(one->id);
   }
   member.timing = options.timing;
-  member.config_digest = 42;
+  member.config_digest = digest_of(host.file);
   member.memory_reserve_mib = 64;
   member.ride_out = rides_out(host);
   member.grants_always = options.grants_always;
@@ -593,6 +604,36 @@ void Domain::install(Host& host, Level newest) {
   on_host(host, ms(2000), [this, &host] { kill_daemon(host); });
   on_host(host, machine.between(ms(2050), ms(2500)), [this, &host] {
     if (host.joined) start_daemon(host);
+  });
+}
+
+// It begins on the next restart of its daemon, whatever causes that.
+void Domain::reconfigure(Host& host, const HostsFile& file, Duration later) {
+  trace("host " + std::to_string(host.id.value) + " gets a wardom.toml with the members " +
+        file.members.to_string().substr(kMaxHosts - hosts.size()));
+  host.file = file;
+  on_host(host, later, [this, &host] {
+    const bool boots = !host.loop && !host.joined;
+    if (boots || (host.loop && host.running == host.file)) return;
+    kill_daemon(host);
+    on_host(host, machine.between(ms(50), ms(300)), [this, &host] { start_daemon(host); });
+  });
+}
+
+// Datagrams go to the address that the sender's file has, from its own; the receiver takes what
+// comes to its own address, from an address that its file has.
+bool Domain::addressed(std::size_t from, std::size_t to, Link link) const {
+  const auto& sender = hosts[from]->running;
+  const auto& receiver = hosts[to]->running;
+  const auto l = static_cast<std::size_t>(link);
+  return receiver.members.test(from) && sender.moved[l].test(to) == receiver.moved[l].test(to) &&
+         sender.moved[l].test(from) == receiver.moved[l].test(from);
+}
+
+// Some other host that works names it.
+bool Domain::is_member(const Host& host) const {
+  return std::any_of(hosts.begin(), hosts.end(), [&](const auto& one) {
+    return one.get() != &host && one->loop && one->running.members.test(host.index);
   });
 }
 

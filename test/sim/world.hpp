@@ -65,8 +65,9 @@ enum class Planted : std::uint8_t {
   released_unrecorded,   // it is said before it is recorded
   unyielded,             // a new incarnation begins before the guests of the old one are yielded
   lies_untold,           // that a BMC lies is known only to the daemon that saw it
+  guests_to_strangers,   // a host that not all files name is given guests
 };
-inline constexpr int kPlanted = 41;
+inline constexpr int kPlanted = 42;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -137,6 +138,14 @@ struct InFlight {
 
 inline constexpr std::size_t kMaxHosts = 40;
 using Places = std::bitset<kMaxHosts>;  // of hosts, by index
+
+// What a wardom.toml says of the domain: who its members are, and which of their links are on new
+// addresses.
+struct HostsFile {
+  Places members = Places{}.set();
+  std::array<Places, kLinks> moved{};
+  friend bool operator==(const HostsFile&, const HostsFile&) = default;
+};
 struct Host;
 
 // The hands of one host's loop.
@@ -270,6 +279,8 @@ struct Host {
   Time suspended_at{0};
   std::optional<Time> last_read_done;
   // daemon
+  HostsFile file;     // as it lies on this host's disk
+  HostsFile running;  // as its daemon has read it
   std::unique_ptr<Hands> hands;
   std::unique_ptr<runtime::Loop> loop;
   std::uint64_t daemon_life{0};
@@ -344,6 +355,10 @@ struct Options {
   std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
   bool quorum{false};          // corosync has Wardom as its quorum device
   bool upgrades{false};        // hosts begin with a release of the first level, and are upgraded
+  std::optional<HostsFile> file;  // of every host at first
+  // The wardom.toml that hosts get one after another in the first round; `taken_back`: and lose.
+  std::optional<HostsFile> next_file;
+  bool taken_back{false};
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 
@@ -370,6 +385,8 @@ struct Domain {
   void set_storage(Host& host, bool ok);
   // A release whose newest level this is: both daemons are restarted, one after the other.
   void install(Host& host, Level newest);
+  // Another wardom.toml, which its daemon takes when it is restarted, so much later.
+  void reconfigure(Host& host, const HostsFile& file, Duration later);
   void heal();
   // operators
   void protect(Host& host, GuestTruth& guest);
@@ -490,6 +507,8 @@ struct Domain {
   bool link(std::size_t from, std::size_t to, Link l) const {
     return !cut[from][to][static_cast<std::size_t>(l)];
   }
+  bool addressed(std::size_t from, std::size_t to, Link link) const;
+  bool is_member(const Host& host) const;
 
   Options options;
   Clockwork clock;
