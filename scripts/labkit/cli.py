@@ -40,6 +40,8 @@ def parser() -> Parser:
 
     start = add("up", "start a lab")
     start.add_argument("--hosts", type=int, default=3)
+    start.add_argument("--spares", type=int, default=0,
+                       help="machines without power that no file of the cluster names")
     start.add_argument("--domains", type=int, default=1, help="hosts are split evenly")
     start.add_argument("--guests", type=int, default=4)
     start.add_argument("--stack", choices=("wardom", "stock", "none"), default="wardom")
@@ -111,7 +113,8 @@ def say(arguments: argparse.Namespace, value: object, text: str) -> int:
 def do_up(arguments: argparse.Namespace) -> int:
     from . import up
     lab = up.plan(arguments.name, arguments.stack, arguments.profile, not arguments.no_bmc,
-                  arguments.hosts, arguments.domains, arguments.guests, arguments.post_s)
+                  arguments.hosts, arguments.domains, arguments.guests, arguments.post_s,
+                  arguments.spares)
     lab.disk_interval_ms, lab.log_volume = arguments.disk_interval_ms, arguments.log_volume
     lab.outage = arguments.outage
     lab.stay_up = arguments.stay_up

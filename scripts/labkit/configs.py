@@ -98,7 +98,7 @@ def put(path: Path, text: str, mode: int = 0o644) -> None:
 
 def hosts_file(lab: Lab, host: Host) -> str:
     lines = ["127.0.0.1 localhost"]
-    for other in lab.hosts:
+    for other in lab.machines:
         lines.append(f"{other.address('mgmt')} {other.name} {other.name}-mgmt")
         lines.append(f"{other.address('storage')} {other.name}-storage")
         if lab.bmc:
@@ -129,14 +129,7 @@ totem {{
 """
     text += "}\nnodelist {\n"
     for member in members:
-        text += f"""\
-    node {{
-        name: {member.name}
-        nodeid: {member.id}
-        ring0_addr: {member.address('mgmt')}
-        ring1_addr: {member.address('storage')}
-    }}
-"""
+        text += corosync_node(member)
     return text + f"""\
 }}
 quorum {{
@@ -148,6 +141,17 @@ logging {{
     to_logfile: no
     timestamp: hires
 }}
+"""
+
+
+def corosync_node(host: Host) -> str:
+    return f"""\
+    node {{
+        name: {host.name}
+        nodeid: {host.id}
+        ring0_addr: {host.address('mgmt')}
+        ring1_addr: {host.address('storage')}
+    }}
 """
 
 
@@ -206,8 +210,12 @@ workarounds = ["opensesspriv"]
 """
     for domain, members in lab.domains().items():
         text += f'\n[[domain]]\nname = "{domain}"\nid = {members[0].domain_id}\n'
-    for host in lab.hosts:
-        text += f"""
+    return text + "".join(host_table(lab, host) for host in lab.hosts)
+
+
+def host_table(lab: Lab, host: Host) -> str:
+    """What wardom.toml says of one host."""
+    text = f"""
 [[host]]
 name = "{host.name}"
 id = {host.id}
@@ -215,9 +223,7 @@ domain = "{host.domain}"
 mgmt = "{host.address('mgmt')}"
 storage = "{host.address('storage')}"
 """
-        if lab.bmc:
-            text += f'bmc = "{host.bmc}:{BMC_PORT}"\n'
-    return text
+    return text + (f'bmc = "{host.bmc}:{BMC_PORT}"\n' if lab.bmc else "")
 
 
 # --- pacemaker -----------------------------------------------------------------------------------

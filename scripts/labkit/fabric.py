@@ -35,7 +35,7 @@ def create(lab: Lab) -> None:
                      f"{BRIDGE_OPTIONS}")
         lines.append(f"link set dev {link} up")
     lines.append(f"address add {STORAGE_SERVER}/24 dev storage")
-    lines += [f"address add {host.bmc}/24 dev mgmt" for host in lab.hosts if lab.bmc]
+    lines += [f"address add {host.bmc}/24 dev mgmt" for host in lab.machines if lab.bmc]
     run.ip_batch(lab.fabric, lines)
     save_faults(lab, {"links": {}, "split": []})
 
@@ -124,7 +124,7 @@ def apply(lab: Lab, faults: dict) -> None:
     """Make the fabric what the faults say. Rules first: nothing leaks while a port comes up."""
     run.command(run.in_netns(lab.fabric, ["nft", "-f", "-"]), stdin=rules(lab, faults))
     save_faults(lab, faults)
-    for host in lab.hosts:
+    for host in lab.machines:
         with host_lock(lab, host):
             # The ports of a host without power stay down, whatever is done to its cables.
             if is_powered(lab, host):

@@ -78,6 +78,8 @@ class Lab:
     hosts: list[Host]
     guests: list[str]
     wardom_bin: str
+    # Machines that are there, without power, and in no file of the cluster's: `adopt` makes them hosts.
+    spares: list[Host] = dataclasses.field(default_factory=list)
     watchdog: bool = False  # hosts have the lab's watchdog, and so hold leases
     post_s: float = 0.0  # from power on to the first process: the firmware's time
     disk_interval_ms: int = 0  # 0: Wardom's default
@@ -131,11 +133,15 @@ class Lab:
 
     # --- look-ups ----------------------------------------------------------------------------
 
+    @property
+    def machines(self) -> list[Host]:
+        return [*self.hosts, *self.spares]
+
     def host(self, name: str) -> Host:
-        for host in self.hosts:
+        for host in self.machines:
             if host.name == name:
                 return host
-        known = ", ".join(h.name for h in self.hosts)
+        known = ", ".join(h.name for h in self.machines)
         raise errors.usage(f"no such host '{name}'", f"lab '{self.name}'", f"hosts are {known}")
 
     def home_of(self, guest: str) -> Host:
@@ -147,6 +153,22 @@ class Lab:
         for host in self.hosts:
             found.setdefault(host.domain, []).append(host)
         return found
+
+    # --- changes -----------------------------------------------------------------------------
+
+    def adopt(self, name: str) -> None:
+        """A spare machine counts as one of the hosts from now on."""
+        host = self.host(name)
+        self.spares.remove(host)
+        self.hosts.append(host)
+        self.save()
+
+    def dismiss(self, name: str) -> None:
+        """A host counts as a spare machine from now on."""
+        host = self.host(name)
+        self.hosts.remove(host)
+        self.spares.append(host)
+        self.save()
 
     # --- record ------------------------------------------------------------------------------
 
@@ -196,5 +218,6 @@ def load(name: str) -> Lab:
         raise errors.LabError(f"there is no lab '{name}'", str(path), "start one with `lab up`")
     except ValueError as error:
         raise errors.LabError(f"the lab's record is damaged ({error})", str(path), "run `lab down`")
-    record["hosts"] = [Host(**h) for h in record["hosts"]]
+    for kind in ("hosts", "spares"):
+        record[kind] = [Host(**h) for h in record[kind]]
     return Lab(**record)

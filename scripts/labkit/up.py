@@ -68,7 +68,7 @@ def up(lab: Lab, progress: Progress) -> None:
     fabric.create(lab)
     storage.start(lab)
     flight.note(lab, "up", stack=lab.stack, hosts=[host.name for host in lab.hosts])
-    for host in lab.hosts:
+    for host in lab.machines:
         hosts.create(lab, host)
         services.write(lab, host)
         if lab.bmc:
@@ -142,18 +142,20 @@ def default_wardom_bin() -> str:
 
 
 def plan(name: str, stack: str, profile: str, with_bmc: bool, host_count: int, domains: int,
-         guest_count: int, post_s: float | None) -> Lab:
+         guest_count: int, post_s: float | None, spares: int = 0) -> Lab:
     """Check what was asked for and make it a lab."""
     if post_s is None:
         post_s = DEFAULT_POST_S[stack]
     if not 0 <= post_s <= MAX_POST_S:
         raise errors.usage(f"{post_s} is out of range", "--post-s", f"use 0 to {MAX_POST_S:g}")
     for what, value, low, high in (("--hosts", host_count, 1, layout.MAX_HOSTS),
+                                   ("--spares", spares, 0, layout.MAX_HOSTS - host_count),
                                    ("--domains", domains, 1, min(layout.MAX_DOMAINS, host_count)),
                                    ("--guests", guest_count, 0, layout.MAX_GUESTS)):
         if not low <= value <= high:
             raise errors.usage(f"{value} is out of range", what, f"use {low} to {high}")
     return Lab(name=name, stack=stack, profile=profile, bmc=with_bmc,
                hosts=layout.plan_hosts(host_count, domains),
+               spares=[Host(host_count + i + 1, "d1", 1) for i in range(spares)],
                guests=[f"g{i + 1}" for i in range(guest_count)],
                wardom_bin=default_wardom_bin() if stack == "wardom" else "", post_s=post_s)

@@ -16,7 +16,7 @@ TWO_WRITERS_MS = 2000
 def qemu_processes(lab: Lab) -> dict[str, list[tuple[str, int, bool]]]:
     """guest -> (host, outer PID, was started for an incoming migration), frozen hosts included."""
     namespaces = {}
-    for host in lab.hosts:
+    for host in lab.machines:
         found = hosts.living(lab, host)
         if found:
             namespaces[found[1]] = host.name
@@ -125,7 +125,7 @@ def status(lab: Lab) -> dict:
         "name": lab.name, "stack": lab.stack, "profile": lab.profile, "complete": lab.complete,
         "uptime_s": round((run.now_ms() - lab.started_ms) / 1000, 1),
         "directory": str(lab.dir),
-        "hosts": [host_status(lab, host) for host in lab.hosts],
+        "hosts": [host_status(lab, host) for host in lab.machines],
         "split": fabric.load_faults(lab)["split"],
         "storage": storage.describe(lab),
         "recorder": recorder.is_running(lab),

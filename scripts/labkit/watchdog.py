@@ -69,7 +69,7 @@ class Watchdog:
 
 def watch(lab: Lab) -> None:
     """The process's main loop; ends with the lab."""
-    watchdogs = [Watchdog(lab, host) for host in lab.hosts]
+    watchdogs = [Watchdog(lab, host) for host in lab.machines]
     selector = selectors.DefaultSelector()
     for watchdog in watchdogs:
         selector.register(watchdog.socket, selectors.EVENT_READ, watchdog)
@@ -89,6 +89,6 @@ def start(lab: Lab) -> None:
     run.spawn(run.in_netns(lab.fabric, [
         "/usr/bin/python3", "-I", str(lab.code / "lab"), "--name", lab.name, "_watchdogs"]),
         str(lab.dir / "watchdogs.log"))
-    sockets = [lab.host_dir(host) / WATCHDOG_SOCKET for host in lab.hosts]
+    sockets = [lab.host_dir(host) / WATCHDOG_SOCKET for host in lab.machines]
     run.wait_for("watchdogs", lambda: all(map(Path.exists, sockets)), START_LIMIT_S,
                  where=f"lab '{lab.name}'", todo=f"see {lab.dir}/watchdogs.log")
