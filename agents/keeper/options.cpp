@@ -19,7 +19,8 @@ constexpr const char* kHelp =
     "wardom-keeper: keeps this host's disk heartbeat and does all I/O on the state volume\n"
     "\n"
     "  --config FILE   the cluster's configuration (default /etc/wardom/wardom.toml)\n"
-    "  --host NAME     this host's name in it (default: as `uname -n` says)\n"
+    "  --host NAME     this host's name in it (default: as `uname -n` says; where the file\n"
+    "                  has no such host, the one with this machine's addresses)\n"
     "  --socket PATH   where wardomd connects (default RUN-DIR/keeper.sock)\n"
     "  --run-dir DIR   what has to outlive the keeper, but not a boot (default /run/wardom)\n"
     "  --measurement FILE  this host's measured watchdog (default\n"
@@ -51,11 +52,12 @@ Result<Options> configured(const Arguments& arguments) {
   if (!config) return failure(config.error().message);
   const auto& c = config.value();
   Options options;
-  options.host_name = arguments.host.empty() ? own_name() : arguments.host;
-  const auto* host = c.find_host(options.host_name);
+  const auto name = arguments.host.empty() ? own_name() : arguments.host;
+  const auto* host = arguments.host.empty() ? own_host(c, name) : c.find_host(name);
   if (host == nullptr)
-    return failure(arguments.config + ": no [[host]] has the name \"" + options.host_name +
-                   "\"; add it, or say --host NAME");
+    return failure(arguments.config + ": no [[host]] has the name \"" + name +
+                   "\", or both addresses of this machine; add it, or say --host NAME");
+  options.host_name = host->name;
   options.self = host->id;
   options.domain = host->domain;
   options.volume_path = c.volume.path.string();

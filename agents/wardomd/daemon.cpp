@@ -94,7 +94,7 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
     if (host->bmc && host->id != self.id) settings.with_bmc.push_back(host->id);
   }
   settings.timing = config.timing;
-  settings.config_digest = config_digest(config, self.domain);
+  settings.config_digest = told_digest(config, self.domain);
   settings.memory_reserve_mib = config.placement.memory_reserve_mib;
   settings.isolation = config.isolation.response;
   settings.ride_out = config.volume.ride_out;

@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Judges the hosts of a detection domain and brings a dead host's guests back."};
   app.set_version_flag("--version", "wardomd " WARDOM_VERSION);
   app.add_option("--config", config_file, "Configuration file")->capture_default_str();
-  app.add_option("--host", options.host, "Own name in the configuration")->capture_default_str();
+  const auto* named = app.add_option("--host", options.host, "Own name in the configuration");
   app.add_option("--keeper-socket", options.keeper_socket)->capture_default_str();
   app.add_option("--socket", options.control_socket)->capture_default_str();
   app.add_option("--protected-list", options.protected_list)->capture_default_str();
@@ -52,6 +52,14 @@ int main(int argc, char** argv) {
   auto config = wardom::load_config(config_file);
   if (!config) return fail(kUsage, config.error().message);
   options.config = std::move(config).value();
+  if (named->count() == 0)
+    if (const auto* self = wardom::own_host(options.config, options.host);
+        self != nullptr && self->name != options.host) {
+      std::fprintf(stderr,
+                   "wardomd: no [[host]] has the name \"%s\": this is %s, by its addresses\n",
+                   options.host.c_str(), self->name.c_str());
+      options.host = self->name;
+    }
   auto daemon = wardom::daemon::Daemon::create(std::move(options));
   if (!daemon) return fail(kUsage, daemon.error().message);
   daemon.value()->run();

@@ -107,4 +107,8 @@ std::uint64_t config_digest(const Config& config, DomainId domain) {
   return digest.hash();
 }
 
+std::uint64_t told_digest(const Config& config, DomainId domain) {
+  return (config_digest(config, domain) & ~std::uint64_t{0xffffffff}) | config.text_digest;
+}
+
 }  // namespace wardom

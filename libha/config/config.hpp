@@ -110,6 +110,7 @@ struct Config {
   Isolation isolation;
   std::vector<DomainConfig> domains;  // sorted by id
   std::vector<HostConfig> hosts;      // sorted by id
+  std::uint32_t text_digest{0};       // a hash of the file as it is, remarks and all
 
   // nullptr: no such host or domain. The pointers live as long as the Config is not changed.
   const HostConfig* find_host(std::string_view name) const;
@@ -118,6 +119,11 @@ struct Config {
   // The hosts of a domain, sorted by id: the order of the bits of a MemberSet.
   std::vector<const HostConfig*> members(DomainId domain) const;
 };
+
+// This machine's own entry: the host of that name (as `uname -n` says) or, where the file has none,
+// the one whose two addresses this machine has now. So a file with a host's new name may come
+// before the name does. nullptr: there is none.
+const HostConfig* own_host(const Config& config, std::string_view name);
 
 // One fault of a file. Line and column count from 1; 0: the file as a whole.
 struct ConfigProblem {
@@ -145,6 +151,9 @@ Result<std::string> read_config_file(const std::filesystem::path& path);
 // and only if (but for chance) their files agree; stable over releases and machines. Hosts whose
 // digests differ do not take part in each other's views.
 std::uint64_t config_digest(const Config& config, DomainId domain);
+// What a host says of its file in its beats: the upper half is that of config_digest(), the lower
+// one text_digest, in which two files also differ that name the same members.
+std::uint64_t told_digest(const Config& config, DomainId domain);
 
 // The cluster's key: 64 hex digits in a regular file of mode 0600 that root owns (or the user that
 // runs this, in tests). The message of an error never shows the content.

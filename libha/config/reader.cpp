@@ -3,6 +3,9 @@
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -594,7 +597,12 @@ class Reader {
 
 CheckedConfig check_config(std::string_view text) {
   const auto parsed = toml::parse(text);
-  if (parsed) return Reader().read(parsed.table());
+  if (parsed) {
+    auto checked = Reader().read(parsed.table());
+    checked.config.text_digest =
+        static_cast<std::uint32_t>(XXH3_64bits(text.data(), text.size()));
+    return checked;
+  }
   const auto& error = parsed.error();
   const auto place = place_of(error.source());
   CheckedConfig checked;

@@ -191,7 +191,7 @@ void Member::take(const CellWritten& written, Turn& turn) {
 
 void Member::take(const BeatSeen& seen, Turn& turn) {
   const Beat& beat = seen.beat;
-  const bool differs = beat.config_digest != settings_.config_digest;
+  const bool differs = !same_members(beat.config_digest, settings_.config_digest);
   BeatNews news = BeatNews::none;
   if (differs) {  // its bits may mean other hosts
     Beat bare = beat;
@@ -204,12 +204,7 @@ void Member::take(const BeatSeen& seen, Turn& turn) {
   }
   if (news == BeatNews::none) return;
   if (news == BeatNews::changed) news_ = true;
-  if (digest_differs_[beat.from] != differs) {
-    digest_differs_[beat.from] = differs;
-    if (differs)
-      turn.note({Severity::error, "beats", beat.from, {}, {}, "",
-                 std::string(kOtherFile)});
-  }
+  note_file(beat, turn);
   take_grants(beat, turn);
   const bool wanted = board_.wants();
   board_.promise(beat.from, beat.decision_sequence, beat.ballot_sequence, beat.table_sequence);
@@ -351,7 +346,7 @@ Contention Member::contention(Instant now) const {
   for (std::size_t i = 0; i < settings_.members.size(); ++i) {
     const HostId host = settings_.members[i];
     if (verdict_on(host) || (host == word.value.owner.host && owner_gone(now))) inputs.gone.set(i);
-    if (has_other_file(host)) inputs.strangers.set(i);
+    if (names_others(host)) inputs.strangers.set(i);
     if (word.version == LockVersion{} || board_.in_directory(host)) inputs.proposers.set(i);
   }
   return core::contention(evidence_, board_, inputs, now);

@@ -24,10 +24,6 @@
 
 namespace wardom::core {
 
-// Said of a member whose digest differs.
-inline constexpr const char* kOtherFile =
-    "its wardom.toml names other hosts or addresses than this host's";
-
 // How often decisions are looked at of whom no nudge can come.
 inline constexpr Duration kLookInterval = std::chrono::seconds{2};
 
@@ -37,7 +33,7 @@ struct MemberSettings {
   std::vector<HostId> members;           // sorted by id, self included
   std::vector<HostId> with_bmc;          // members whose BMC is configured
   Timing timing;
-  std::uint64_t config_digest{0};
+  std::uint64_t config_digest{0};        // as in a beat
   std::uint64_t memory_reserve_mib{512};
   bool ride_out{false};                  // takes part in outage.hpp's rule
   bool grants_always{false};             // also while this host can use the volume; only for tests
@@ -190,7 +186,9 @@ class Member {
   void look_at_ring(const Contention& others, Instant now);
   RingId own_ring(Instant now) const;
   bool leaves_lock_to_ring(Instant now) const;
+  bool names_others(HostId host) const;
   bool has_other_file(HostId host) const;
+  void note_file(const Beat& beat, Turn& turn);
   bool gone(HostId host) const;
   std::vector<HostId> in_the_way(Instant now) const;
   std::vector<Proposer> wanted_directory(Instant now) const;
@@ -294,7 +292,7 @@ class Member {
   HostId told_decider_;
   LockVersion told_version_;
   bool told_volume_ok_{true};
-  std::map<HostId, bool> digest_differs_;
+  std::map<HostId, std::uint64_t> digests_;  // of members' files, as they said last
 };
 
 }  // namespace wardom::core

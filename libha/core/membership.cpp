@@ -9,11 +9,36 @@
 #include "libha/core/member.hpp"
 
 namespace wardom::core {
+namespace {
+
+constexpr const char* kNamesOthers =
+    "its wardom.toml names other hosts or addresses than this host's";
+constexpr const char* kOtherFile =
+    "its wardom.toml is not the same file as this host's, though both name the same hosts";
+
+}  // namespace
 
 // As its newest beat has said.
 bool Member::has_other_file(HostId host) const {
-  const auto differs = digest_differs_.find(host);
-  return differs != digest_differs_.end() && differs->second;
+  const auto said = digests_.find(host);
+  return said != digests_.end() && said->second != settings_.config_digest;
+}
+
+bool Member::names_others(HostId host) const {
+  const auto said = digests_.find(host);
+  return said != digests_.end() && !same_members(said->second, settings_.config_digest);
+}
+
+void Member::note_file(const Beat& beat, Turn& turn) {
+  const auto known = digests_.find(beat.from);
+  const auto before = known == digests_.end() ? settings_.config_digest : known->second;
+  digests_[beat.from] = beat.config_digest;
+  if (before == beat.config_digest) return;
+  const bool others = names_others(beat.from);
+  turn.note({others ? Severity::error : Severity::notice, "beats", beat.from, {}, {}, "",
+             others                      ? kNamesOthers
+             : has_other_file(beat.from) ? kOtherFile
+                                         : "its wardom.toml is the same file as this host's"});
 }
 
 // Proved dead, or it has left: it need not be heard.
@@ -30,7 +55,7 @@ std::vector<HostId> Member::in_the_way(Instant now) const {
     const bool heard = evidence_.of(host).heard(now, settings_.timing);
     // Who is not heard and owns nothing yet is taken in once it is.
     const bool silent = !heard && !gone(host) && board_.in_directory(host);
-    if (silent || (heard && has_other_file(host))) hosts.push_back(host);
+    if (silent || (heard && names_others(host))) hosts.push_back(host);
   }
   return hosts;
 }
@@ -67,7 +92,8 @@ void Member::add_membership(std::vector<Problem>& list, Instant now) const {
   constexpr auto kSameFile =
       "put the right wardom.toml on both hosts, and restart wardomd where it was changed";
   for (HostId host : settings_.members)
-    if (has_other_file(host)) list.push_back({kOtherFile, host_text(host), kSameFile});
+    if (has_other_file(host))
+      list.push_back({names_others(host) ? kNamesOthers : kOtherFile, host_text(host), kSameFile});
   const auto& word = board_.lock();
   if (word.version == LockVersion{} || !ready_) return;
   const auto waits_for = in_the_way(now);

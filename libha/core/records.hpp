@@ -45,6 +45,9 @@ struct DirectoryWord {
   friend bool operator==(const DirectoryWord&, const DirectoryWord&) = default;
 };
 
+// Two files name the same members, by what beats say of them.
+constexpr bool same_members(std::uint64_t a, std::uint64_t b) { return (a ^ b) >> 32 == 0; }
+
 // A BMC that some host has seen to read off beside signs of life, in this boot of its host. That
 // stays true for as long as the boot lasts, and says nothing about a later one.
 struct LyingBmc {
@@ -78,7 +81,9 @@ struct Beat {
   Link link{Link::mgmt};
   Sequence sequence;                 // per (sender's daemon run, link); strictly grows
   std::uint64_t run{0};              // drawn at each daemon start; a new run resets `sequence`
-  std::uint64_t config_digest{0};    // hash of the members as configured; views need equality
+  // Of the sender's wardom.toml: the upper half of who the members are, views need equality; the
+  // lower half of the whole file.
+  std::uint64_t config_digest{0};
   MemberSet sees_mgmt;               // whom the sender hears on each link, itself included
   MemberSet sees_storage;
   MemberSet sees_disk;               // whose slot moves, as read by the sender

@@ -68,7 +68,7 @@ class KeyChange {
     sending,  // under the next key; waits for members that do not yet
   };
 
-  // config: what hosts with the same members have in common (config_digest).
+  // config: what hosts with the same members have in common (Beat::config_digest, its upper half).
   KeyChange(HostId self, std::vector<HostId> members, std::uint64_t config,
             const wire::Secret& present, std::optional<NextKey> next, KeyStore store);
 

@@ -124,7 +124,7 @@ Loop::Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events)
       ports_(ports),
       events_(std::move(events)),
       member_(options_.member),
-      keys_(options_.member.self, options_.member.members, options_.member.config_digest,
+      keys_(options_.member.self, options_.member.members, options_.member.config_digest >> 32,
             options_.key, options_.next_key, options_.key_store) {}
 
 void Loop::turn(std::span<const Arrival> arrivals) {

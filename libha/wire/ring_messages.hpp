@@ -47,7 +47,7 @@ struct KeyWord {
   KeyId next;  // kNoKey: none
   KeyStep step{KeyStep::holds};
   std::uint64_t attempt{0};  // grows with each change that is asked for; 0: none was
-  std::uint64_t config{0};   // config_digest of the teller: the same members as this one
+  std::uint64_t config{0};   // the upper half of the teller's config_digest: of its members
   std::optional<Box> offer;  // the next key under the present one, for hosts that have none
   friend bool operator==(const KeyWord&, const KeyWord&) = default;
 };

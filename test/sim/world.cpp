@@ -206,7 +206,7 @@ void Domain::start_daemon(Host& host) {
     if (one->id != host.id) member.with_bmc.push_back(one->id);
   }
   member.timing = options.timing;
-  member.config_digest = digest_of(host.file);
+  member.config_digest = digest_of(host.file) << 32;
   member.memory_reserve_mib = 64;
   member.ride_out = rides_out(host);
   member.grants_always = options.grants_always;

@@ -342,6 +342,38 @@ TEST_CASE("digest_changes_with_members_only") {
   CHECK(base != digest(with("id = 1\n[[host]]\nname = \"n2\"", "id = 2\n[[host]]\nname = \"n2\"")));
 }
 
+TEST_CASE("told_digest_tells_members_and_the_whole_file_apart") {
+  const auto told = [](const std::string& text) {
+    return told_digest(parse_config(text, "f").value(), DomainId{1});
+  };
+  const auto base = told(kHead + kHosts);
+  CHECK(base == told(kHead + kHosts));
+  const auto remark = told(kHead + kHosts + "# a remark\n");
+  CHECK(base != remark);
+  CHECK(same_members(base, remark));
+  CHECK(same_members(base, told(with("name = \"n2\"", "name = \"m2\""))));
+  CHECK_FALSE(same_members(base, told(with("10.0.0.2", "10.0.0.4"))));
+}
+
+TEST_CASE("own_host_is_found_by_name_and_else_by_both_addresses") {
+  const auto config = [](const char* mgmt, const char* storage) {
+    Config made;
+    made.hosts.resize(2);
+    made.hosts[0].name = "one";
+    made.hosts[0].mgmt = "192.0.2.1";
+    made.hosts[0].storage = "198.51.100.1";
+    made.hosts[1].name = "two";
+    made.hosts[1].mgmt = mgmt;
+    made.hosts[1].storage = storage;
+    return made;
+  };
+  const auto local = config("127.0.0.1", "127.0.0.1");
+  CHECK(own_host(local, "one") == &local.hosts[0]);
+  CHECK(own_host(local, "three") == &local.hosts[1]);
+  const auto half = config("127.0.0.1", "198.51.100.2");
+  CHECK(own_host(half, "three") == nullptr);
+}
+
 TEST_CASE("load_file_that_is_missing_or_too_large") {
   const auto missing = load_config("/nonexistent/wardom.toml");
   REQUIRE_FALSE(missing);
