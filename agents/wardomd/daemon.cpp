@@ -151,7 +151,7 @@ class Daemon::Impl {
   Result<void> open_adapters();
   void make_loop(const ClusterKey& key);
   runtime::KeyStore key_store();
-  Sight sight() { return {options_.config, self_, *loop_, geometry_, told_trouble_}; }
+  Sight sight();
 
   DaemonOptions options_;
   const HostConfig& self_;
@@ -219,6 +219,15 @@ Result<void> Daemon::Impl::open_adapters() {
                          arrives<port::Rights>(), arrives<port::AskStamp>(),
                          arrives<port::StartListed>(), arrives<port::KeeperTroubles>()});
   return success();
+}
+
+Sight Daemon::Impl::sight() {
+  constexpr std::chrono::seconds kNow{5};
+  Sight sight{options_.config, self_, *loop_, geometry_, told_trouble_};
+  for (const auto& one : beats_->strangers(kNow))
+    sight.strangers.push_back(one.address +
+                              (one.link == Link::mgmt ? " (mgmt)" : " (storage)"));
+  return sight;
 }
 
 // Its files are written by a thread of its own, so that a slow disk never holds the loop up.

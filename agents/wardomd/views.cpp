@@ -341,6 +341,12 @@ json::value status(const Sight& sight) {
     problems.push_back(json::object{{"what", sight.archive_trouble},
                                     {"where", sight.self.name},
                                     {"do", "make room on that disk; recoveries go on"}});
+  for (const auto& address : sight.strangers)
+    problems.push_back(json::object{
+        {"what", "heartbeats come from " + address + ", which wardom.toml here has for no host"},
+        {"where", sight.self.name},
+        {"do", "if one of the cluster's hosts is there: put the right wardom.toml on both hosts, "
+               "and restart wardomd where it was changed"}});
   add_key_problems(sight, names, problems);
   const auto* domain = sight.config.find_domain(sight.self.domain);
   return json::object{

@@ -33,6 +33,8 @@ struct Sight {
   const runtime::Loop& loop;
   Geometry geometry;
   std::string archive_trouble;  // empty: none
+  // Addresses that send heartbeats here, and that wardom.toml has for no host: "10.0.0.7 (mgmt)".
+  std::vector<std::string> strangers{};
 };
 
 boost::json::value status(const Sight& sight);

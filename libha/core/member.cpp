@@ -24,7 +24,9 @@ const char* remedy_for(HostState state) {
     case HostState::mgmt_lost:
     case HostState::storage_lost: return "look at its cable, port and switch of that network";
     case HostState::isolated:
-    case HostState::split: return "look at both networks between it and this host";
+    case HostState::split:
+      return "look at both networks between it and this host, and whether both have the same "
+             "wardom.toml";
     case HostState::storage_cut: return "look at wardom-keeper and at the storage path there";
     case HostState::suspect: return "look at the host and at its BMC";
     case HostState::unknown: return "start wardomd there, or look at the network";

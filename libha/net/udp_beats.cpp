@@ -14,7 +14,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <chrono>
 #include <map>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -137,8 +139,10 @@ class UdpBeats::Impl {
   void start();
   void send(HostId to, Link link, std::span<const std::uint8_t> bytes);
   BeatCounters counters(Link link) const;
+  std::vector<BeatStranger> strangers(std::chrono::milliseconds within) const;
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Way {
     Socket socket;
     sa_family_t family{AF_UNSPEC};
@@ -161,12 +165,15 @@ class UdpBeats::Impl {
   bool receive(Link link, Batch& batch);
   void take(Link link, const mmsghdr& header, const std::uint8_t* bytes,
             const sockaddr_storage& from);
+  void note_stranger(Link link, const sockaddr_storage& from);
   Way& way(Link link) { return ways_[index_of(link)]; }
 
   const port::BeatEvents events_;
   std::array<Way, kLinks> ways_;  // but for the tallies, fixed before the thread starts
   const int wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   std::thread thread_;
+  mutable std::mutex mutex_;
+  std::map<std::pair<Link, Source>, std::pair<std::string, Clock::time_point>> strangers_;
 };
 
 UdpBeats::Impl::Batch::Batch() {
@@ -309,7 +316,7 @@ void UdpBeats::Impl::take(Link link, const mmsghdr& header, const std::uint8_t* 
   auto& mine = way(link);
   if (!std::binary_search(mine.sources.begin(), mine.sources.end(), source_of(from))) {
     ++mine.tally.dropped_source;
-    return;
+    return note_stranger(link, from);
   }
   if (header.msg_len == 0 || (header.msg_hdr.msg_flags & MSG_TRUNC) != 0) {
     ++mine.tally.dropped_size;
@@ -317,6 +324,34 @@ void UdpBeats::Impl::take(Link link, const mmsghdr& header, const std::uint8_t* 
   }
   ++mine.tally.received;
   if (events_.datagram) events_.datagram({link, {bytes, bytes + header.msg_len}});
+}
+
+// The one that has been silent for longest makes room for a new one, if that is long enough for
+// nobody to ask about it.
+void UdpBeats::Impl::note_stranger(Link link, const sockaddr_storage& from) {
+  constexpr std::chrono::seconds kForgotten{60};
+  const auto now = Clock::now();
+  const std::pair key{link, source_of(from)};
+  const std::lock_guard lock(mutex_);
+  if (const auto known = strangers_.find(key); known != strangers_.end()) {
+    known->second.second = now;
+    return;
+  }
+  std::erase_if(strangers_, [&](const auto& one) { return now - one.second.second > kForgotten; });
+  if (strangers_.size() >= kBeatStrangers) return;
+  char text[NI_MAXHOST] = {};
+  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&from), sizeof from, text, sizeof text,
+                    nullptr, 0, NI_NUMERICHOST) == 0)
+    strangers_[key] = {text, now};
+}
+
+std::vector<BeatStranger> UdpBeats::Impl::strangers(std::chrono::milliseconds within) const {
+  const auto since = Clock::now() - within;
+  std::vector<BeatStranger> found;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, seen] : strangers_)
+    if (seen.second >= since) found.push_back({key.first, seen.first});
+  return found;
 }
 
 Result<std::unique_ptr<UdpBeats>> UdpBeats::create(const BeatOptions& options,
@@ -334,5 +369,8 @@ void UdpBeats::send(HostId to, Link link, std::span<const std::uint8_t> bytes) {
   impl_->send(to, link, bytes);
 }
 BeatCounters UdpBeats::counters(Link link) const { return impl_->counters(link); }
+std::vector<BeatStranger> UdpBeats::strangers(std::chrono::milliseconds within) const {
+  return impl_->strangers(within);
+}
 
 }  // namespace wardom

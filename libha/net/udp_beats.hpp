@@ -15,6 +15,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -49,6 +50,13 @@ struct BeatCounters {
   std::uint64_t receive_failed{0};
 };
 
+// Where datagrams came from that were dropped, since that is no peer's address on the link.
+struct BeatStranger {
+  Link link{Link::mgmt};
+  std::string address;
+};
+inline constexpr std::size_t kBeatStrangers = 8;  // remembered of both links; more are only counted
+
 class UdpBeats final : public port::Beats {
  public:
   // Opens the sockets and starts the thread. Error: what is wrong with an address, or who else
@@ -61,6 +69,8 @@ class UdpBeats final : public port::Beats {
 
   void send(HostId to, Link link, std::span<const std::uint8_t> bytes) override;
   BeatCounters counters(Link link) const;
+  // Of whom something came within this time, by link and address.
+  std::vector<BeatStranger> strangers(std::chrono::milliseconds within) const;
 
  private:
   class Impl;

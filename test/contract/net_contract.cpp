@@ -190,6 +190,10 @@ TEST_CASE("only peers on their own link are heard; sizes are held", "[net]") {
   const std::string target = loopback(Link::mgmt, 2);
   Bare("127.0.0.99").send(text("stranger"), target, pair.port);
   CHECK(eventually([&] { return drops(Link::mgmt).dropped_source == 1; }, 2s));
+  const auto strangers = pair.two.adapter->strangers(5s);
+  REQUIRE(strangers.size() == 1);
+  CHECK(strangers[0].link == Link::mgmt);
+  CHECK(strangers[0].address == "127.0.0.99");
   // The peer's storage address is nobody on the management link.
   Bare(loopback(Link::storage, 1)).send(text("crossed"), target, pair.port);
   CHECK(eventually([&] { return drops(Link::mgmt).dropped_source == 2; }, 2s));

@@ -58,7 +58,8 @@ TEST_CASE("status_shows_what_the_keeper_has_for_an_operator") {
   run(sim::ms(5000));
   auto& host = *d.hosts[0];
   const daemon::Sight sight{config.value(), *config.value().find_host(host.id), *host.loop,
-                            {}, "the archive is full"};
+                            {}, "the archive is full", {"10.0.0.7 (mgmt)"}};
+  CHECK(problems(sight, "heartbeats come from 10.0.0.7 (mgmt), which").size() == 1);
   CHECK(problems(sight, "a list is malformed").empty());
   CHECK(problems(sight, "the archive is full").size() == 1);
   port::KeeperTroubles told;
