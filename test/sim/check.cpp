@@ -156,7 +156,7 @@ bool Domain::leased(HostId host, const Incarnation& incarnation) {
   const auto& decider = *hosts[owners.empty() ? 0 : owners.rbegin()->second.owner.host.value - 1u];
   const bool decides = decider.powered && decider.id != host;
   const bool some = std::any_of(hosts.begin(), hosts.end(), [&](const auto& one) {
-    return one->powered && one->id != host && judges(*one);
+    return one->powered && one->id != host && one->file.members.test(one->index) && judges(*one);
   });
   return slot.w_ms != 0 && some && (!decides || judges(decider));
 }
