@@ -72,13 +72,15 @@ std::size_t Evidence::index_of(HostId host) const {
 }
 
 // A sign of life after a reading "off" ends that run of readings. Long after the first of them,
-// where no datagram or block that was under way can explain it, it also shows that the BMC does
-// not tell the truth. (The first: a liar that is asked often must not look fresh each time.)
-// `not_before`: the sign came no earlier than that.
-void Evidence::note_life(MemberEvidence& member, Instant not_before) {
+// where nothing that was under way can explain it, it also shows that the BMC does not tell the
+// truth. (The first: a liar that is asked often must not look fresh each time.) Under way may be a
+// datagram, also one that waited here for as long as this host can be inattentive without a stall;
+// and a block for `late` besides. `not_before`: the sign came no earlier than that.
+void Evidence::note_life(MemberEvidence& member, Instant not_before, Duration late) {
   auto& power = member.power;
-  if (power.off_since && power.last == Power::off &&
-      not_before - *power.off_since > timing_.suspect_after + 2 * timing_.disk_interval) {
+  const auto under_way =
+      timing_.suspect_after + 2 * timing_.disk_interval + bmc_word_lasts(timing_) + late;
+  if (power.off_since && power.last == Power::off && not_before - *power.off_since > under_way) {
     power.lied = true;
     on_lying_bmc({member.host, member.incarnation().number});
   }
@@ -227,7 +229,7 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   if (beat.released) note_released(member, beat.incarnation);
   const bool learned = on_lying_bmc(beat.lying_bmc);
   const bool distrusted = member.bmc_distrusted();
-  note_life(member, now);
+  note_life(member, now, {});
   return same && !learned && distrusted == member.bmc_distrusted() ? BeatNews::alive
                                                                    : BeatNews::changed;
 }
@@ -273,7 +275,7 @@ SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     disk.later_boot.seen(issued, now);
     if (!first) {
       disk.grew = true;
-      note_life(member, disk.not_before.value_or(now));
+      note_life(member, disk.not_before.value_or(now), late_after_off_);
     }
     return same ? SlotNews::grew : SlotNews::changed;
   }

@@ -182,6 +182,8 @@ class Evidence {
   void on_stall(Instant now);
   // Within this time every slot is read again as long as reads complete.
   void set_read_horizon(Duration horizon) { read_horizon_ = horizon; }
+  // How long after a power-off a write of that host may still land: L_late_after_off.
+  void set_late_after_off(Duration late) { late_after_off_ = late; }
   // Whether this host can time others' silence now: it reads the volume, and is within half the
   // feed window of its own lease. When it cannot, every lease is timed anew from then on.
   void on_observer(bool fit);
@@ -225,7 +227,7 @@ class Evidence {
 
  private:
   MemberEvidence& at(HostId host);
-  void note_life(MemberEvidence& member, Instant not_before);
+  void note_life(MemberEvidence& member, Instant not_before, Duration late);
   static void note_released(MemberEvidence& member, const Incarnation& incarnation);
   static void new_boot(MemberEvidence& member);
   static void time_anew(MemberEvidence& member);
@@ -241,6 +243,7 @@ class Evidence {
   HostId counted_;
   bool ring_up_{false};
   bool observer_fit_{false};
+  Duration late_after_off_{0};
   Incarnation own_;
   std::optional<Instant> own_written_;
   std::optional<Instant> written_since_;

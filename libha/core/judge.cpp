@@ -106,10 +106,9 @@ PowerProof power_proof(const Evidence& evidence, HostId host, Instant now) {
     return proof;
   }
   // Read `on` within the last poll period before the first missed sign (or after it): then the
-  // BMC was answering, and telling the truth, while the host lived. One answer's time is allowed.
-  const auto period = timing.power_poll + timing.bmc_timeout / 2;
+  // BMC was answering, and telling the truth, while the host lived.
   proof.credible = !member.bmc_distrusted() && member.power.on_answered &&
-                   *member.power.on_answered + period >= *life;
+                   *member.power.on_answered + bmc_word_lasts(timing) >= *life;
   // Silent for more than one interval, jitter included: a read *issued* so long after timer zero.
   proof.slot_silent = member.disk.stood() > slot_misses_one(timing);
   const bool life_older = member.power.first_off_asked && *life < *member.power.first_off_asked;

@@ -56,12 +56,23 @@ void Member::step(const Input& input, Now now, Orders& orders) {
   if (const auto* beat = std::get_if<BeatSeen>(&input)) return step(*beat, now, orders);
   news_ = news_ || is_news(input, now);
   Turn turn{now, orders, last_ticket_, random_};
+  look_for_stall(now.at);
   std::visit([&](const auto& one) { take(one, turn); }, input);
 }
 
 void Member::step(const BeatSeen& beat, Now now, Orders& orders) {
   Turn turn{now, orders, last_ticket_, random_};
+  look_for_stall(now.at);
   take(beat, turn);
+}
+
+// What has waited since before a stall comes now, and tells nothing about the time since. It is
+// forgotten once more by the tick that follows: it has been taken meanwhile.
+bool Member::look_for_stall(Instant now) {
+  if (!last_tick_ || now - *last_tick_ <= bmc_word_lasts(settings_.timing)) return false;
+  if (stalled_until_ != now) evidence_.on_stall(now);
+  stalled_until_ = now;
+  return true;
 }
 
 void Member::take(const VolumeReady& ready, Turn& turn) {
@@ -81,6 +92,7 @@ void Member::take(const VolumeReady& ready, Turn& turn) {
     directory_seen_ = {};
   }
   evidence_.set_own(ready.incarnation);
+  evidence_.set_late_after_off(ready.late_writes_after_off);
   outage_.on_ready(ready.incarnation);
   board_.set_domain(settings_.domain);
   board_.set_ballot_base(ready.ballot_base);
@@ -476,10 +488,7 @@ LockView Member::lock(Instant now) const { return lock_among(contention(now), no
 void Member::tick(Now now, Orders& orders) {
   if (!news_ && now.at < next_deadline()) return;
   Turn turn{now, orders, last_ticket_, random_};
-  // As long as a BMC's word stays credible: a longer gap in this host's own attention may hide how
-  // a silence began.
-  const auto stall = settings_.timing.power_poll + settings_.timing.bmc_timeout / 2;
-  if (last_tick_ && now.at - *last_tick_ > stall) {
+  if (look_for_stall(now.at)) {
     evidence_.on_stall(now.at);
     apart_since_.reset();
     news_ = true;

@@ -147,6 +147,7 @@ class Member {
   void take(const VoteTaken& taken, Turn& turn);
   void take(const Leaving& leaving, Turn& turn);
 
+  bool look_for_stall(Instant now);
   bool routine(const PowerSeen& seen) const;
   bool is_news(const Input& input, Now now) const;
   bool is_news(const CellSeen& slot, SlotNews news, Now now) const;
@@ -260,6 +261,7 @@ class Member {
   Instant next_board_{};       // not before: a cell that cannot be relied upon is not hammered
   int doubtful_reads_{0};
   std::optional<Instant> last_tick_;
+  std::optional<Instant> stalled_until_;
   bool acting_{false};         // as of the last tick
   std::optional<Instant> apart_since_;  // this host stands apart, as of the last tick
   // Something came since the last tick that it has to look at. A beat that says what the sender's

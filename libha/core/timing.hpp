@@ -90,6 +90,9 @@ constexpr Duration slot_misses_one(const Timing& t) { return t.disk_interval + t
 constexpr Duration links_told_within(const Timing& t) {
   return t.suspect_after + t.disk_interval + disk_silent_after(t);
 }
+// Within this time of a life sign a BMC must have read on to be believed, one answer's time
+// allowed. A longer gap in this host's own attention may hide how a silence began.
+constexpr Duration bmc_word_lasts(const Timing& t) { return t.power_poll + t.bmc_timeout / 2; }
 // While a member is suspect its slot is read and its BMC is asked this often.
 constexpr Duration inquiry_interval(const Timing& t) { return t.beat_interval / 2; }
 // How long a request to the volume may stay unanswered before it counts as failed.

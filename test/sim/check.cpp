@@ -95,6 +95,11 @@ void Domain::check_landed(Host& host, const Flight& flight) {
         (options.planted == Planted::decides_blind || !removed(Barrier::reads_in_time)))
       return fail(129, "NoBlindVerdict: the decider had not read the volume for long");
   }
+  // EvidenceHonest: distrust slows a recovery down, so a BMC that told the truth is not convicted.
+  for (const auto& liar : decision.value().lying_bmcs)
+    if (!hosts[liar.host.value - 1u]->bmc_lied)
+      return fail(129, "EvidenceHonest: the BMC of host " + std::to_string(liar.host.value) +
+                           " is distrusted, and has told the truth all the time");
   // VerdictStable: what was once said still stands somewhere.
   for (const auto& [victim, incarnation] : verdicts) {
     bool stands = false;

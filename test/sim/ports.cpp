@@ -46,6 +46,7 @@ void Hands::ask(Ticket ticket, HostId to) {
       --peer.bmc.false_offs;
       state = port::PowerState::off;
     }
+    peer.bmc_lied = peer.bmc_lied || (peer.powered && state == port::PowerState::off);
     d.to_daemon(h, peer.bmc.latency / 2,
                 port::PowerReading{ticket, to, d.bend(h, peer, state), ""});
   });

@@ -314,6 +314,7 @@ struct Host {
   Duration start_slow{0};
   std::uint64_t deaf_guests{300};      // permille of shutdowns that the guest takes no notice of
   Bmc bmc;
+  bool bmc_lied{false};        // ever, in this run
 };
 
 

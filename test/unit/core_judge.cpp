@@ -144,7 +144,26 @@ TEST_CASE("power_a_late_look_at_the_slot_does_not_convict_the_bmc", "[judge]") {
   evidence.on_slot(slot(kPeer, 12, 5, 1), at(3000), at(3000));  // written some time since 250
   CHECK_FALSE(evidence.of(kPeer).bmc_distrusted());
   CHECK(evidence.of(kPeer).power.offs == 0);  // and yet it ends the run of readings
-  evidence.on_slot(slot(kPeer, 13, 5, 1), at(3250), at(3250));
+  for (int i = 0; i < 8; ++i)
+    evidence.on_slot(slot(kPeer, 13 + i, 5, 1), at(3250 + 250 * i), at(3250 + 250 * i));
+  CHECK(evidence.of(kPeer).bmc_distrusted());
+}
+
+// Submitted before the power went: it lands within L_late_after_off, and is seen after that.
+TEST_CASE("power_a_write_that_lands_late_does_not_convict_the_bmc", "[judge]") {
+  const int late_ms = GENERATE(0, 5000);
+  auto evidence = domain();
+  evidence.set_late_after_off(milliseconds{late_ms});
+  evidence.on_slot(slot(kPeer, 10, 5, 1), at(0), at(0));
+  evidence.on_slot(slot(kPeer, 11, 5, 1), at(250), at(250));
+  evidence.on_power(kPeer, Power::off, "", at(1000), at(1010));
+  for (int now = 250; now <= 6000; now += 250)
+    evidence.on_slot(slot(kPeer, 11, 5, 1), at(now), at(now));
+  evidence.on_slot(slot(kPeer, 12, 5, 1), at(6250), at(6250));
+  CHECK(evidence.of(kPeer).bmc_distrusted() == (late_ms == 0));
+  CHECK(evidence.of(kPeer).power.offs == 0);
+  evidence.on_slot(slot(kPeer, 13, 5, 1), at(9250), at(9250));
+  evidence.on_slot(slot(kPeer, 14, 5, 1), at(9500), at(9500));
   CHECK(evidence.of(kPeer).bmc_distrusted());
 }
 

@@ -75,6 +75,8 @@ std::string Script::feed(const std::string& line) {
     start({words.begin() + 1, words.end()});
   else if (words[0] == "run")
     run(milliseconds{std::stoi(words[1])});
+  else if (words[0] == "stall")
+    stall(milliseconds{std::stoi(words[1])});
   else if (words[0] == "host")
     set_host(words);
   else if (words[0] == "stays-up")
@@ -154,6 +156,12 @@ void Script::run(Duration time) {
     now_ = now_ + kTick;
     tick();
   }
+}
+
+void Script::stall(Duration time) {
+  now_ = now_ + time;
+  while (now_.since_boot / kTick % 4 != 0) now_ = now_ + kTick;
+  tick();
 }
 
 void Script::tick() {

@@ -4,6 +4,7 @@
 //   guests HOST NAME...          protected guests that HOST holds, before `start`
 //   start                        the member (host 1) starts, all is well
 //   run MS                       time passes
+//   stall MS                     it passes without host 1's daemon; a beat of each host has waited
 //   host N beats both|mgmt|storage|none
 //   host N slot grows|still      its disk heartbeat
 //   host N daemon up|down        whether its slot shows a daemon that moves
@@ -68,6 +69,7 @@ class Script {
   void guests(HostId host, std::vector<std::string> names);
   void start(const std::vector<std::string>& running);
   void run(Duration time);
+  void stall(Duration time);
   void tick();
   void step(const core::Input& input);
   void carry_out(core::Orders orders);
