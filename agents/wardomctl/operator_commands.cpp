@@ -121,6 +121,12 @@ void add_hosts(CLI::App& host, const std::shared_ptr<Options>& options) {
                    "The incarnation that was seen off, as `host show` prints it; instead of the "
                    "typed confirmation");
   dead->callback([options] { options->exit_code = confirm_dead(*options); });
+  add("trust-bmc", "Say that the BMC of a host, which was seen to lie, is mended", true)
+      ->callback([options] {
+        options->exit_code = say(*options, {{"do", "host-trust-bmc"}, {"host", options->host}},
+                                 "the BMC of " + options->host +
+                                     " is trusted again, until it is seen to lie once more");
+      });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// What an operator says to the whole domain: `host confirm-dead`, `arm`, `disarm`; and the views of
-// hosts that these need. wardomd decides; a refusal for safety ends with exit code 3.
+// What an operator says to the whole domain: `host confirm-dead`, `host trust-bmc`, `arm`,
+// `disarm`; and the views of hosts that these need. wardomd decides; a refusal for safety ends with
+// exit code 3.
 #pragma once
 
 #include <CLI/CLI.hpp>

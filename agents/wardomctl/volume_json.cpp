@@ -150,7 +150,8 @@ json::object decision_json(const Decision& d) {
   }
   json::array liars;
   for (const auto& liar : d.lying_bmcs)
-    liars.push_back({{"host", liar.host.value}, {"incarnation_number", liar.boot}});
+    liars.push_back({{"host", liar.host.value}, {"incarnation_number", liar.boot},
+                     {"lies", liar.lies()}});
   return {{"lock_version", d.version.value},
           {"domain", d.domain.value},
           {"lying_bmcs", std::move(liars)},

@@ -38,6 +38,19 @@ std::string list_text(const std::vector<guestxml::LocalThing>& things) {
   return text;
 }
 
+// nullptr: there is none in this domain.
+const HostConfig* member_called(const Sight& sight, const std::string& name) {
+  const auto members = sight.config.members(sight.self.domain);
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [&](const HostConfig* host) { return host->name == name; });
+  return found == members.end() ? nullptr : *found;
+}
+
+json::value no_host(const std::string& name) {
+  return reply_error(kUsage, "no host of this domain is called \"" + name +
+                                 "\"; `wardomctl host list`");
+}
+
 }  // namespace
 
 // Tickets of operators' requests never meet those of the core, which count from 1.
@@ -56,6 +69,7 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "host-list") return answer(reply_with(host_list(sight_())));
   if (what == "host-show") return answer(of(host_show(sight_(), text_of(request, "host"))));
   if (what == "host-confirm-dead") return confirm_dead(request, std::move(answer));
+  if (what == "host-trust-bmc") return trust_bmc(request, std::move(answer));
   if (what == "key-status") return answer(reply_with(key_status(sight_())));
   if (what == "key-rotate") return change_key(request, answer);
   if (what == "key-give-up") return give_up_key(request, answer);
@@ -185,13 +199,9 @@ void Requests::confirm_dead(const json::object& request, control::Answer answer)
   const auto sight = sight_();
   const auto name = text_of(request, "host");
   const auto boot = text_of(request, "incarnation");
-  const auto members = sight.config.members(sight.self.domain);
-  const auto found = std::find_if(members.begin(), members.end(),
-                                  [&](const HostConfig* host) { return host->name == name; });
-  if (found == members.end())
-    return answer(reply_error(kUsage, "no host of this domain is called \"" + name +
-                                          "\"; `wardomctl host list`"));
-  const auto boots = sight.loop.member().boots((*found)->id);
+  const auto* found = member_called(sight, name);
+  if (found == nullptr) return answer(no_host(name));
+  const auto boots = sight.loop.member().boots(found->id);
   const auto named = std::find_if(boots.begin(), boots.end(), [&](const Incarnation& one) {
     return to_text(one) == boot;
   });
@@ -201,8 +211,19 @@ void Requests::confirm_dead(const json::object& request, control::Answer answer)
                                             "show " + name + "` prints them"));
   core::OperatorAsk ask;
   ask.wish = core::Wish::confirm_dead;
-  ask.host = (*found)->id;
+  ask.host = found->id;
   ask.incarnation = *named;
+  submit(ask, request, std::move(answer));
+}
+
+void Requests::trust_bmc(const json::object& request, control::Answer answer) {
+  const auto sight = sight_();
+  const auto name = text_of(request, "host");
+  const auto* found = member_called(sight, name);
+  if (found == nullptr) return answer(no_host(name));
+  core::OperatorAsk ask;
+  ask.wish = core::Wish::trust_bmc;
+  ask.host = found->id;
   submit(ask, request, std::move(answer));
 }
 

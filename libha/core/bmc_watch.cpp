@@ -38,7 +38,10 @@ void Member::tell_bmcs(Turn& turn) {
     const bool distrusted = member.bmc_distrusted() && !member.incarnation().is_none();
     if (std::exchange(told_[i].distrusted, distrusted) == distrusted) continue;
     turn.note({distrusted ? Severity::error : Severity::notice, "power", host, {}, {}, "",
-               !distrusted ? "it has booted anew: its BMC is trusted again"
+               !distrusted
+                   ? member.power.lied_in >= member.incarnation().number
+                         ? "an operator calls its BMC mended: it is trusted again"
+                         : "it has booted anew: its BMC is trusted again"
                : member.power.lied
                    ? "its BMC reads off while the host gives signs of life: distrusted"
                    : "its BMC is known in this domain to have read off while the host gave signs "
@@ -59,8 +62,8 @@ void Member::add_bmcs(std::vector<Problem>& list, Instant now) const {
   for (HostId host : settings_.members)
     if (evidence_.of(host).bmc_distrusted() && !evidence_.of(host).incarnation().is_none())
       list.push_back({"its BMC read off beside a life sign and is distrusted", host_text(host),
-                      "check that bmc in wardom.toml names the right BMC; it is trusted again "
-                      "once that host has booted anew"});
+                      "mend the BMC, or name the right one in wardom.toml; then run `wardomctl "
+                      "host trust-bmc " + host_text(host) + "`, or boot that host anew"});
   for (HostId host : settings_.with_bmc)
     if (const auto quiet = bmc_quiet(host, now))
       list.push_back({bmc_quiet_text(host, *quiet), host_text(host),

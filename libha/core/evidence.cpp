@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 
 namespace wardom::core {
@@ -81,14 +82,23 @@ void Evidence::note_life(MemberEvidence& member, Instant not_before, Duration la
   const auto under_way =
       timing_.suspect_after + 2 * timing_.disk_interval + bmc_word_lasts(timing_) + late;
   if (power.off_since && power.last == Power::off && not_before - *power.off_since > under_way) {
-    power.lied = true;
-    on_lying_bmc({member.host, member.incarnation().number});
+    note_lie(member);
   }
   power.offs = 0;
   power.first_off_asked.reset();
   if (member.operator_word &&
       member.incarnation().number <= member.operator_word->incarnation.number)
     member.operator_word.reset();
+}
+
+void Evidence::note_lie(MemberEvidence& member) {
+  auto& power = member.power;
+  power.lied = true;
+  const auto boot = member.incarnation().number;
+  if (power.lied_in < boot)
+    power.lied_in = boot, power.turn = 1;
+  else if (power.lied_in == boot && power.turn % 2 == 0)
+    ++power.turn;
 }
 
 void Evidence::note_released(MemberEvidence& member, const Incarnation& incarnation) {
@@ -103,6 +113,11 @@ void Evidence::new_boot(MemberEvidence& member) {
   member.power.off_since.reset();
   member.power.offs = 0;
   member.power.first_off_asked.reset();
+}
+
+void Evidence::weigh_anew(MemberEvidence& member) {
+  new_boot(member);
+  member.power.on_answered.reset();
 }
 
 // The proof `rebooted` (leases.md): a higher number of the same machine, and the earlier boot
@@ -328,15 +343,34 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
 
 bool Evidence::on_lying_bmc(const LyingBmc& liar) {
   if (!has(liar.host)) return false;
-  auto& power = at(liar.host).power;
-  return std::exchange(power.lied_in, std::max(power.lied_in, liar.boot)) < liar.boot;
+  auto& member = at(liar.host);
+  auto& power = member.power;
+  if (std::pair(liar.boot, liar.turn) <= std::pair(power.lied_in, power.turn) || liar.boot == 0)
+    return false;
+  power.lied_in = liar.boot;
+  power.turn = liar.turn;
+  if (liar.lies()) return true;
+  // Had the operator's word come here, this host would have forgotten what it has seen. As it is,
+  // it may have seen it since then.
+  if (power.lied)
+    note_lie(member);
+  else
+    weigh_anew(member);
+  return true;
+}
+
+void Evidence::on_mended_bmc(HostId host, bool decides) {
+  auto& power = at(host).power;
+  weigh_anew(at(host));
+  if (decides && power.turn % 2 == 1 && power.turn < std::numeric_limits<std::uint16_t>::max())
+    ++power.turn;
 }
 
 std::vector<LyingBmc> Evidence::lying_bmcs() const {
   std::vector<LyingBmc> list;
   for (const auto& member : table_)
-    if (member.bmc_distrusted() && member.power.lied_in != 0)
-      list.push_back({member.host, member.power.lied_in});
+    if (member.power.lied_in != 0 && member.power.lied_in >= member.incarnation().number)
+      list.push_back({member.host, member.power.lied_in, member.power.turn});
   return list;
 }
 

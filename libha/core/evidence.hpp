@@ -87,7 +87,9 @@ struct PowerEvidence {
   // Seen here to read off beside a life sign in this incarnation.
   bool lied{false};
   // The number of the newest boot in which some host has seen that, this one or another; 0: none.
+  // And what the newest word about it says (LyingBmc).
   std::uint64_t lied_in{0};
+  std::uint16_t turn{0};
   std::string error;
 };
 
@@ -129,7 +131,7 @@ struct MemberEvidence {
   // Its BMC lies: nothing that it says about this boot, or an earlier one, counts. Of a boot that
   // only others have seen yet, they know more than this host.
   bool bmc_distrusted() const {
-    return power.lied || (power.lied_in != 0 && power.lied_in >= incarnation().number);
+    return power.lied || (power.turn % 2 == 1 && power.lied_in >= incarnation().number);
   }
   bool link_fresh(Link link, Instant now, const Timing& timing) const;
   bool heard(Instant now, const Timing& timing) const;
@@ -169,9 +171,13 @@ class Evidence {
   void on_other_level(HostId host, const Levels& speaks) { at(host).foreign_speaks = speaks; }
   SlotNews on_slot(const CellSeen& cell, Instant issued, Instant now);
   void on_power(HostId host, Power power, const std::string& error, Instant asked, Instant now);
-  // Some host has seen a BMC lie, as a beat or a decision says. true: that is news.
+  // Some host has seen a BMC lie, or an operator calls it mended, as a beat or a decision says.
+  // true: that is news.
   bool on_lying_bmc(const LyingBmc& liar);
-  // The BMCs that are distrusted now, by host id.
+  // An operator's word has come to this host that a BMC is mended: what it and its host were seen
+  // to say up to now counts no more. `decides`: this host says so for all others from now on.
+  void on_mended_bmc(HostId host, bool decides);
+  // What counts of BMCs that have lied in the present boot of their hosts, by host id.
   std::vector<LyingBmc> lying_bmcs() const;
   void on_operator(HostId host, const Incarnation& incarnation, std::string by);
   void on_ring_members(const std::vector<HostId>& daemons);
@@ -228,8 +234,10 @@ class Evidence {
  private:
   MemberEvidence& at(HostId host);
   void note_life(MemberEvidence& member, Instant not_before, Duration late);
+  static void note_lie(MemberEvidence& member);
   static void note_released(MemberEvidence& member, const Incarnation& incarnation);
   static void new_boot(MemberEvidence& member);
+  static void weigh_anew(MemberEvidence& member);
   static void time_anew(MemberEvidence& member);
   static void note_reboot(MemberEvidence& member, const CellSeen& cell, const Slot& slot,
                           Instant now);

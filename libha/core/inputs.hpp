@@ -190,12 +190,13 @@ struct PleaseAssign {  // "decider: give me this guest that I hold, it is to be 
 
 // An operator's word to the whole domain. A daemon takes it from its own socket and carries it to
 // the others over the ring; the decider acts on it and answers.
-enum class Wish : std::uint8_t { confirm_dead = 0, arm = 1, disarm = 2 };
+enum class Wish : std::uint8_t { confirm_dead = 0, arm = 1, disarm = 2, trust_bmc = 3 };
 struct OperatorAsk {
   HostId from;     // whose daemon took it
   Ticket request;  // of that daemon
   Wish wish{Wish::confirm_dead};
-  HostId host;                        // confirm_dead: this incarnation of this host was seen off
+  // confirm_dead: this incarnation of this host was seen off; trust_bmc: this host's BMC is mended.
+  HostId host;
   Incarnation incarnation;
   std::chrono::milliseconds time{0};  // disarm: how long; 0: until somebody arms
   std::string by;                     // for the record, at most 100 bytes

@@ -25,6 +25,10 @@ std::vector<Incarnation> OperatorDesk::boots(HostId host) const {
 
 // Why this word is not taken; empty: it is.
 std::string OperatorDesk::objection(const OperatorAsk& ask, Instant now) const {
+  if (ask.wish == Wish::trust_bmc)
+    return evidence_.has(ask.host) && evidence_.of(ask.host).bmc_distrusted()
+               ? std::string{}
+               : "the BMC of " + host_text(ask.host) + " is not distrusted";
   if (ask.wish != Wish::confirm_dead) return {};
   const auto known = boots(ask.host);
   if (std::find(known.begin(), known.end(), ask.incarnation) == known.end())
@@ -65,6 +69,7 @@ void OperatorDesk::on_ask(const OperatorAsk& ask, Turn& turn) {
   }
   if (ask.wish == Wish::confirm_dead)
     evidence_.on_operator(ask.host, ask.incarnation, ask.by);
+  if (ask.wish == Wish::trust_bmc) evidence_.on_mended_bmc(ask.host, decider_.deciding());
   if (own && disarmed() && about_silent_owner(ask)) {  // no verdict can come now
     turn.orders.replies.push_back({ask.request, true, 0, ""});
     turn.orders.operator_asks.push_back(ask);

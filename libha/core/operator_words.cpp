@@ -25,6 +25,10 @@ void Decider::on_operator(const OperatorAsk& ask, Turn& turn) {
            "confirm-dead", "incarnation " + to_text(ask.incarnation) + " was seen off");
       return;
     }
+    case Wish::trust_bmc:
+      keep_lying_bmcs();  // the answer waits until that stands
+      note(ask.host, {}, "", "its BMC is mended, and trusted again");
+      return;
     case Wish::arm:
       if (armed()) return;
       cell_.change().disarmed.reset();

@@ -49,10 +49,14 @@ struct DirectoryWord {
 constexpr bool same_members(std::uint64_t a, std::uint64_t b) { return (a ^ b) >> 32 == 0; }
 
 // A BMC that some host has seen to read off beside signs of life, in this boot of its host. That
-// stays true for as long as the boot lasts, and says nothing about a later one.
+// says nothing about a later boot, and stands for as long as this one lasts, unless an operator
+// calls the BMC mended; then it may be seen to lie once more. These turns are counted, so that the
+// newest word holds in whatever order words come.
 struct LyingBmc {
   HostId host;            // whose BMC it is; kNoHost: none
   std::uint64_t boot{0};  // the number of that incarnation
+  std::uint16_t turn{1};  // odd: it lies; even: it is mended
+  bool lies() const { return turn % 2 == 1; }
   friend bool operator==(const LyingBmc&, const LyingBmc&) = default;
 };
 
@@ -110,7 +114,7 @@ struct Beat {
   // Outside that ring nobody casts the device's vote under an earlier version, nor ever will.
   LockVersion cleared;
   std::uint64_t device_digest{0};    // of what corosync.conf says of the device; 0: there is none
-  // The sender knows that it lies, and the leading decision does not say so yet. Several take
+  // What the sender knows of it, where the leading decision does not say so yet. Several take
   // turns.
   LyingBmc lying_bmc;
   BeatWord word;                     // to this host; sent ones are made for each addressee

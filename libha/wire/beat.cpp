@@ -75,6 +75,7 @@ Beat read_body(Reader& in, Link link, std::uint8_t flags) {
   beat.device_digest = in.u64();
   beat.lying_bmc.host = HostId{in.u16()};
   beat.lying_bmc.boot = in.u64();
+  beat.lying_bmc.turn = in.u16();
   beat.word = read_word(in);
   return beat;
 }
@@ -131,6 +132,7 @@ Bytes encode_beat(const Key& key, const Beat& beat) {
   out.u64(beat.device_digest);
   out.u16(beat.lying_bmc.host.value);
   out.u64(beat.lying_bmc.boot);
+  out.u16(beat.lying_bmc.turn);
   write_word(out, beat.word);
   out.bytes(key.beat_hash(out.view()));
   WARDOM_CHECK(out.size() == kBeatBytes);
@@ -197,7 +199,8 @@ BeatResult<Beat> decode_beat(const Key& key, View datagram, HostId self, Link li
   beat.word.to = self;
   const bool in_range = (flags & ~kAllFlags) == 0 && beat.from != kNoHost &&
                         !(beat.released && beat.incarnation.is_none()) &&
-                        (beat.lying_bmc.host == kNoHost) == (beat.lying_bmc.boot == 0);
+                        (beat.lying_bmc.host == kNoHost) == (beat.lying_bmc.boot == 0) &&
+                        beat.lying_bmc.turn != 0;
   if (in.failed() || in.left() != kBeatHashBytes || !in_range) return BeatError::malformed;
   return beat;
 }

@@ -11,7 +11,7 @@
 namespace wardom::wire {
 
 inline constexpr std::uint32_t kBeatMagic = 0x54424457;  // "WDBT"
-inline constexpr std::size_t kBeatBytes = 311;  // of 1200 that a datagram may have
+inline constexpr std::size_t kBeatBytes = 313;  // of 1200 that a datagram may have
 
 // Why a datagram is not a beat for us. Each is counted by its reason; none is evidence of anything.
 enum class BeatError : std::uint8_t {

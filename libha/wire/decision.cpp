@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kVerdictLeast = 2 + 24 + 1 + 8 + 16 + 8 + 8 + 1;
 constexpr std::size_t kEndedBytes = 2 + 24 + 8;
-constexpr std::size_t kLyingBmcBytes = 2 + 8;
+constexpr std::size_t kLyingBmcBytes = 2 + 8 + 2;
 constexpr std::size_t kAssignmentLeast = 16 + 8 + 2 + 24 + 4 + 8 + 1 + 2 + 24 + 16 + 4 + 2;
 
 void write(Writer& out, const Verdict& v) {
@@ -118,26 +118,25 @@ std::vector<HostId> read_group(Reader& in) {
   return group;
 }
 
-// Where nobody's BMC lies a payload ends before this list, as all did before there was one.
 void write(Writer& out, const std::vector<LyingBmc>& liars) {
-  if (liars.empty()) return;
   out.u8(static_cast<std::uint8_t>(liars.size()));
   for (const auto& liar : liars) {
     out.u16(liar.host.value);
     out.u64(liar.boot);
+    out.u16(liar.turn);
   }
 }
 
 std::vector<LyingBmc> read_liars(Reader& in) {
-  if (in.failed() || in.left() == 0) return {};
   const std::size_t count = in.u8();
-  if (count == 0 || count > kMaxDomainHosts || count * kLyingBmcBytes > in.left()) in.fail();
+  if (count > kMaxDomainHosts || count * kLyingBmcBytes > in.left()) in.fail();
   std::vector<LyingBmc> liars(in.failed() ? 0 : count);
   HostId last;
   for (auto& liar : liars) {
     liar.host = HostId{in.u16()};
     liar.boot = in.u64();
-    if (liar.host <= last || liar.boot == 0) in.fail();
+    liar.turn = in.u16();
+    if (liar.host <= last || liar.boot == 0 || liar.turn == 0) in.fail();
     last = liar.host;
   }
   return liars;
@@ -146,7 +145,7 @@ std::vector<LyingBmc> read_liars(Reader& in) {
 bool in_order(const std::vector<LyingBmc>& liars) {
   HostId last;
   return std::all_of(liars.begin(), liars.end(), [&](const LyingBmc& liar) {
-    return std::exchange(last, liar.host) < liar.host && liar.boot != 0;
+    return std::exchange(last, liar.host) < liar.host && liar.boot != 0 && liar.turn != 0;
   });
 }
 

@@ -98,7 +98,7 @@ core::OperatorAsk read_ask(Reader& in) {
   core::OperatorAsk ask;
   ask.from = HostId{in.u16()};
   ask.request = Ticket{in.u64()};
-  ask.wish = in.enumeration(core::Wish::disarm);
+  ask.wish = in.enumeration(core::Wish::trust_bmc);
   ask.host = HostId{in.u16()};
   ask.incarnation = in.incarnation();
   const auto time = in.u64();

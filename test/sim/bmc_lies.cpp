@@ -65,6 +65,16 @@ struct Liar : Site {
     REQUIRE(within(ms(10000), [&] { return distrusts(host, victim); }));
     bmc.lies_off = false;
   }
+  // `wardomctl host trust-bmc` on that host.
+  void trust_bmc(std::size_t host, std::size_t victim) {
+    core::OperatorAsk ask;
+    ask.from = d.hosts[host]->id;
+    ask.request = Ticket{d.ids.next() | (1ULL << 63)};
+    ask.wish = core::Wish::trust_bmc;
+    ask.host = d.hosts[victim]->id;
+    d.hosts[host]->replies[ask.request.value] = {d.guests[0].id, true};
+    d.to_daemon(*d.hosts[host], us(10), core::Input{ask});
+  }
   void restart_daemon(std::size_t host) {
     strike_now(FaultKind::daemon_kill, host, ms(1600));
     run_for(ms(3000));
@@ -179,6 +189,28 @@ TEST_CASE("a_new_boot_clears_its_bmc") {
       return sim.d.verdict_seen(sim.d.hosts[victim]->id, sim.d.hosts[victim]->incarnation);
     }));
   });
+}
+
+// All are told, also who has seen the lie; the proof by that BMC is as good as before.
+TEST_CASE("an_operator_calls_a_bmc_mended") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    INFO("seed " << seed);
+    Liar sim(seed);
+    const auto owner = sim.owner();
+    const auto witness = sim.next_in_line();
+    const auto victim = sim.other_than(owner, witness);
+    sim.lie_to(witness, victim);
+    REQUIRE(sim.within(ms(1000), [&] { return sim.all_distrust(victim); }));
+    sim.trust_bmc(seed % kHosts, victim);
+    CHECK(sim.within(ms(2000), [&] { return sim.nobody_distrusts(victim); }));
+    sim.restart_daemon(owner);
+    CHECK(sim.within(ms(10000), [&] { return sim.nobody_distrusts(victim); }));
+    sim.run_for(ms(3000));
+    sim.strike_now(FaultKind::power_cut, victim, ms(0));
+    CHECK(sim.within(ms(5000), [&] {
+      return sim.d.verdict_seen(sim.d.hosts[victim]->id, sim.d.hosts[victim]->incarnation);
+    }));
+  }
 }
 
 }  // namespace wardom::sim

@@ -124,6 +124,62 @@ TEST_CASE("what_lying_bmcs_are_told_of_is_kept_for_members_alone", "[evidence]")
   CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kSelf, 2}, {kThird, 5}});
 }
 
+namespace {
+
+// Reads off beside beats, for long enough.
+void lie(Evidence& evidence, int from, std::uint64_t& sequence) {
+  evidence.on_beat(beat(kPeer, Link::mgmt, ++sequence), at(from));
+  evidence.on_power(kPeer, Power::off, "", at(from), at(from + 5));
+  for (int now = from; now < from + 4000; now += 100)
+    evidence.on_beat(beat(kPeer, Link::mgmt, ++sequence), at(now + 10));
+}
+
+}  // namespace
+
+TEST_CASE("a_mended_bmc_is_trusted_until_it_is_seen_to_lie_again", "[evidence]") {
+  auto evidence = domain();
+  std::uint64_t sequence = 0;
+  lie(evidence, 0, sequence);
+  const auto distrusted = [&] { return evidence.of(kPeer).bmc_distrusted(); };
+  REQUIRE(distrusted());
+  CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kPeer, 5, 1}});
+  evidence.on_power(kPeer, Power::on, "", at(5000), at(5005));
+  SECTION("by the decider's word") {
+    evidence.on_mended_bmc(kPeer, true);
+    CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kPeer, 5, 2}});
+  }
+  SECTION("by the word, and the decider's record of it") {
+    evidence.on_mended_bmc(kPeer, false);
+    CHECK(distrusted());  // it is not recorded yet
+    CHECK(evidence.on_lying_bmc({kPeer, 5, 2}));
+  }
+  CHECK_FALSE(distrusted());
+  CHECK_FALSE(evidence.of(kPeer).power.on_answered);  // its word is weighed anew
+  CHECK_FALSE(evidence.on_lying_bmc({kPeer, 5, 1}));  // what is told late is known to be over
+  CHECK_FALSE(distrusted());
+  lie(evidence, 6000, sequence);
+  CHECK(distrusted());
+  CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kPeer, 5, 3}});
+  evidence.on_beat(beat(kPeer, Link::mgmt, 1, 6, 10), at(12000));
+  CHECK_FALSE(distrusted());
+  CHECK(evidence.lying_bmcs().empty());
+}
+
+// Whether the operator spoke before it or after cannot be told.
+TEST_CASE("a_lie_seen_here_outlives_a_mending_whose_word_has_not_come_here", "[evidence]") {
+  auto evidence = domain();
+  std::uint64_t sequence = 0;
+  lie(evidence, 0, sequence);
+  CHECK(evidence.on_lying_bmc({kPeer, 5, 2}));
+  CHECK(evidence.of(kPeer).bmc_distrusted());
+  CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kPeer, 5, 3}});
+  auto other = domain();
+  other.on_beat(beat(kPeer, Link::mgmt, 1), at(0));
+  CHECK(other.on_lying_bmc({kPeer, 5, 1}));  // by hearsay alone
+  CHECK(other.on_lying_bmc({kPeer, 5, 2}));
+  CHECK_FALSE(other.of(kPeer).bmc_distrusted());
+}
+
 TEST_CASE("trust_a_bmc_beside_what_was_still_under_way", "[evidence]") {
   auto evidence = domain();
   evidence.on_power(kPeer, Power::off, "", at(0), at(5));

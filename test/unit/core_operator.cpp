@@ -128,6 +128,23 @@ TEST_CASE("a_peers_word_is_kept_and_not_passed_on", "[operator]") {
   CHECK(proof_about(desk.evidence, kPeer, boot(5), at(5000)).stands());
 }
 
+TEST_CASE("a_bmc_is_called_mended_where_it_is_distrusted", "[operator]") {
+  Desk desk;
+  OperatorAsk ask;
+  ask.from = kSelf;
+  ask.request = Ticket{9};
+  ask.wish = Wish::trust_bmc;
+  ask.host = GENERATE(kPeer, HostId{9});
+  desk.take(ask, at(0));
+  CHECK(refused(desk));
+  ask.host = kPeer;
+  desk.evidence.on_beat(beat(kPeer, Link::mgmt, 1), at(0));
+  desk.evidence.on_lying_bmc({kPeer, 5});
+  desk.take(ask, at(10));
+  CHECK(desk.orders.operator_asks.size() == 1);
+  CHECK(desk.evidence.of(kPeer).bmc_distrusted());  // until the decider has recorded it
+}
+
 TEST_CASE("an_operator_is_answered_once", "[operator]") {
   Desk desk;
   OperatorAsk ask;

@@ -87,7 +87,7 @@ def decision_payload(version, dead=()):
     for host, number in dead:
         out += struct.pack("<HQ", host, number) + bytes([number]) * 16
         out += struct.pack("<BQ", 1, version) + b"\x09" * 16 + struct.pack("<qqB", 1000, 2000, 3) + b"off"
-    return out + b"\x00\x00"  # armed, not split
+    return out + b"\x00\x00\x00"  # armed, not split, no BMC has lied
 
 
 class Volume(unittest.TestCase):

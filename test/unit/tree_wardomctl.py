@@ -222,6 +222,11 @@ class Operators(unittest.TestCase):
         self.assertEqual(result.returncode, 3)
         self.assertIn("may be alive", result.stderr)
 
+    def test_trust_bmc(self):
+        result, request = self.say(["host", "trust-bmc", "n3"])
+        self.assertEqual(request, {"do": "host-trust-bmc", "host": "n3"})
+        self.assertIn("trusted again", result.stdout)
+
     def test_arm_and_disarm(self):
         self.assertEqual(self.say(["arm"])[1], {"do": "arm"})
         self.assertEqual(self.say(["disarm"])[1], {"do": "disarm"})

@@ -61,7 +61,9 @@ TEST_CASE("beat_names_a_lying_bmc_with_its_boot_or_none") {
   CHECK(taken({}));
   CHECK(taken({HostId{2000}, 1}));
   CHECK_FALSE(taken({HostId{3}, 0}));
+  CHECK(taken({HostId{3}, 1, 65535}));
   CHECK_FALSE(taken({kNoHost, 3}));
+  CHECK_FALSE(taken({HostId{3}, 1, 0}));
 }
 
 TEST_CASE("readdress_beat_gives_what_encoding_for_that_host_gives") {

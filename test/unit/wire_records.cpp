@@ -176,26 +176,25 @@ TEST_CASE("decision_names_lying_bmcs_at_its_end") {
   Decision decision;
   decision.assignments = {samples::assignment()};
   const auto without = encode_decision(decision, kRoom).value();
-  decision.lying_bmcs = {{HostId{2}, 7}, {HostId{2000}, 1ULL << 63}};
+  decision.lying_bmcs = {{HostId{2}, 7}, {HostId{2000}, 1ULL << 63, 2}};
   const auto bytes = encode_decision(decision, kRoom).value();
   CHECK(decode_decision(bytes).value() == decision);
-  // A cell of before there was such a list is one without liars, and is written so still.
-  REQUIRE(std::equal(without.begin(), without.end(), bytes.begin()));
-  CHECK(decode_decision(without).value().lying_bmcs.empty());
+  CHECK_FALSE(decode_decision(bytes).value().lying_bmcs.back().lies());
   for (std::size_t length = 0; length < bytes.size(); ++length)
-    REQUIRE(decode_decision(View(bytes).first(length)).has_value() == (length == without.size()));
+    REQUIRE_FALSE(decode_decision(View(bytes).first(length)).has_value());
   auto bad = bytes;
   bad.push_back(0);
   CHECK_FALSE(decode_decision(bad));
-  bad = without;
-  bad.push_back(0);  // a list that is there and empty
+  const auto list = without.size();  // the first of them, behind their number
+  bad = bytes;
+  bad[list] = bad[list + 12];  // two of one host, or out of order
+  bad[list + 1] = bad[list + 13];
   CHECK_FALSE(decode_decision(bad));
   bad = bytes;
-  bad[without.size() + 1] = bad[without.size() + 11];  // two of one host, or out of order
-  bad[without.size() + 2] = bad[without.size() + 12];
+  bad[list + 2] = 0;  // of no boot
   CHECK_FALSE(decode_decision(bad));
   bad = bytes;
-  bad[without.size() + 3] = 0;  // of no boot
+  bad[list + 10] = 0;  // of no turn
   CHECK_FALSE(decode_decision(bad));
 }
 
@@ -204,6 +203,8 @@ TEST_CASE("decision_with_lying_bmcs_out_of_bounds_is_not_written") {
   decision.lying_bmcs = {{HostId{3}, 1}, {HostId{2}, 1}};
   CHECK_FALSE(encode_decision(decision, kRoom));
   decision.lying_bmcs = {{HostId{3}, 0}};
+  CHECK_FALSE(encode_decision(decision, kRoom));
+  decision.lying_bmcs = {{HostId{3}, 1, 0}};
   CHECK_FALSE(encode_decision(decision, kRoom));
   decision.lying_bmcs.clear();
   for (std::uint16_t id = 1; id <= kMaxDomainHosts; ++id)
@@ -218,7 +219,8 @@ TEST_CASE("operators_words_round_trip") {
   core::OperatorAsk ask;
   ask.from = HostId{2};
   ask.request = Ticket{1ULL << 63};
-  ask.wish = GENERATE(core::Wish::confirm_dead, core::Wish::arm, core::Wish::disarm);
+  ask.wish = GENERATE(core::Wish::confirm_dead, core::Wish::arm, core::Wish::disarm,
+                      core::Wish::trust_bmc);
   ask.host = HostId{3};
   ask.incarnation.number = 5;
   ask.time = std::chrono::hours{2};

@@ -324,6 +324,9 @@ void Script::say_operator(const std::vector<std::string>& words) {
   } else if (words[1] == "disarm") {
     ask.wish = core::Wish::disarm;
     ask.time = milliseconds{std::stoi(words[2])};
+  } else if (words[1] == "trust-bmc") {
+    ask.wish = core::Wish::trust_bmc;
+    ask.host = HostId{static_cast<std::uint16_t>(std::stoi(words[2]))};
   } else {
     ask.wish = core::Wish::arm;
   }
@@ -359,7 +362,8 @@ void Script::tell_decision(const Decision& decision) {
   if (decision.disarmed)
     text += " disarmed, " + std::to_string(decision.disarmed->left.count()) + " ms left;";
   for (const auto& liar : decision.lying_bmcs)
-    text += " the BMC of " + host_text(liar.host) + " lies in boot " +
+    text += " the BMC of " + host_text(liar.host) + (liar.lies() ? " lies" : " is mended") +
+            " in boot " +
             std::to_string(liar.boot) + ";";
   for (const auto& assignment : decision.assignments)
     text += " " + name(assignment.guest) + "/" + std::to_string(assignment.generation.value) +

@@ -17,6 +17,7 @@
 //   host N leaves                its beats say so
 //   host N accuses M B           its beats say that M's BMC lies in boot B; 0 0: they do not
 //   operator confirm-dead N      at host 1: of the newest incarnation
+//   operator trust-bmc N
 //   operator arm                 at host 1
 //   operator disarm MS           at host 1; 0: until somebody arms
 //   libvirt runs|lacks NAME      on host 1
