@@ -118,11 +118,7 @@ class Joiner {
     joined.decision = read(Region::decision);
     joined.table = read(Region::table);
     if (auto refused = refuse_other_versions(joined)) return *refused;
-    joined.level = wire::spoken_levels().oldest;
-    for (const auto* extents : {&joined.slot, &joined.ballot, &joined.decision, &joined.table})
-      for (const auto& extent : extents->twins)
-        if (extent.state == ExtentState::valid)
-          joined.level = std::max(joined.level, extent.head.level);
+    if (auto refused = learn_level(joined)) return *refused;
     const auto found = newest(joined.slot);
     // Without the slot's number the next incarnation cannot be numbered.
     if (found.state != ExtentState::valid && found.state != ExtentState::empty)
@@ -143,14 +139,50 @@ class Joiner {
     return *volume_->layout().offset(wire::slot_cell(options_.self), wire::kTwinA);
   }
 
-  static std::string levels_text(const disk::CellExtents& extents) {
-    Level highest;
-    for (const auto& extent : extents.twins)
-      if (extent.state == ExtentState::unknown_version)
-        highest = std::max(highest, extent.head.level);
+  static std::string levels_text(Level level) {
     const auto& spoken = wire::spoken_levels();
-    return " (format level " + std::to_string(highest.value) + "; this wardom-keeper speaks " +
+    return " (format level " + std::to_string(level.value) + "; this wardom-keeper speaks " +
            std::to_string(spoken.oldest.value) + " to " + std::to_string(spoken.newest.value) + ")";
+  }
+  static std::string advice(Level level) {
+    return level < wire::spoken_levels().oldest
+               ? "install the release in between first, until `wardomctl status` shows that no "
+                 "cell is of that level any more"
+               : "install the release that the other hosts run";
+  }
+
+  // The highest one of the own cells, as far as they are of this domain. Of a host that has written
+  // none yet the decisions tell it: its first heartbeat must be of a level that the others read.
+  std::optional<JoinResult> learn_level(Joined& joined) const {
+    const auto& spoken = wire::spoken_levels();
+    joined.level = spoken.oldest;
+    bool own = false;
+    for (const auto* extents : {&joined.slot, &joined.ballot, &joined.decision, &joined.table})
+      for (const auto& extent : extents->twins) {
+        if (extent.state != ExtentState::valid || extent.head.domain != options_.domain) continue;
+        own = true;
+        joined.level = std::max(joined.level, extent.head.level);
+      }
+    if (own) return std::nullopt;
+    const auto& g = volume_->geometry();
+    std::vector<Cell> cells;
+    for (std::uint16_t id = 1; id <= g.hosts; ++id)
+      cells.push_back(wire::decision_cell(HostId{id}));
+    std::optional<Level> domains;
+    for (const auto& view :
+         disk::read_cells(*volume_->io(), g.volume_uuid, volume_->layout(), cells)) {
+      const bool says =
+          view.state == ExtentState::valid || view.state == ExtentState::unknown_version;
+      if (says && view.domain == options_.domain)
+        domains = std::max(domains.value_or(view.level), view.level);
+    }
+    if (!domains) return std::nullopt;
+    if (!spoken.has(*domains))
+      return JoinRefused{options_.volume_path + ": the domain was written by another version of "
+                                                "Wardom" + levels_text(*domains) + "; " +
+                         advice(*domains)};
+    joined.level = *domains;
+    return std::nullopt;
   }
 
   // What is not understood is not written over.
@@ -161,13 +193,17 @@ class Joiner {
         {wire::ballot_cell(g, options_.domain, options_.self), joined.ballot},
         {wire::decision_cell(options_.self), joined.decision},
         {wire::table_cell(options_.self), joined.table}};
-    for (const auto& [cell, extents] : cells)
-      if (wire::bars_writing(extents.twins[0], extents.twins[1]))
-        return JoinRefused{options_.volume_path + ": " + wire::to_text(cell) +
-                           " was written by another version of Wardom" +
-                           levels_text(extents) +
-                           ", and this one writes over nothing that it does not understand; "
-                           "install the release that the other hosts run"};
+    for (const auto& [cell, extents] : cells) {
+      if (!wire::bars_writing(extents.twins[0], extents.twins[1])) continue;
+      Level highest;
+      for (const auto& extent : extents.twins)
+        if (extent.state == ExtentState::unknown_version)
+          highest = std::max(highest, extent.head.level);
+      return JoinRefused{options_.volume_path + ": " + wire::to_text(cell) +
+                         " was written by another version of Wardom" + levels_text(highest) +
+                         ", and this one writes over nothing that it does not understand; " +
+                         advice(highest)};
+    }
     return std::nullopt;
   }
 

@@ -31,7 +31,7 @@ struct Joined {
   disk::CellExtents decision;
   disk::CellExtents table;
   std::vector<disk::InFlight> in_flight;  // of an earlier keeper of this boot; may still land
-  Level level{kFirstLevel};    // the highest one that the own cells are of
+  Level level{kFirstLevel};    // to write in: of the own cells the highest one, else the domain's
   std::string how;             // for the log
 };
 using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;

@@ -39,6 +39,7 @@ Keeper::Running::Running(const Joined& joined, const Options& options, const Ide
       level(joined.level),
       patience(std::chrono::milliseconds{joined.volume->geometry().t_f_ms} / 4),
       pulse(2 * patience) {
+  store.set_domain(options.domain);
   const auto recover = [&](const Cell& cell, const disk::CellExtents& extents) {
     const auto highest = used.find(cell);
     store.recover(cell, extents, highest == used.end() ? Sequence{} : highest->second);
@@ -480,11 +481,8 @@ void Keeper::judge_read_back(const ReadBack& back) {
   const auto slot = "slot " + std::to_string(options_.self.value);
   const auto& own = r.store.volume().geometry().volume_uuid;
   // What is not understood is not written over, also where it came under the running keeper.
-  const bool other_version =
-      back.volume.unknown_version ||
-      std::any_of(back.slot.twins, back.slot.twins + 2, [](const auto& extent) {
-        return extent.state == wire::ExtentState::unknown_version;
-      });
+  const bool other_version = back.volume.unknown_version ||
+                             wire::bars_writing(back.slot.twins[0], back.slot.twins[1]);
   if (other_version)
     return fatal(options_.volume_path + ": another version of Wardom has written " +
                  (back.volume.unknown_version ? "its superblock" : slot) +

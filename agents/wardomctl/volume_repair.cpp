@@ -82,6 +82,15 @@ Incarnation newest_incarnation(const disk::VolumeFile& volume, HostId host) {
   return newest;
 }
 
+// As any cell of the host shows it.
+DomainId known_domain(const disk::VolumeFile& volume, HostId host) {
+  for (const auto& cell :
+       {wire::slot_cell(host), wire::decision_cell(host), wire::table_cell(host)})
+    for (const auto& look : look_at_all(volume, cell))
+      if (whole(look)) return look.extent.head.domain;
+  return {};
+}
+
 // That, or a later one that only a verdict still names.
 Incarnation known_incarnation(const disk::VolumeFile& volume, const disk::Survey& survey,
                               HostId host) {
@@ -176,6 +185,22 @@ Leave no_life(const VolumeOptions& options, const disk::VolumeFile& volume, Host
     return {false, "host " + std::to_string(host.value) + " gives life signs: its slot moves"};
   return {true, state.empty() ? "its slot stands still; no wardomd here knows more"
                               : "its slot stands still and wardomd here says " + state};
+}
+
+// What this release cannot read may say that the host lives, under a later incarnation.
+std::string not_understood(const disk::VolumeFile& volume, HostId host) {
+  constexpr const char* kAdvice = " was written by another version of Wardom; use that version's "
+                                  "programs";
+  for (const auto& [view, decision] : disk::survey(volume).decisions)
+    if (view.state == ExtentState::unknown_version) return wire::to_text(view.cell) + kAdvice;
+  const auto& g = volume.geometry();
+  std::vector<Cell> cells{wire::slot_cell(host), wire::decision_cell(host), wire::table_cell(host)};
+  for (std::uint16_t id = 1; id <= g.domains; ++id)
+    cells.push_back(wire::ballot_cell(g, DomainId{id}, host));
+  for (const auto& cell : cells)
+    for (const auto& look : look_at_all(volume, cell))
+      if (look.extent.state == ExtentState::unknown_version) return cell_text(g, cell) + kAdvice;
+  return {};
 }
 
 // --- what to write
@@ -303,6 +328,7 @@ std::optional<Repair> plan(const disk::VolumeFile& volume, const Cell& cell,
   head.incarnation = known_incarnation(volume, survey, host);
   head.level = domain_level(survey);
   head.speaks = {head.level, head.level};
+  head.domain = known_domain(volume, host);
   const auto capacity = wire::extent_payload(volume.layout().blocks(cell.region));
   switch (cell.region) {
     case Region::slot: {
@@ -439,6 +465,7 @@ int volume_repair(const VolumeOptions& options) {
   std::string because = "the other copies are whole";
   if (region != Region::superblock) {
     const HostId host{options.host};
+    if (const auto why = not_understood(volume, host); !why.empty()) return refuse(why);
     const auto gone = owner_is_gone(options, volume, host);
     if (!gone.granted) return refuse(gone.because);
     const auto silent = no_life(options, volume, host);

@@ -356,6 +356,7 @@ json::value status(const Sight& sight) {
       {"decider", names.host(lock.decider)},
       {"lock_version", member.version().value},
       {"level", member.level().value},
+      {"oldest_level", member.oldest_level().value},
       {"split_groups", split_groups(names, member)},
       {"quorum_device", quorum_object(names, member)},
       {"armed", !member.disarmed().has_value()},

@@ -137,6 +137,7 @@ bool keep(Kept<Record>& kept, const CellSeen& cell, Instant issued) {
   kept.read_issued = issued;
   kept.health = cell.health;
   kept.error = cell.error;
+  kept.level = cell.level;
   if (cell.health == CellHealth::empty) {
     const bool first = !same || kept.sequence != Sequence{};
     kept.record = {};
@@ -263,6 +264,21 @@ void Board::note_verdicts(const Decision& decision) {
     if (!fresh && found->second.incarnation.number < verdict.incarnation.number)
       found->second = verdict;
   }
+}
+
+Level Board::oldest_level(Level most) const {
+  Level oldest = most;
+  const auto consider = [&](const auto& kept) {
+    const bool says = kept.health == CellHealth::unknown_version ||
+                      (kept.health == CellHealth::valid && kept.sequence != Sequence{});
+    if (says) oldest = std::min(oldest, kept.level);
+  };
+  for (HostId host : proposers_) {
+    consider(decisions_.at(host));
+    consider(ballots_.at(host));
+    consider(tables_.at(host));
+  }
+  return oldest;
 }
 
 bool Board::read_since(Instant since) const {

@@ -22,6 +22,7 @@ struct Kept {
   Sequence sequence;
   std::optional<Instant> read_issued;  // issue of the newest completed read
   std::string error;
+  Level level{kFirstLevel};  // of what stands there
   Sequence promised;  // the newest write that its owner says was acknowledged
   // The cell can be relied upon: what stands there is known.
   bool known() const { return health == CellHealth::valid || health == CellHealth::empty; }
@@ -111,6 +112,8 @@ class Board {
   const std::vector<HostId>& members() const { return members_; }
   // The highest one that a decision of this domain was read in, by this daemon.
   Level level() const { return level_; }
+  // The lowest one that any cell was read in that says something, or `most`.
+  Level oldest_level(Level most) const;
   bool has(HostId host) const;  // a member
 
   // Every cell has been read by a read issued at `since` or later.

@@ -24,6 +24,7 @@ const char* power_text(Power power) {
 }  // namespace
 
 void Decider::on_written(const CellWritten& written, Turn& turn) {
+  if (rewritten(written, turn)) return;
   if (!cell_.on_written(written, turn.now.at, inquiry_interval(evidence_.timing()))) return;
   if (!written.acknowledged) {
     turn.note({Severity::warning, "decider", {}, {}, {}, "",
@@ -109,7 +110,10 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   volume_ok_ = volume_ok;
   hypervisor_ok_ = hypervisor_ok;
   owner_awaited_ = lock.owner_awaited ? lock.owner : kNoHost;
-  if (!take_over(lock, turn)) return ask_about_owner(lock, turn);
+  if (!take_over(lock, turn)) {
+    rewrite(lock, turn);
+    return ask_about_owner(lock, turn);
+  }
   asks_ = true;
   if (deciding()) keep_lying_bmcs();
   ask_about_silent(turn);
@@ -178,6 +182,35 @@ void Decider::keep_level(const LockView& lock, Turn& turn) {
   } else if (level > cell_.wanted().level) {
     cell_.change().level = level;
   }
+}
+
+// The decision of one who decides no more, in the level that the domain has gone on to: no release
+// that follows reads the old one. Only once it is overtaken: the leading one is told by whose life
+// it was written. And only what is the last that this host wrote, for certain: a word that was
+// once to be read is never taken back.
+void Decider::rewrite(const LockView& lock, Turn& turn) {
+  const auto& own = board_.decision(evidence_.self());
+  const Level level = board_.level();
+  const bool behind = own.known() && !own.behind() && own.sequence != Sequence{} &&
+                      own.level < level && own.record.domain == lock_domain_ &&
+                      own.record.version < lock.version;
+  const bool last = cell_.settled() && own.sequence >= cell_.sequence();
+  const bool rests = std::holds_alternative<Idle>(state_) && !rewriting_;
+  if (!volume_ok_ || !behind || !last || !rests || turn.now.at < next_rewrite_) return;
+  auto record = own.record;
+  record.level = level;
+  rewriting_ = turn.ticket();
+  turn.orders.decisions.push_back({*rewriting_, std::move(record)});
+}
+
+// true: the answer was the rewriting's.
+bool Decider::rewritten(const CellWritten& written, Turn& turn) {
+  if (rewriting_ != written.ticket) return false;
+  rewriting_.reset();
+  next_rewrite_ = turn.now.at + volume_patience(evidence_.timing());
+  if (written.acknowledged) cell_.saw(written.sequence);
+  board_.want_decision(evidence_.self());
+  return true;
 }
 
 void Decider::stop_deciding(Turn& turn) {

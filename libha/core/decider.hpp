@@ -79,6 +79,7 @@ class Decider {
   void on_ready(const VolumeReady& ready, DomainId domain) {
     me_ = ready;
     lock_domain_ = domain;
+    rewriting_.reset();
   }
   void on_written(const CellWritten& written, Turn& turn);
   void on_power(const PowerSeen& seen, Instant asked, Turn& turn);
@@ -149,6 +150,8 @@ class Decider {
   bool said_dead(HostId host, const Incarnation& incarnation) const;
   bool armed() const;
   void count_disarmed(Turn& turn);
+  void rewrite(const LockView& lock, Turn& turn);
+  bool rewritten(const CellWritten& written, Turn& turn);
   void keep_lying_bmcs();
   void keep_groups(const LockView& lock, Turn& turn);
   void keep_level(const LockView& lock, Turn& turn);
@@ -187,6 +190,8 @@ class Decider {
   VolumeReady me_;
   DomainId lock_domain_;
   std::variant<Idle, CatchingUp, Deciding> state_;
+  std::optional<Ticket> rewriting_;
+  Instant next_rewrite_{};
   OwnCell<Decision> cell_;
   std::map<HostId, Inquiry> inquiries_;
   std::map<GuestId, Attempt> attempts_;

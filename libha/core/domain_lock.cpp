@@ -1,6 +1,7 @@
 #include "libha/core/domain_lock.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "libha/core/check.hpp"
 #include "libha/core/host_text.hpp"
@@ -82,8 +83,21 @@ bool DomainLock::load_own() {
     return false;
   }
   own_ = kept.record;
+  own_level_ = kept.level;
   sequence_ = std::max(sequence_, kept.sequence);
   return true;
+}
+
+// The own cell says what it said, in the level that the domain has gone on to: no release that
+// follows reads the old one. While a ballot is under way its own writes do that.
+void DomainLock::rewrite(Turn& turn) {
+  const bool at_rest =
+      std::holds_alternative<Idle>(state_) || std::holds_alternative<Holding>(state_);
+  if (!at_rest || writing_ || own_level_ >= level_ || sequence_ == Sequence{} ||
+      turn.now.at < next_rewrite_)
+    return;
+  write(turn);
+  rewriting_ = true;
 }
 
 bool DomainLock::free(const LockStanding& standing) const {
@@ -112,6 +126,8 @@ void DomainLock::write(Turn& turn) {
   WARDOM_CHECK(!writing_ && own_ && own_->mbal >= own_->bal);
   WARDOM_CHECK(own_->version == LockVersion{} || own_->version > own_->decided);
   writing_ = turn.ticket();
+  rewriting_ = false;
+  writing_level_ = level_;
   turn.orders.ballots.push_back({*writing_, *own_});
 }
 
@@ -250,6 +266,15 @@ void DomainLock::on_written(const CellWritten& written, Turn& turn) {
   if (writing_ != written.ticket) return;
   writing_.reset();
   const bool ok = written.acknowledged;
+  if (ok) own_level_ = writing_level_;
+  // It changes nothing: the own word may be another one by now, and follows.
+  if (std::exchange(rewriting_, false)) {
+    if (ok)
+      sequence_ = std::max(sequence_, written.sequence);
+    else
+      next_rewrite_ = turn.now.at + inquiry_interval(timing_);
+    return;
+  }
   if (ok) {
     sequence_ = std::max(sequence_, written.sequence);
     board_.wrote_ballot(self_, *own_, written.sequence, turn.now.at);
@@ -305,6 +330,7 @@ bool DomainLock::on_read(Ticket ticket, Turn& turn) {
 
 void DomainLock::tick(const LockStanding& standing, Turn& turn) {
   place_ = std::nullopt;
+  level_ = standing.level;
   if (standing.fit)
     unfit_since_.reset();
   else if (!unfit_since_)
@@ -321,6 +347,7 @@ void DomainLock::tick(const LockStanding& standing, Turn& turn) {
       abort(Attempt{confirming->attempt}, "a read does not end", turn);
   }
   advance(standing, turn);
+  if (standing.fit) rewrite(turn);
 }
 
 // What this life owns, and what it may yet come to own by its ballot, if others complete that.

@@ -39,6 +39,7 @@ struct LockStanding {
   std::optional<std::size_t> place;
   // Who is to ballot for the versions to come, should that differ from the directory; empty: as is.
   std::vector<Proposer> directory;
+  Level level{kFirstLevel};  // the domain's: what is written now is written in it
 };
 
 class DomainLock {
@@ -137,6 +138,7 @@ class DomainLock {
   std::vector<HostId> acceptors() const;
   std::vector<Proposer> members_as_proposers() const;
   bool may_propose() const;
+  void rewrite(Turn& turn);
   void write(Turn& turn);
   std::vector<Cell> others() const;
   void read_next(std::vector<Cell>& rest, Turn& turn);
@@ -156,6 +158,11 @@ class DomainLock {
   // The own cell: as found, then as last submitted. What was submitted may land although it was not
   // acknowledged, so it is honoured from then on.
   std::optional<Ballot> own_;
+  Level level_{kFirstLevel};         // the domain's, as of this tick
+  Level own_level_{kFirstLevel};     // of the own cell as it stands
+  Level writing_level_{kFirstLevel};
+  bool rewriting_{false};            // `writing_` says nothing new
+  Instant next_rewrite_{};
   std::optional<Ticket> writing_;
   std::optional<Reading> reading_;
   Sequence sequence_;

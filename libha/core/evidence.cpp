@@ -280,6 +280,7 @@ SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     disk.sequence = cell.sequence;
     disk.twin_damaged = cell.twin_damaged;
     disk.speaks = cell.speaks;
+    disk.level = cell.level;
     disk.timer_zero = now;
     disk.not_before = disk.shown_issued;
     disk.shown_issued = issued;

@@ -60,6 +60,7 @@ struct SlotEvidence {
   CellHealth health{CellHealth::empty};    // of the newest read
   bool twin_damaged{false};                // of the newest read of `sequence`
   Levels speaks;                           // of its host, as that says
+  Level level{kFirstLevel};                // of the slot as it stands there
   std::optional<Instant> read_ok;          // completion of the newest read that was not unreadable
   // The earlier boot that is proved over, because the same machine has booted since its last sign.
   std::optional<Incarnation> rebooted;

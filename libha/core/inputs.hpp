@@ -82,6 +82,7 @@ struct CellSeen {
   bool twin_damaged{false};
   Level level{kFirstLevel};  // where valid or of an unknown version
   Levels speaks;             // what its writer speaks, there as well
+  DomainId domain;           // its writer's, there as well
 };
 struct CellsRead {
   Ticket ticket;

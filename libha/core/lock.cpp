@@ -33,13 +33,17 @@ std::vector<View> gather(const Evidence& evidence, const RuleInputs& own, Instan
       view.ring = own.ring;
     } else if (heard.test(i)) {
       const auto& newest = *member.beats.newest;
+      // Of a release that does not speak the domain's level it takes no part, and does not
+      // understand whom it hears.
+      if (!newest.speaks.has(own.level)) continue;
       view.reach = {true, true, newest.sees_mgmt | newest.sees_storage};
       if (own.strangers.test(i)) view.reach.sees.reset();
       view.beats = newest.sequence.value;
       view.able = newest.volume_ok && !newest.leaving && !newest.restarting;
       view.ring = newest.ring;
     } else if (member.slot_fresh(now, evidence.timing(), evidence.read_horizon()) &&
-               member.daemon_progresses(now, evidence.timing())) {
+               member.daemon_progresses(now, evidence.timing()) &&
+               member.foreign_speaks.value_or(member.disk.speaks).has(own.level)) {
       const auto& slot = *member.disk.slot;
       view.reach = {true, false, slot.sees_mgmt | slot.sees_storage};
       if (own.strangers.test(i)) view.reach.sees.reset();

@@ -28,6 +28,7 @@ struct RuleInputs {
   MemberSet proposers;         // who may own the lock
   bool able{true};             // this host's own writes and reads of the volume complete
   RingId ring;                 // as this host's own beats say
+  Level level{kFirstLevel};    // the domain's
 };
 
 // The line of this host's own split group: those who can use the volume and may own the lock;

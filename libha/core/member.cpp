@@ -160,13 +160,9 @@ void Member::take(const CellsRead& read, Turn& turn) {
   bool any = false;
   for (const auto& cell : read.cells) {
     if (cell.health != CellHealth::unknown_version) continue;
-    const bool decision = cell.cell.region == Region::decision;
+    const bool decision = cell.cell.region == Region::decision && cell.domain == settings_.domain;
     if (decision && outdated_by(cell.level, turn)) return;
-    if (decision && settings_.speaks.has(cell.level))
-      return take(VolumeLost{"wardom-keeper here is of an older release, and does not read format "
-                             "level " + std::to_string(cell.level.value) +
-                             ": install the release of wardomd, and restart it"},
-                  turn);
+    if (const auto why = unfit_for(cell); !why.empty()) return take(VolumeLost{why}, turn);
     if (cell.level > settings_.speaks.newest) board_.want_words();  // has the domain gone on?
   }
   for (const auto& cell : read.cells) {
@@ -356,6 +352,7 @@ Contention Member::contention(Instant now) const {
   inputs.own_beats = beats_made_;
   inputs.able = may_act(now) && target_.loaded() && !cannot_decide(now);
   inputs.ring = own_ring(now);
+  inputs.level = level();
   const auto& word = board_.lock();
   for (std::size_t i = 0; i < settings_.members.size(); ++i) {
     const HostId host = settings_.members[i];
@@ -428,6 +425,7 @@ LockStanding Member::standing(const Contention& others, Instant now) const {
     standing.give_up = "the domain is split (" + core::to_text(division_, settings_.members) +
                        "), and another group outweighs this host's";
   standing.directory = wanted_directory(now);
+  standing.level = level();
   return standing;
 }
 
@@ -518,6 +516,7 @@ void Member::tick(Now now, Orders& orders) {
   acting_ = may_act(now.at) && !leaving_;
   decider_.tick(lock, acting_, target_.hypervisor_ok(), turn);
   look_around(others, lock, now.at);
+  target_.keep_level(level());
   if (released())
     target_.give_all_up(may_yield(now.at), turn);
   else
@@ -699,7 +698,7 @@ void Member::beat(Turn& turn) {
     turn.orders.publish.push_back(
         {beat.sees_mgmt, beat.sees_storage, beat.sees_disk, load_, dead_proposers(),
          published_votes_, released() && target_.gave_all_up() ? me_.incarnation : Incarnation{},
-         level(), settings_.speaks});
+         std::max(level_found_, board_.level()), settings_.speaks});
   }
   if (!due && !news) return;
   turn.orders.words = words(turn.now.at);

@@ -87,6 +87,9 @@ class Member {
     return std::max({settings_.speaks.oldest, level_found_, board_.level()});
   }
   const Levels& speaks() const { return settings_.speaks; }
+  // The lowest one in which a cell of the domain is still written, as far as this host has read: a
+  // release that does not speak it cannot be installed yet.
+  Level oldest_level() const;
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
   std::vector<Problem> problems(Instant now) const;
@@ -153,6 +156,7 @@ class Member {
   bool is_news(const CellSeen& slot, SlotNews news, Now now) const;
   bool may_act(Instant now) const;
   bool outdated_by(Level level, Turn& turn);
+  std::string unfit_for(const CellSeen& cell) const;
   std::optional<Levels> speaks_of(HostId host) const;
   void add_levels(std::vector<Problem>& list) const;
   void look_at_directory(Instant now);

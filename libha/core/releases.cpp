@@ -21,6 +21,32 @@ bool Member::outdated_by(Level level, Turn& turn) {
   return true;
 }
 
+// What this host cannot read, though the domain has not gone on without it; empty: nothing of the
+// kind. It takes no part until another keeper answers, or this wardomd starts anew.
+std::string Member::unfit_for(const CellSeen& cell) const {
+  const auto level = std::to_string(cell.level.value);
+  if (cell.cell.region == Region::decision && cell.domain == settings_.domain &&
+      settings_.speaks.has(cell.level))
+    return "wardom-keeper here is of an older release, and does not read format level " + level +
+           ": install the release of wardomd, and restart it";
+  // A slot hides its own host alone.
+  if (cell.cell.region != Region::slot && cell.level < settings_.speaks.oldest)
+    return "a cell of the domain is of format level " + level + ", and this wardomd reads no older "
+           "ones than " + std::to_string(settings_.speaks.oldest.value) +
+           ": a release in between was left out here. Install that one, until `wardomctl status` "
+           "shows no cell of that level any more";
+  return {};
+}
+
+Level Member::oldest_level() const {
+  Level oldest = board_.oldest_level(level());
+  for (HostId host : settings_.members) {
+    const auto& disk = evidence_.of(host).disk;
+    if (disk.slot) oldest = std::min(oldest, disk.level);
+  }
+  return oldest;
+}
+
 // An unreadable beat is no sign of life: only what its sender speaks is taken from it. Whether the
 // domain has gone on without this host is what the decisions say: one member of a release that is
 // too new must not silence all others.
@@ -52,7 +78,10 @@ void Member::add_levels(std::vector<Problem>& list) const {
     const auto speaks = speaks_of(host);
     if (host == settings_.self || !speaks || speaks->newest >= level()) continue;
     list.push_back({"runs an older release of Wardom, which takes no part: it speaks format levels "
-                    "up to " + text(speaks->newest) + ", the domain is at " + text(level()),
+                    "up to " + text(speaks->newest) + ", the domain is at " + text(level()) +
+                        (settings_.ride_out ? "; it grants nothing, so no outage of the state "
+                                              "volume is lived through"
+                                            : ""),
                     host_text(host),
                     "install the release of the other hosts there, and restart wardom-keeper and "
                     "wardomd; guests run on"});

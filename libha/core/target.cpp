@@ -79,6 +79,7 @@ void Target::load_own_table(Turn& turn) {
   }
   load_failed_ = false;
   loaded_ = true;
+  rewritten_ = kFirstLevel;
   cell_.adopt(own.record);
   cell_.saw(own.sequence);
   board_.want_all();
@@ -119,6 +120,14 @@ void Target::tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn) 
   }
   keep_list(turn);
   if (const auto ticket = cell_.due(turn)) turn.orders.tables.push_back({*ticket, cell_.wanted()});
+}
+
+void Target::keep_level(Level level) {
+  const auto& own = board_.table(evidence_.self());
+  const bool behind = own.known() && own.sequence != Sequence{} && own.level < level;
+  if (!loaded_ || !behind || rewritten_ >= level) return;
+  rewritten_ = level;
+  cell_.change();
 }
 
 void Target::give_all_up(bool volume_ok, Turn& turn) {

@@ -51,6 +51,8 @@ class Target {
   void on_unprotect(const Unprotect& unprotect, Turn& turn);
   // isolated: how long this host has been standing apart, once that is for longer than the delay.
   void tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn);
+  // The domain has gone on to this format level: a table of an earlier one is written anew, once.
+  void keep_level(Level level);
   // Instead of tick() once this incarnation is released: every guest is given up, by a yield that
   // says so as soon as this host's writes reach the volume again. The keeper begins a new
   // incarnation only after that, and nothing is done under this one any more.
@@ -199,6 +201,7 @@ class Target {
   Board& board_;
   const IsolationResponse isolation_by_default_;
   VolumeReady me_;
+  Level rewritten_{kFirstLevel};  // the newest that the table was written anew for
   OwnCell<HostTable> cell_;
   bool loaded_{false};
   Instant table_read_from_;  // of the own table: earlier reads do not count

@@ -33,11 +33,13 @@ CellView to_view(const Cell& cell, const Extent& a, const Extent& b, std::string
                                 : b;
     view.level = unknown.head.level;
     view.speaks = unknown.head.speaks;
+    view.domain = unknown.head.domain;
   }
   if (choice.twin) {
     const Extent& best = *choice.twin == wire::kTwinA ? a : b;
     view.level = best.head.level;
     view.speaks = best.head.speaks;
+    view.domain = best.head.domain;
     view.writer = best.head.writer;
     view.incarnation = best.head.incarnation;
     view.sequence = best.head.sequence;

@@ -114,6 +114,7 @@ void CellStore::start(const Cell& cell, Care& care, Waiting job) {
   head.sequence = write->sequence;
   head.level = job.level;
   head.speaks = speaks_;
+  head.domain = domain_;
   const auto image = wire::encode_extent(head, job.payload);
   auto buffer = std::make_shared<Buffer>(image.size());
   std::copy(image.begin(), image.end(), buffer->bytes().begin());

@@ -55,8 +55,9 @@ class CellStore {
   // acknowledgement is worth as much then.
   void write(Lane& lane, const Cell& cell, wire::Bytes payload, Done done,
              Level level = wire::spoken_levels().newest);
-  // What the head of every write says that this host speaks.
+  // What the head of every write says that this host speaks, and of which domain it is.
   void set_speaks(const Levels& speaks) { speaks_ = speaks; }
+  void set_domain(DomainId domain) { domain_ = domain; }
   bool busy(const Cell& cell) const;        // a write is awaited or waits
   std::size_t quarantined(const Cell& cell) const;  // extents: given up, or in doubt
   // Nothing of the cell is in flight, waits, or is in doubt.
@@ -96,6 +97,7 @@ class CellStore {
   Duration late_;  // L_late
   InFlightList* list_;
   Levels speaks_{wire::spoken_levels()};
+  DomainId domain_;
   std::map<Cell, Care> cells_;
 };
 

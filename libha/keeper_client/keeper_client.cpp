@@ -57,6 +57,7 @@ port::CellRead to_port(wire::CellView view) {
   read.error = std::move(view.error);
   read.level = view.level;
   read.speaks = view.speaks;
+  read.domain = view.domain;
   return read;
 }
 

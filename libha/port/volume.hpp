@@ -40,6 +40,7 @@ struct CellRead {
   std::string error;  // for people, empty when valid
   Level level{kFirstLevel};  // of the payload, where valid or of an unknown version
   Levels speaks;             // what its writer speaks, there as well
+  DomainId domain;           // its writer's, there as well
 };
 
 struct ReadDone {

@@ -228,7 +228,7 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
 core::CellSeen Loop::decode(const port::CellRead& read) {
   core::CellSeen seen{read.cell,     health_of(read.status), read.writer, read.incarnation,
                       read.sequence, {},                     read.error,  read.twin_damaged,
-                      read.level,    read.speaks};
+                      read.level,    read.speaks,             read.domain};
   if (seen.health == core::CellHealth::valid && !options_.member.speaks.has(read.level))
     seen.health = core::CellHealth::unknown_version;
   if (seen.health != core::CellHealth::valid) return seen;

@@ -167,6 +167,7 @@ BeatResult<BeatHead> read_head(const Key& key, View datagram, Reader& in, HostId
   head.speaks.oldest = Level{in.u8()};
   head.speaks.newest = Level{in.u8()};
   if (HostId{in.u16()} != self) return BeatError::wrong_addressee;
+  if (head.speaks.oldest > head.speaks.newest) return BeatError::malformed;
   const auto sent_on = in.u8();
   if (sent_on >= kLinks) return BeatError::malformed;
   if (static_cast<Link>(sent_on) != link) return BeatError::wrong_link;

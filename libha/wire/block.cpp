@@ -29,18 +29,6 @@ bool is_known(std::uint16_t version, Region region) {
   return version <= 0xff && spoken_levels().has(Level{static_cast<std::uint8_t>(version)});
 }
 
-// What stands in the same place in every version.
-Extent unknown(View head_bytes) {
-  Extent extent;
-  extent.state = ExtentState::unknown_version;
-  extent.head.volume = Reader(head_bytes.subspan(16)).bits();
-  extent.head.writer = HostId{Reader(head_bytes.subspan(32)).u16()};
-  extent.head.sequence = Sequence{Reader(head_bytes.subspan(64)).u64()};
-  extent.head.level = Level{head_bytes[8]};
-  extent.head.speaks = {Level{head_bytes[34]}, Level{head_bytes[35]}};
-  return extent;
-}
-
 bool belongs(const Head& head, const Expected& expected) {
   return (!expected.volume || head.volume == *expected.volume) && head.cell == expected.cell &&
          head.twin == expected.twin;
@@ -82,7 +70,8 @@ Bytes encode_extent(const Head& head, View payload) {
   out.u32(static_cast<std::uint32_t>(payload.size()));
   out.incarnation(head.incarnation);
   out.u64(head.sequence.value);
-  out.u64(0);
+  out.u16(head.domain.value);
+  out.zeros(6);
   WARDOM_CHECK(out.size() == kHeadFieldBytes);
   out.bytes(payload.first(in_head));
   out.zeros(kHeadPayload - in_head);
@@ -115,7 +104,6 @@ Extent decode_head(View first_block, const Expected& expected) {
     extent.state = ExtentState::damaged;
     return extent;
   }
-  if (!is_known(version, expected.cell.region)) return unknown(head_bytes);
   Head& head = extent.head;
   head.level = Level{static_cast<std::uint8_t>(version)};
   head.cell.region = in.enumeration(Region::table);
@@ -125,14 +113,19 @@ Extent decode_head(View first_block, const Expected& expected) {
   head.writer = HostId{in.u16()};
   head.speaks.oldest = Level{in.u8()};
   head.speaks.newest = Level{in.u8()};
-  head.payload_bytes = in.u32();
-  head.incarnation = in.incarnation();
+  const auto payload_bytes = in.u32();
+  const auto incarnation = in.incarnation();
   head.sequence = Sequence{in.u64()};
-  in.zeros(8);
-  if (in.failed())
-    extent.state = ExtentState::damaged;
+  head.domain = DomainId{in.u16()};
+  in.zeros(6);
+  const bool known = is_known(version, expected.cell.region);
+  if (known) head.payload_bytes = payload_bytes, head.incarnation = incarnation;
+  if (in.failed() || head.speaks.oldest > head.speaks.newest)
+    extent.state = known ? ExtentState::damaged : ExtentState::unknown_version;
+  else if (!belongs(head, expected))
+    extent.state = ExtentState::foreign;
   else
-    extent.state = belongs(head, expected) ? ExtentState::valid : ExtentState::foreign;
+    extent.state = known ? ExtentState::valid : ExtentState::unknown_version;
   return extent;
 }
 

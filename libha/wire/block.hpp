@@ -47,6 +47,7 @@ struct Head {
   std::uint32_t payload_bytes{0};
   Level level{kFirstLevel};  // of the payload
   Levels speaks;             // what its writer could have written and can read
+  DomainId domain;           // its writer's; 0 in superblocks
   friend bool operator==(const Head&, const Head&) = default;
 };
 
@@ -76,7 +77,7 @@ struct Expected {
 struct Extent {
   ExtentState state{ExtentState::unreadable};
   // Where state is valid, torn or foreign. Of an unknown version: what stands in the same place in
-  // every version, that is, volume, writer, sequence, level and what the writer speaks.
+  // every version, that is, all but the payload's length and the incarnation.
   Head head;
   Bytes payload;  // where state is valid
 };

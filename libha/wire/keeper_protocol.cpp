@@ -96,6 +96,7 @@ Levels read_levels(Reader& in) {
   Levels levels;
   levels.oldest = Level{in.u8()};
   levels.newest = Level{in.u8()};
+  if (levels.oldest > levels.newest) in.fail();
   return levels;
 }
 
@@ -191,6 +192,7 @@ struct Body {
       out.text16(cut(view.error));
       out.u8(view.level.value);
       write(out, view.speaks);
+      out.u16(view.domain.value);
     }
     return Type::read_answer;
   }
@@ -333,6 +335,7 @@ ReadAnswer read_answer(Reader& in) {
     view.error = in.text16(kMaxErrorBytes);
     view.level = Level{in.u8()};
     view.speaks = read_levels(in);
+    view.domain = DomainId{in.u16()};
   }
   return m;
 }

@@ -116,6 +116,7 @@ struct CellView {
   std::string error;
   Level level{kFirstLevel};  // also of one of an unknown version
   Levels speaks;             // its writer
+  DomainId domain;           // its writer's
   friend bool operator==(const CellView&, const CellView&) = default;
 };
 // The answer to one ReadRequest comes in one or more of these, in the order asked; `last` ends it.

@@ -48,6 +48,36 @@ TEST_CASE("keeper_stops_when_another_version_writes_under_it") {
   }
 }
 
+// What another host of its domain has decided tells which level the domain is at.
+TEST_CASE("keeper_of_a_new_host_begins_in_no_domain_of_another_version") {
+  for (const DomainId domain : {DomainId{1}, DomainId{2}}) {
+    const Site site;
+    site.format();
+    auto opened = disk::VolumeFile::open(site.volume, disk::Access::read_write, {});
+    REQUIRE(opened.has_value());
+    wire::Head head;
+    head.volume = opened.value().geometry().volume_uuid;
+    head.cell = {Region::decision, 2};
+    head.writer = HostId{2};
+    head.incarnation = {1, {}};
+    head.sequence = Sequence{1};
+    head.domain = domain;
+    const auto image = wire::encode_extent(head, payload_for(Region::decision));
+    disk::Buffer buffer(image.size());
+    std::copy(image.begin(), image.end(), buffer.bytes().begin());
+    const auto at = *opened.value().layout().offset(head.cell, wire::kTwinA);
+    REQUIRE(opened.value().io()->write(at, std::as_const(buffer).bytes()).has_value());
+    turn_to_another_version(*opened.value().io(), at);
+    KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
+    if (domain == DomainId{1}) {
+      keeper.wait_for("the domain was written by another version of Wardom");
+      CHECK(keeper.wait_exit() == 1);
+    } else {
+      wait_for_slot(site, 1, [](const Slot& s) { return s.state == SlotState::up; });
+    }
+  }
+}
+
 TEST_CASE("keeper_starts_with_nothing_of_another_version_in_its_run_directory") {
   const Site site;
   site.format();

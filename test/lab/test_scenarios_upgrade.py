@@ -70,10 +70,12 @@ class TwoReleases(ScenarioCase):
         return self.cluster.log_path(host, service).read_text(errors="replace")
 
     def await_level(self, level: int) -> None:
+        """The domain is, and every cell of it, as each host has read them."""
         for host in self.cluster.host_names:
-            eventually(f"{host} is at level {level}", lambda: (
-                self.cluster.status(host) or {}).get("level") == level, 60.0,
-                explain=self.cluster.picture)
+            for key in ("level", "oldest_level"):
+                eventually(f"{host} tells {key} {level}", lambda: (
+                    self.cluster.status(host) or {}).get(key) == level, 60.0,
+                    explain=self.cluster.picture)
 
 
 class Upgrade(TwoReleases):

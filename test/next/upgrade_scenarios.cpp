@@ -114,6 +114,7 @@ TEST_CASE("older_release_is_refused_and_told_of") {
     }));
     u.run_for(ms(20000));
     CHECK(u.all_run_at_home());
+    CHECK(u.host(0).loop->member().split_groups().empty());  // it hears nobody, as it says
     CHECK(u.d.store.cell({Region::table, 2}).newest()->sequence == before);
     CHECK_FALSE(old.loop->member().ready());
     u.d.kill_daemon(old);
@@ -123,6 +124,68 @@ TEST_CASE("older_release_is_refused_and_told_of") {
     CHECK(u.within(ms(20000), [&] { return !u.tells(0, "runs an older release", "host 2"); }));
     CHECK(u.all_run_at_home());
   });
+}
+
+// Every cell is written anew once the level has risen, also of hosts that decide nothing: then the
+// release after the next one, which does not read the first level any more, can be installed.
+TEST_CASE("release_after_the_next_finds_no_cell_that_it_cannot_read") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    INFO("seed " << seed);
+    Upgrade u(seed);
+    // Each has decided once, and so has a decision cell.
+    for (std::size_t i = 0; i < 3; ++i) {
+      for (std::size_t other = 0; other < 3; ++other)
+        if (other != i) u.d.kill_daemon(u.host(other));
+      u.run_for(ms(3000));
+      for (std::size_t other = 0; other < 3; ++other)
+        if (other != i) u.d.start_daemon(u.host(other));
+      CHECK(u.within(ms(15000), [&] { return u.all_at(kFirstLevel); }));
+    }
+    for (std::size_t i = 0; i < 3; ++i) u.install(i, kNext);
+    const auto all_new = [&] {
+      return u.all_at(kNext) &&
+             std::all_of(u.d.hosts.begin(), u.d.hosts.end(), [&](const auto& one) {
+               return one->loop->member().oldest_level() == kNext;
+             });
+    };
+    CHECK(u.within(ms(30000), all_new));
+    for (std::size_t i = 0; i < 3; ++i) {
+      const auto id = u.host(i).id.value;
+      for (const Cell& cell : {Cell{Region::slot, id}, Cell{Region::ballot, kBallotBase + id},
+                               Cell{Region::decision, id}, Cell{Region::table, id}}) {
+        const auto* newest = u.d.store.cell(cell).newest();
+        CHECK((newest == nullptr || newest->level == kNext));
+      }
+      u.d.install(u.host(i), Levels{kNext, kNext});
+      u.run_for(ms(8000));
+    }
+    CHECK(u.within(ms(20000), all_new));
+    CHECK(u.all_run_at_home());
+    CHECK(u.d.verdicts.empty());
+    u.strike_now(FaultKind::power_cut, 2, ms(0));
+    CHECK(u.within(ms(10000), [&] {
+      const auto* runner = u.d.runner(u.d.guests[2].id);
+      return runner != nullptr && runner != &u.host(2);
+    }));
+  }
+}
+
+TEST_CASE("release_installed_too_early_takes_no_part") {
+  Upgrade u(6);
+  auto& early = u.host(1);
+  u.d.kill_daemon(early);
+  early.speaks = {kNext, kNext};
+  u.run_for(ms(300));
+  u.d.start_daemon(early);
+  CHECK(u.within(ms(10000), [&] { return u.tells(1, "a release in between was left out"); }));
+  u.run_for(ms(20000));
+  CHECK(u.all_run_at_home());
+  CHECK(u.host(0).loop->member().level() == kFirstLevel);
+  CHECK(u.host(2).loop->member().split_groups().empty());
+  u.d.kill_daemon(early);
+  early.speaks = {kFirstLevel, kNext};
+  u.d.start_daemon(early);
+  CHECK(u.within(ms(20000), [&] { return u.all_at(kFirstLevel); }));
 }
 
 }  // namespace wardom::sim

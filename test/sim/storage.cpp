@@ -50,8 +50,11 @@ void Domain::start_keeper(Host& host) {
     for (const auto& twin : store.cell(own_cell(host, region)).twins) {
       if (!twin.written) continue;
       host.level = std::max(host.level, twin.level);
-      if (twin.level <= host.speaks.newest) continue;
-      ++marks["keeper of an older release refused"];
+      const auto* newest = store.cell(own_cell(host, region)).newest();
+      const bool early = newest == &twin && twin.level < host.speaks.oldest;
+      if (twin.level <= host.speaks.newest && !early) continue;
+      ++marks[early ? "keeper of a release too early refused"
+                    : "keeper of an older release refused"];
       return on_host(host, ms(1000), [this, &host] { start_keeper(host); });
     }
   ++host.keeper_life;

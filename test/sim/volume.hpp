@@ -59,6 +59,7 @@ class Store {
       read.payload = newest->payload;
       read.level = newest->level;
       read.speaks = newest->speaks;
+      read.domain = DomainId{1};
       read.twin_damaged = state.torn();
     }
     return read;

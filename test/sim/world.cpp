@@ -591,11 +591,11 @@ void Domain::redefine(GuestTruth& guest) {
                                                xml_of(guest.id, guest.version), 1024 * 1024, 1});
 }
 
-void Domain::install(Host& host, Level newest) {
-  if (host.speaks.newest == newest) return;
+void Domain::install(Host& host, const Levels& speaks) {
+  if (host.speaks == speaks) return;
   trace("host " + std::to_string(host.id.value) + " gets the release of level " +
-        std::to_string(newest.value));
-  host.speaks.newest = newest;
+        std::to_string(speaks.newest.value));
+  host.speaks = speaks;
   if (!host.joined) return;
   kill_keeper(host);
   on_host(host, machine.between(ms(50), ms(300)), [this, &host] {

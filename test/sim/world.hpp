@@ -385,7 +385,8 @@ struct Domain {
   void restart_libvirt(Host& host, Duration away);
   void set_storage(Host& host, bool ok);
   // A release whose newest level this is: both daemons are restarted, one after the other.
-  void install(Host& host, Level newest);
+  void install(Host& host, Level newest) { install(host, Levels{kFirstLevel, newest}); }
+  void install(Host& host, const Levels& speaks);
   // Another wardom.toml, which its daemon takes when it is restarted, so much later.
   void reconfigure(Host& host, const HostsFile& file, Duration later);
   void heal();

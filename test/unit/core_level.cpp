@@ -17,7 +17,7 @@ struct Host {
   Member member;
   Instant now{at(0)};
 
-  Host() : member(settings()) {
+  explicit Host(const MemberSettings& chosen = settings()) : member(chosen) {
     ready();
     tick();
   }
@@ -39,11 +39,12 @@ struct Host {
     member.tick({now, {}}, orders);
   }
   // An answer to what was asked last of such cells: all empty, but maybe one of another level.
-  CellsRead answer(Region region, std::optional<Level> level) const {
+  CellsRead answer(Region region, std::optional<Level> level, DomainId domain = DomainId{1}) const {
     const auto read = std::find_if(orders.reads.rbegin(), orders.reads.rend(),
                                    [&](const ReadCells& one) {
-                                     return one.cells.front().region == region ||
-                                            one.cells.back().region == region;
+                                     return std::any_of(
+                                         one.cells.begin(), one.cells.end(),
+                                         [&](const Cell& cell) { return cell.region == region; });
                                    });
     REQUIRE(read != orders.reads.rend());
     CellsRead answer{read->ticket, {}};
@@ -55,6 +56,7 @@ struct Host {
       if (cell.region == region && !std::exchange(found, true) && level) {
         seen.health = CellHealth::unknown_version;
         seen.level = *level;
+        seen.domain = domain;
       }
       answer.cells.push_back(seen);
     }
@@ -144,6 +146,24 @@ TEST_CASE("a_decision_that_the_keeper_does_not_read_ends_it_until_another_keeper
   CHECK_FALSE(host.tells("older release than the domain", "host 1"));
   host.ready();
   CHECK_FALSE(host.tells("wardom-keeper here is of an older release", "host 1"));
+}
+
+// A host of this domain has decided in another one before: that is at a level of its own.
+TEST_CASE("a_decision_of_another_domain_ends_nothing") {
+  Host host;
+  host.step(host.answer(Region::decision, kLater, DomainId{2}));
+  CHECK_FALSE(host.tells("older release than the domain", "host 1"));
+  CHECK_FALSE(host.tells("no use of the state volume", "host 1"));
+}
+
+TEST_CASE("cells_of_a_level_that_is_read_no_more_end_this_daemons_part") {
+  MemberSettings settings = Host::settings();
+  settings.speaks = {Level{2}, Level{3}};
+  const auto region = GENERATE(Region::decision, Region::ballot, Region::table);
+  Host host(settings);
+  host.step(host.answer(region, kFirstLevel));
+  CHECK(host.tells("a release in between was left out", "host 1"));
+  CHECK_FALSE(host.tells("older release than the domain", "host 1"));
 }
 
 // One member of a release that is too new must not silence all others.

@@ -486,6 +486,22 @@ class Repair(Volume):
         self.assertFalse(self.audit.exists())
         self.assertIn("--domain", self.repair("ballot", 3, code=2).stderr)
 
+    def test_beside_what_this_release_cannot_read_nothing_is_repaired(self):
+        """Host 3 may live under a later incarnation, as a decision or a cell of its own would say."""
+        for region, host in ((DECISION, 2), (TABLE, 3)):
+            with self.subTest(region=region):
+                self.dead_host_with_a_damaged_table()
+                self.write(self.offset(SLOT, 3, 1) + 100, b"rot")
+                self.put(region, host, 0, 8, 9, decision_payload(9))
+                with open(self.path, "rb") as file:
+                    file.seek(self.offset(region, host, 0))
+                    head = bytearray(file.read(508))
+                head[8] = 99
+                self.write(self.offset(region, host, 0), bytes(head) + struct.pack("<I", crc32c(head)))
+                error = self.repair("slot", 3, code=3).stderr
+                self.assertIn("was written by another version", error)
+                os.remove(self.path)
+
     def test_without_a_record_nothing_is_written(self):
         self.dead_host_with_a_damaged_table()
         self.write(self.offset(SLOT, 3, 1) + 100, b"rot")

@@ -19,6 +19,7 @@ Head head_of(std::uint64_t sequence, Twin twin = kTwinA) {
   h.sequence = Sequence{sequence};
   h.level = kFirstLevel;
   h.speaks = {Level{1}, Level{4}};
+  h.domain = DomainId{9};
   return h;
 }
 
@@ -100,7 +101,11 @@ TEST_CASE("extent_of_another_version_is_refused_by_name") {
   CHECK(extent.head.sequence == Sequence{8});
   CHECK(extent.head.level == Level{99});
   CHECK(extent.head.speaks == head_of(8).speaks);
+  CHECK(extent.head.domain == head_of(8).domain);
   CHECK(extent.payload.empty());
+  // Of another place it is foreign, as one of a known version is.
+  CHECK(state_of(image, {samples::bits(77), {Region::table, 6}, kTwinA}) == ExtentState::foreign);
+  CHECK(state_of(image, {samples::bits(78), {Region::table, 5}, kTwinA}) == ExtentState::foreign);
 }
 
 TEST_CASE("extent_of_no_level_is_refused_and_bars_writing") {
@@ -118,6 +123,12 @@ TEST_CASE("extent_of_no_level_is_refused_and_bars_writing") {
     CHECK(bars_writing(other, valid(9)) == (level > spoken_levels().newest));
     CHECK_FALSE(bars_writing(valid(8), valid(9)));
   }
+}
+
+TEST_CASE("extent_whose_writer_speaks_no_range_is_damaged") {
+  auto head = head_of(8);
+  head.speaks = {Level{2}, Level{1}};
+  CHECK(state_of(encode_extent(head, content(100, 1))) == ExtentState::damaged);
 }
 
 TEST_CASE("extent_with_any_bit_flipped_is_not_valid") {
