@@ -244,6 +244,9 @@ BeatNews Evidence::on_beat(const Beat& beat, Instant now) {
   if (beat.released) note_released(member, beat.incarnation);
   const bool learned = on_lying_bmc(beat.lying_bmc);
   const bool distrusted = member.bmc_distrusted();
+  // Of an earlier boot, or of a wardomd that starts and has no keeper yet: nothing that its BMC
+  // said about the present one is a lie for that.
+  if (beat.incarnation.number < member.incarnation().number) member.power.off_since.reset();
   note_life(member, now, {});
   return same && !learned && distrusted == member.bmc_distrusted() ? BeatNews::alive
                                                                    : BeatNews::changed;
@@ -291,6 +294,7 @@ SlotNews Evidence::on_slot(const CellSeen& cell, Instant issued, Instant now) {
     disk.later_boot.seen(issued, now);
     if (!first) {
       disk.grew = true;
+      if (cell.incarnation.number < member.incarnation().number) member.power.off_since.reset();
       note_life(member, disk.not_before.value_or(now), late_after_off_);
     }
     return same ? SlotNews::grew : SlotNews::changed;

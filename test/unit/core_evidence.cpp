@@ -124,6 +124,18 @@ TEST_CASE("what_lying_bmcs_are_told_of_is_kept_for_members_alone", "[evidence]")
   CHECK(evidence.lying_bmcs() == std::vector<LyingBmc>{{kSelf, 2}, {kThird, 5}});
 }
 
+// A host that was off boots anew, and its wardomd is there before its keeper. This daemon knows of
+// the boot before by its slot alone.
+TEST_CASE("trust_a_bmc_beside_a_beat_of_a_daemon_without_a_keeper", "[evidence]") {
+  auto evidence = domain();
+  evidence.on_slot(slot(kPeer, 10), at(0), at(1));
+  evidence.on_power(kPeer, Power::off, "", at(10), at(20));
+  auto starting = beat(kPeer, Link::mgmt, 1);
+  starting.incarnation = {};
+  evidence.on_beat(starting, at(60'000));
+  CHECK_FALSE(evidence.of(kPeer).bmc_distrusted());
+}
+
 namespace {
 
 // Reads off beside beats, for long enough.
