@@ -16,6 +16,7 @@ namespace {
 using wire::ExtentState;
 
 constexpr Duration kWatchEvery = std::chrono::milliseconds{250};
+constexpr int kMaxMoves = 8;
 
 using std::chrono::milliseconds;
 
@@ -91,20 +92,18 @@ class Joiner {
       : options_(options), identity_(identity), stop_(stop) {}
 
   JoinResult run() {
-    auto opened = disk::VolumeFile::open(options_.volume_path, disk::Access::read_write,
-                                         {options_.cluster, options_.volume_uuid});
-    if (!opened) return cannot_open(opened.error());
     Joined joined;
-    joined.volume = std::make_shared<disk::VolumeFile>(std::move(opened).value());
+    joined.path = options_.volume_path;
+    if (auto ended = open(joined)) return *ended;
     volume_ = joined.volume;
     for (const auto& warning : volume_->warnings()) log(Severity::warning, warning);
     if (options_.self.value > volume_->geometry().hosts)
-      return JoinRefused{options_.volume_path + ": has slots for host ids up to " +
+      return JoinRefused{joined.path + ": has slots for host ids up to " +
                          std::to_string(volume_->geometry().hosts) + "; this host's id is " +
                          std::to_string(options_.self.value) +
                          " (volume format --hosts, or another id in wardom.toml)"};
     if (options_.domain.value > volume_->geometry().domains)
-      return JoinRefused{options_.volume_path + ": has ballots for domain ids up to " +
+      return JoinRefused{joined.path + ": has ballots for domain ids up to " +
                          std::to_string(volume_->geometry().domains) + "; this host's domain is " +
                          std::to_string(options_.domain.value) +
                          " (volume format --domains, or another id in wardom.toml)"};
@@ -122,15 +121,61 @@ class Joiner {
     const auto found = newest(joined.slot);
     // Without the slot's number the next incarnation cannot be numbered.
     if (found.state != ExtentState::valid && found.state != ExtentState::empty)
-      return JoinLater{options_.volume_path + ": slot " + std::to_string(options_.self.value) +
+      return JoinLater{joined.path + ": slot " + std::to_string(options_.self.value) +
                        " at offset " + std::to_string(slot_offset()) + " is " +
                        wire::to_text(found.state) +
                        "; this host cannot join until it can be read (see `wardomctl volume "
                        "check`)"};
-    return settle(std::move(joined), found);
+    auto result = settle(std::move(joined), found);
+    // All that took its time: what was read of the volume's use at first may be long past.
+    if (std::holds_alternative<Joined>(result))
+      if (const auto now = disk::read_superblocks(*volume_->io(), options_.volume_path);
+          !now || now.value().state != volume_->state() ||
+          now.value().geometry != volume_->geometry())
+        return JoinLater{options_.volume_path + ": was changed meanwhile"};
+    return result;
   }
 
  private:
+  // A volume that was moved leads to the one that has taken its place, and that may not be in use
+  // yet.
+  std::optional<JoinResult> open(Joined& joined) const {
+    auto uuid = options_.volume_uuid;
+    std::uint64_t change = 0;
+    for (int moves = 0;; ++moves) {
+      auto opened = disk::VolumeFile::open(joined.path, disk::Access::read_write,
+                                           {options_.cluster, uuid});
+      const auto led = moves == 0 ? std::string()
+                                  : options_.volume_path + ": was moved to " + joined.path + ": ";
+      if (!opened && moves == 0) return cannot_open(opened.error());
+      if (!opened) return JoinLater{led + opened.error().message};
+      const auto& state = opened.value().state();
+      if (state.use == VolumeUse::moved) {
+        if (moves == kMaxMoves)
+          return JoinRefused{led + "was moved too, and so on; name the present one in volume.path"};
+        uuid = opened.value().geometry().volume_uuid;
+        change = state.change;
+        joined.path = state.path;
+        continue;
+      }
+      if (auto later = not_yet(state, change); !later.empty())
+        return JoinLater{led + joined.path + ": " + later};
+      joined.volume = std::make_shared<disk::VolumeFile>(std::move(opened).value());
+      return std::nullopt;
+    }
+  }
+  // Who has no part in the volume yet waits; whoever has one says that it holds. A new volume is
+  // for those whom the old one has led there. A lease that does not rest stands on the old one, and
+  // nobody knows why: it ends in time.
+  std::string not_yet(const VolumeState& state, std::uint64_t led_by) const {
+    const bool incoming = state.use == VolumeUse::incoming;
+    if (incoming && state.change != led_by)
+      return "is being filled with what " + state.path + " holds, and that is in its place until "
+             "then; name that one in volume.path";
+    const bool has_part = load_incarnation(options_.run_dir, identity_.boot_id).has_value();
+    const bool may = state.use == VolumeUse::in_use || (has_part && !(incoming && holds_lease()));
+    return may ? std::string() : held_text(state);
+  }
   disk::CellExtents read(Region region) const {
     return disk::read_extents(*volume_->io(), volume_->geometry().volume_uuid, volume_->layout(),
                               {region, options_.self.value});
@@ -199,7 +244,7 @@ class Joiner {
       for (const auto& extent : extents.twins)
         if (extent.state == ExtentState::unknown_version)
           highest = std::max(highest, extent.head.level);
-      return JoinRefused{options_.volume_path + ": " + wire::to_text(cell) +
+      return JoinRefused{joined.path + ": " + wire::to_text(cell) +
                          " was written by another version of Wardom" + levels_text(highest) +
                          ", and this one writes over nothing that it does not understand; " +
                          advice(highest)};
@@ -251,10 +296,11 @@ class Joiner {
         return JoinRefused{duplicate(options_, found)};
       joined.incarnation = kept->incarnation;
       joined.stays_up = kept->stays_up && options_.stay_up;
+      joined.goes_on = true;
       joined.how = "goes on as incarnation " + to_text(joined.incarnation);
       return joined;
     }
-    if (kept && holds_lease())
+    if (kept && (holds_lease() || rests()))
       return JoinRefused{"this boot holds a lease as host " + std::to_string(kept->self.value) +
                          " on volume " + to_uuid(kept->volume) +
                          ": it cannot become another host, or use another volume, before it has "
@@ -283,10 +329,17 @@ class Joiner {
     return joined;
   }
 
-  bool holds_lease() const {
+  std::optional<KeptWindow> window() const {
     const auto text = proc::read_file(options_.run_dir + "/window");
-    const auto window = text ? decode_window(*text, identity_.boot_id) : std::nullopt;
-    return window && window->ladder.lease;
+    return text ? decode_window(*text, identity_.boot_id) : std::nullopt;
+  }
+  bool holds_lease() const {
+    const auto kept = window();
+    return kept && kept->ladder.lease && !kept->ladder.rests;
+  }
+  bool rests() const {
+    const auto kept = window();
+    return kept && kept->ladder.rests;
   }
 
   // nullopt: the slot may be taken. D of silence has passed; or an operator says that its machine
@@ -335,6 +388,15 @@ class Joiner {
 };
 
 }  // namespace
+
+std::string held_text(const VolumeState& state) {
+  return std::string("is held while an operator ") +
+         (state.path.empty() ? "changes its lease times (`wardomctl volume profile` on "
+                             : "moves it (`wardomctl volume move` on ") +
+         state.by + (state.path.empty() ? "" : "; the other volume is " + state.path) +
+         "): guests run on, nothing is decided; if that command is gone, run it again there, or "
+         "with --abandon";
+}
 
 JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop) {
   return Joiner(options, identity, stop).run();

@@ -24,6 +24,8 @@ struct JoinRefused {
 };
 struct Joined {
   std::shared_ptr<disk::VolumeFile> volume;
+  std::string path;            // where it is: not as configured where it was moved since
+  bool goes_on{false};         // under the kept incarnation of this boot
   Incarnation incarnation;
   bool stays_up{false};  // watchdog.stay_up counts for this incarnation
   disk::CellExtents slot;      // as found
@@ -36,12 +38,15 @@ struct Joined {
 };
 using JoinResult = std::variant<Joined, JoinLater, JoinRefused>;
 
-// Opens and checks the volume, reads the own cells, and settles the incarnation: the kept one of
-// this boot, or a new one with the next number. Where nobody can say what an earlier keeper had in
-// flight, it waits first until nothing can land any more. A slot that another machine used last is
-// watched first for D of silence; one that moves belongs to another machine and is refused.
-// Blocks; gives up soon after `stop` is set.
+// Opens and checks the volume, or the one that has taken its place, reads the own cells, and
+// settles the incarnation: the kept one of this boot, or a new one with the next number. Where
+// nobody can say what an earlier keeper had in flight, it waits first until nothing can land
+// any more. A slot that another machine used last is watched first for D of silence; one that
+// moves belongs to another machine and is refused. Blocks; gives up soon after `stop` is set.
 JoinResult join(const Options& options, const Identity& identity, const std::atomic<bool>& stop);
+
+// Why a volume that is held is not used, for people.
+std::string held_text(const VolumeState& state);
 
 // What the slot, as found, says that this host speaks; nullopt: it was never written, or by another
 // machine.

@@ -50,6 +50,8 @@ Keeper::Running::Running(const Joined& joined, const Options& options, const Ide
   recover(wire::decision_cell(options.self), joined.decision);
   recover(wire::table_cell(options.self), joined.table);
   for (const auto& extent : joined.slot.twins) found = std::max(found, extent.head.sequence);
+  state = joined.volume->state();
+  fresh = !joined.goes_on;
   next_beat = raw_now();
   next_read_back = next_beat + patience;
 }
@@ -142,8 +144,9 @@ void Keeper::take_signal() {
 // No guest, no start, no claim of this host: nothing depends on its lease. A claim of a daemon that
 // is gone counts until its epoch is.
 bool Keeper::may_leave() const {
-  return running_ && !running_->contested_until && running_->acknowledged != Sequence{} &&
-         !lease_.released() && !server_.session() && !daemon_.owes_an_epoch() &&
+  return running_ && !held() && !running_->contested_until &&
+         running_->acknowledged != Sequence{} && !lease_.released() && !server_.session() &&
+         !daemon_.owes_an_epoch() &&
          guests_.guests().empty() &&
          guests_.trouble().empty() && own_writes_settled();
 }
@@ -207,12 +210,13 @@ void Keeper::tick(Instant now) {
   if (running_->contested_until && now >= *running_->contested_until) exit_code_ = 1;
   settle_doubts(now);
   watch_daemon(now);
-  if (reopen_if_dead(now)) return;
+  if (reopen_if_due(now)) return;
   if (renew_ && begin_new_incarnation(now)) return;
   if (renew_) {  // what is under way is waited for
     if (now >= *renew_) lease_.lapse("its own I/O does not end, so no new incarnation can begin");
     return;
   }
+  if (running_->reopen) return;  // nothing new is begun
   if (now >= running_->next_read_back) read_back(now);
   ask_if_open(now);
   if (now >= running_->next_beat) beat(now);
@@ -286,6 +290,13 @@ void Keeper::take(JoinResult result) {
   if (const auto* later = std::get_if<JoinLater>(&result)) return retry_join(later->why);
   const auto& joined = std::get<Joined>(result);
   const auto& g = joined.volume->geometry();
+  // A lease rests if the slot says so: an earlier keeper may have got no further than that.
+  if (const auto own = wire::choose(joined.slot.twins[0], joined.slot.twins[1]); own.twin) {
+    const auto& extent = joined.slot.twins[own.twin->value];
+    const auto slot = wire::decode_slot(extent.payload, extent.head.level);
+    if (slot && slot.value().held != 0 && extent.head.incarnation == joined.incarnation)
+      lease_.rest(raw_now());
+  }
   if (!lease_.begin(std::chrono::milliseconds{g.t_f_ms},
                     std::chrono::milliseconds{g.l_late_ms}, joined.incarnation,
                     joined.stays_up))
@@ -294,16 +305,19 @@ void Keeper::take(JoinResult result) {
   if (!votes_under_) votes_under_ = votes_found(joined.slot, identity_.boot_id);
   if (!daemon_speaks_) daemon_speaks_ = speaks_found(joined.slot, identity_.machine_id);
   stays_up_ = joined.stays_up;
+  options_.volume_path = joined.path;
   running_ = std::make_unique<Running>(joined, options_, identity_, completions_, opened_, used_);
   if (!own_writes_settled())
     log(Severity::notice, "earlier writes of this host may still land: wardomd is served when "
                           "L_late has passed since they ended, or since this start");
+  if (!held()) lease_.wake(raw_now());
   join_backoff_ = kJoinBackoffMin;
   join_trouble_.gone("the volume can be used again");
   if (told_ && *told_ != ready()) server_.drop_daemon("the volume is another one now");
   log(Severity::notice, "host " + std::to_string(options_.self.value) + " (" + options_.host_name +
                             ") " + joined.how + " on volume " + to_uuid(g.volume_uuid) +
                             " of cluster \"" + g.cluster + "\" at " + options_.volume_path);
+  if (held()) take(running_->state);
 }
 
 void Keeper::retry_join(const std::string& why) {
@@ -346,7 +360,9 @@ void Keeper::beat(Instant now) {
   if (over()) slot.state = SlotState::released;
   slot.t_f_ms = r.store.volume().geometry().t_f_ms;
   // A new incarnation's window begins with its first acknowledged heartbeat.
-  const auto lease = lease_.released() ? Lease::Published{} : lease_.published(now);
+  // Nor does a lease, before it is known that the volume was in use when the slot stood there.
+  const bool none = lease_.released() || (r.fresh && !r.may_serve);
+  const auto lease = none ? Lease::Published{} : lease_.published(now);
   slot.w_ms = lease.w_ms;
   slot.w_fingerprint = lease.fingerprint;
   slot.daemon_epoch = daemon_.epoch();
@@ -369,9 +385,11 @@ void Keeper::beat(Instant now) {
     r.next_beat = Instant::never();
     return write_slot(slot, [this](const auto& outcome) { left(outcome); });
   }
+  if (holds()) hold(slot);
   lease_.submitted(submitted, slot.unasked);
-  write_slot(slot, [this, submitted, votes = slot.votes_under](const auto& outcome) {
-    beaten(outcome, submitted, votes);
+  write_slot(slot, [this, submitted, votes = slot.votes_under, held = slot.held](const auto& done) {
+    beaten(done, submitted, votes);
+    if (done.acknowledged && held != 0) held_acknowledged(held, raw_now());
   });
 }
 
@@ -402,7 +420,9 @@ void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted,
   // Unless a later one has ended first: then this one adds nothing.
   if (outcome.sequence > r.acknowledged) {
     r.failing_since.reset();
+    const bool first = r.acknowledged == Sequence{};
     r.acknowledged = outcome.sequence;
+    if (first) look_at_slot();
     beat_trouble_.gone("heartbeats are written again");
     tell_heartbeat(submitted, votes);
   }
@@ -410,7 +430,7 @@ void Keeper::beaten(const disk::CellStore::Outcome& outcome, Instant submitted,
 }
 
 void Keeper::tell_heartbeat(Instant submitted, LockVersion votes) {
-  lease_.acknowledged(submitted, raw_now());
+  lease_.acknowledged(submitted, raw_now(), !running_->fresh || running_->may_serve);
   const auto session = server_.session();
   if (!session) return;
   server_.send(*session,
@@ -487,19 +507,22 @@ void Keeper::judge_read_back(const ReadBack& back) {
     return fatal(options_.volume_path + ": another version of Wardom has written " +
                  (back.volume.unknown_version ? "its superblock" : slot) +
                  " under the running wardom-keeper; stops writing. Use that version's programs");
-  if (back.volume.uuid && *back.volume.uuid != own)
-    return fatal(options_.volume_path + ": is volume " + to_uuid(*back.volume.uuid) +
+  const auto& said = back.volume.said;
+  if (said && said->geometry.volume_uuid != own)
+    return fatal(options_.volume_path + ": is volume " + to_uuid(said->geometry.volume_uuid) +
                  " now and was " + to_uuid(own) +
                  ": it was formatted or replaced under a living cluster; stops writing");
+  const auto choice = wire::choose(back.slot.twins[0], back.slot.twins[1]);
+  if (choice.twin) heed_own(back.slot.twins[choice.twin->value]);
+  if (back.volume.answered) heed(back.volume, back.acknowledged != Sequence{});
   if (back.acknowledged == Sequence{}) return;  // it was only to be seen whether it is answered
   for (const auto& extent : back.slot.twins) judge_foreign(extent);
-  const auto choice = wire::choose(back.slot.twins[0], back.slot.twins[1]);
-  const bool good = choice.twin && !r.contested_until &&
+  const bool good = choice.twin && !r.contested_until && r.state.use != VolumeUse::moved &&
                     back.slot.twins[choice.twin->value].head.incarnation == r.incarnation &&
                     back.slot.twins[choice.twin->value].head.sequence >= back.acknowledged;
   const auto due = read_back_due(4 * r.patience, back.issued, raw_now(), choice.twin.has_value(),
                                  options_.disk_interval);
-  r.next_read_back = std::min(r.next_read_back, due);
+  r.next_read_back = std::min(r.next_read_back, held() ? raw_now() + options_.disk_interval : due);
   // A read that fails is none: the next one is still owed. One that shows another word than ours
   // says that our acknowledged writes are not what others read.
   if (good || choice.twin) lease_.read_back(good, back.issued);
@@ -543,10 +566,11 @@ void Keeper::judge_foreign(const wire::Extent& extent) {
   r.contested_until = raw_now() + 2 * r.patience + 2 * options_.disk_interval;
 }
 
-bool Keeper::reopen_if_dead(Instant now) {
+bool Keeper::reopen_if_due(Instant now) {
   Running& r = *running_;
   const bool dead = r.failing_since && now - *r.failing_since >= std::min(kReopenAfter, r.patience);
-  if (!dead || r.store.in_flight() || r.read_backs != 0 || r.settling || !open_reads_.empty())
+  if ((!dead && !r.reopen) || r.asking || r.store.in_flight() || r.read_backs != 0 ||
+      r.settling || !open_reads_.empty())
     return false;
   log(Severity::notice, "opens the volume anew");
   used_ = r.store.used();
@@ -599,6 +623,11 @@ wire::KeeperMessage Keeper::hello(const wire::Hello& hello, std::int32_t pid) {
   if (leaving_until_) return wire::RefusedMessage{"this keeper stops"};
   if (running_->contested_until)
     return wire::RefusedMessage{"another machine writes this host's slot"};
+  if (running_->state.use == VolumeUse::moved)
+    return wire::RefusedMessage{options_.volume_path + ": was moved without this host"};
+  if (held()) return wire::RefusedMessage{options_.volume_path + ": " + held_text(running_->state)};
+  if (!running_->may_serve || running_->reopen)
+    return wire::RefusedMessage{"no volume yet: the first heartbeat is being written"};
   const auto now = raw_now();
   watch_daemon(now);
   // The new daemon must not read the volume before the last word of the old one stands on it.
@@ -633,6 +662,17 @@ std::vector<wire::KeeperTrouble> Keeper::troubles() const {
     found.push_back({running_->in_flight.trouble() +
                          ": a keeper that starts anew waits for L_late, and may lose its lease",
                      "make room in " + options_.run_dir});
+  if (options_.volume_path != configured_path_)
+    found.push_back({"volume.path in wardom.toml is " + configured_path_ + ", and that volume was "
+                         "moved to " + options_.volume_path,
+                     "change volume.path on this host while the old volume can still be read"});
+  if (running_ && 4 * running_->patience != options_.feed_window)
+    found.push_back({"timing.profile in wardom.toml stands for T_F = " +
+                         wardom::to_text(options_.feed_window) + ", and the state volume for " +
+                         wardom::to_text(4 * running_->patience) +
+                         ": no silence proves another host dead here",
+                     "make them agree: timing.profile on every host with a restart of wardomd and "
+                     "wardom-keeper, or `wardomctl volume profile`"});
   if (run_dir_emptied_)
     found.push_back({emptied(options_.run_dir), "move its guests away, then reboot it"});
   if (auto guests = guests_.for_operator()) found.push_back(std::move(*guests));

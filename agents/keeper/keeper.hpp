@@ -58,6 +58,14 @@ class Keeper {
     Sequence found;             // newest in the slot at the join; ours are all above it
     Sequence acknowledged;      // newest heartbeat
     std::optional<Instant> failing_since;
+    // As the superblocks say; while it is held, nothing but the slot is written.
+    VolumeState state;
+    bool may_serve{false};      // in use, as read after the first heartbeat was acknowledged
+    bool asking{false};         // all superblocks are being read
+    bool trying{false};         // the new volume is
+    bool fresh{true};           // the incarnation was drawn for this join
+    bool reaches{false};        // the new volume can be used
+    bool reopen{false};         // it is not this volume any more, or not in this shape
     Sequence stranger;          // of an earlier incarnation, seen once; may be a late write
     std::optional<Instant> contested_until;  // another owner was found; then stop
   };
@@ -105,9 +113,22 @@ class Keeper {
   void take(const ReadBack& back);
   void judge_read_back(const ReadBack& back);
   void judge_foreign(const wire::Extent& extent);
-  bool reopen_if_dead(Instant now);
+  bool reopen_if_due(Instant now);
   void settle_doubts(Instant now);
   void take_settled(const std::vector<std::pair<Cell, disk::CellExtents>>& read, Instant issued);
+
+  // keeper_hold.cpp
+  void heed(const disk::VolumeNow& now, bool after_first_beat);
+  void heed_own(const wire::Extent& extent);
+  void read_superblocks(bool after_first_beat);
+  void take(const disk::Superblocks& found, bool after_first_beat);
+  void take_moved(const VolumeState& moved);
+  void take(VolumeState state);
+  void try_new_volume();
+  bool held() const { return running_->state.use != VolumeUse::in_use; }
+  bool holds() const;
+  void hold(Slot& slot) const;
+  void held_acknowledged(std::uint64_t change, Instant now);
 
   wire::ReadyMessage ready() const;
   wire::KeeperMessage hello(const wire::Hello& hello, std::int32_t pid);
@@ -126,6 +147,7 @@ class Keeper {
   void note_list(const Result<void>& kept);
 
   Options options_;
+  std::string configured_path_{options_.volume_path};  // and where it was moved to since: options_
   Identity identity_;
   Instant opened_{disk::raw_now()};  // began to open the volume, this time
   std::map<Cell, Sequence> used_;    // sequences, until it was opened anew
@@ -138,6 +160,7 @@ class Keeper {
   disk::Lane writes_{"write", 6, 64};
   disk::Lane reads_{"read", 3, kMaxReads};
   disk::Lane joins_{"join", 1, 2};
+  disk::Lane tries_{"new-volume", 1, 1};  // may hang without harm
   Lease lease_;
   DaemonServer server_;
   int signals_{-1};
@@ -171,7 +194,7 @@ class Keeper {
   std::list<Read> open_reads_;
   std::uint64_t last_read_{0};
   LastingTrouble join_trouble_, beat_trouble_, read_back_trouble_, list_trouble_, settle_trouble_,
-      release_trouble_;
+      release_trouble_, reach_trouble_, moved_trouble_;
 };
 
 }  // namespace wardom::keeper

@@ -18,6 +18,10 @@
 // called dead all the same, and there is nothing left of it to fear. Quiet for L_late, its
 // incarnation is released; it then does nothing until a new one has been drawn, and its first
 // heartbeat acknowledged.
+//
+// A window that *rests* (libha/disk/hold.hpp) takes no rung: the slot says, acknowledged, that no
+// lease is published, so nobody can count on its end. The watchdog is fed for as long as the
+// keeper's loop runs. A heartbeat that is acknowledged after wake() begins it anew.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +32,7 @@
 
 namespace wardom::keeper {
 
-enum class Rung : std::uint8_t { no_window, full, no_starts, killing, ended };
+enum class Rung : std::uint8_t { no_window, rests, full, no_starts, killing, ended };
 
 class Ladder {
  public:
@@ -42,6 +46,7 @@ class Ladder {
     bool killing{false};
     bool ended{false};
     bool released{false};
+    bool rests{false};
   };
   void resume(const Kept& kept, Instant now) {
     submitted_ = kept.submitted;
@@ -51,10 +56,14 @@ class Ladder {
     ended_ = kept.ended;
     owed_since_ = now;
     if (kept.released && !ended_) release(now);
+    if (kept.rests && lease_ && !killing_ && !ended_) {
+      rests_ = true;
+      fed_until_ = now + t_f_;
+    }
     climb(now);
   }
   Kept kept() const {
-    return {submitted_.value_or(Instant{}), granted_, lease_, killing_, ended_, released_};
+    return {submitted_.value_or(Instant{}), granted_, lease_, killing_, ended_, released_, rests_};
   }
 
   // A lease is about to be published: from now on observers may count on this window.
@@ -64,12 +73,32 @@ class Ladder {
   // Whoever cannot say when the window ends has reached its end.
   void lapse() { ended_ = true; }
 
+  // The slot says, acknowledged, that this host publishes no lease, and holds for a change of the
+  // volume. Not where guests are being killed already. False: so it is.
+  bool rest(Instant now) {
+    climb(now);
+    if (!lease_ || killing_ || ended_) return false;
+    rests_ = true;
+    wakes_ = false;
+    fed_until_ = now + t_f_;
+    return true;
+  }
+  // The change is over: a heartbeat counts again that is submitted from now on.
+  void wake(Instant now) {
+    if (rests_ && !wakes_) woken_at_ = now;
+    wakes_ = rests_;
+  }
+  bool rests() const { return rests_; }
+  // The window of a lease that rests may be another one from then on.
+  void set_window(Duration t_f) { t_f_ = t_f; }
+
   // A heartbeat submitted at `submitted` is acknowledged. False where that does not extend the
   // window: it ended, guests are being killed, the slot was not read back in time, or a newer
   // heartbeat has extended it already.
   bool extend(Instant submitted, Instant now) {
     climb(now);
-    if (renewed_ && !ended_) begin_anew(now);
+    if (rests_ && (!wakes_ || submitted < woken_at_)) return false;
+    if ((renewed_ || wakes_) && !ended_) begin_anew(now);
     if (killing_ || ended_) return false;
     if (!submitted_) owed_since_ = now;
     if (!read_back_is_fresh(now) || (submitted_ && submitted <= *submitted_)) return false;
@@ -82,7 +111,7 @@ class Ladder {
   // earliest. False where that does not extend the window.
   bool extend_by_grants(Instant asked, Instant now) {
     climb(now);
-    if (!lease_ || !submitted_ || killing_ || ended_ || distrusted_) return false;
+    if (!lease_ || rests_ || !submitted_ || killing_ || ended_ || distrusted_) return false;
     if (asked > now || asked <= base()) return false;
     granted_ = asked;
     climb(now);
@@ -92,7 +121,7 @@ class Ladder {
   bool on_grants() const { return submitted_ && granted_ > *submitted_; }
   // When others are to be asked; nullopt: nothing is to be gained by it.
   std::optional<Instant> asks_from() const {
-    if (!lease_ || !submitted_ || killing_ || ended_) return std::nullopt;
+    if (!lease_ || rests_ || !submitted_ || killing_ || ended_) return std::nullopt;
     return *submitted_ + t_f_ / 4;
   }
   // The ladder's guests are gone, and so on: seen by a look that is over. False: too late, or there
@@ -120,9 +149,11 @@ class Ladder {
   // A new incarnation has been drawn: the next acknowledged heartbeat begins its window.
   void renew() { renewed_ = released_; }
   bool renewed() const { return renewed_; }
-  // The keeper's loop runs: a host that stays up is fed for as long as it does.
+  // The keeper's loop runs: a host that stays up, or whose window rests, is fed for as long as it
+  // does.
   void stay_up(Instant now) {
     climb(now);
+    if (rests_ && !ended_) fed_until_ = now + t_f_;
     if ((quiet_since_ || released_) && !ended_) stays_until_ = now + t_f_;
   }
 
@@ -141,13 +172,14 @@ class Ladder {
     climb(now);
     if (ended_) return Rung::ended;
     if (killing_) return Rung::killing;
+    if (rests_) return Rung::rests;
     if (!submitted_) return Rung::no_window;
     return now < act_until() ? Rung::full : Rung::no_starts;
   }
 
   // Zero: not at all.
   Instant act_until() const {
-    return !submitted_ || killing_ || ended_ ? Instant{} : *submitted_ + t_f_ / 2;
+    return !submitted_ || rests_ || killing_ || ended_ ? Instant{} : *submitted_ + t_f_ / 2;
   }
   Instant kill_at() const { return submitted_ ? base() + t_f_ * 3 / 4 : Instant::never(); }
   Instant feed_until() const { return ended_ ? Instant{} : window_end().value_or(Instant{}); }
@@ -157,6 +189,7 @@ class Ladder {
            : ended_    ? LeaseState::ended
            : released_ ? LeaseState::released
            : killing_  ? LeaseState::ending
+           : rests_    ? LeaseState::none
                       : LeaseState::held;
   }
   Duration window() const { return t_f_; }
@@ -164,6 +197,7 @@ class Ladder {
   // When the next rung is reached; nullopt: none is ahead.
   std::optional<Instant> next_deadline(Instant now) const {
     if (ended_) return std::nullopt;
+    if (rests_) return std::max(now, fed_until_ - t_f_ * 3 / 4);
     if (stays_until_) return std::max(now, *stays_until_ - t_f_ * 3 / 4);
     if (!submitted_) return std::nullopt;
     for (const auto at : {*submitted_ + t_f_ / 2, kill_at(), base() + t_f_})
@@ -176,17 +210,18 @@ class Ladder {
   void climb(Instant now) {
     const auto end = window_end();
     if (!lease_ || !end) return;
-    if (submitted_ && now >= kill_at()) killing_ = true;
+    if (!rests_ && submitted_ && now >= kill_at()) killing_ = true;
     if (now >= *end) ended_ = true;
   }
   std::optional<Instant> window_end() const {
     std::optional<Instant> end;
+    if (rests_) return fed_until_;
     if (submitted_) end = base() + t_f_;
     if ((quiet_since_ || released_) && stays_until_) end = std::max(end, stays_until_);
     return end;
   }
   void begin_anew(Instant now) {
-    killing_ = released_ = renewed_ = distrusted_ = false;
+    killing_ = released_ = renewed_ = distrusted_ = rests_ = wakes_ = false;
     quiet_since_.reset();
     stays_until_.reset();
     submitted_.reset();
@@ -208,6 +243,10 @@ class Ladder {
   std::optional<Instant> stays_until_;
   bool released_{false};
   bool renewed_{false};
+  bool rests_{false};
+  bool wakes_{false};
+  Instant woken_at_;
+  Instant fed_until_;  // while it rests
 };
 
 // A read back of the own slot that was issued at `issued` has ended: when the next one is due.

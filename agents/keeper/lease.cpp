@@ -32,7 +32,7 @@ std::string encode_window(const KeptWindow& w) {
        << w.ladder.granted.since_boot.count() << ' ' << w.ladder.lease << ' '
        << w.ladder.killing << ' ' << w.ladder.ended << ' ' << w.ladder.released << ' '
        << w.timeout.count() << ' '
-       << w.disarmed << " end\n";
+       << w.disarmed << ' ' << w.ladder.rests << " end\n";
   return text.str();
 }
 
@@ -43,7 +43,7 @@ std::optional<KeptWindow> decode_window(const std::string& text, const Bits128& 
   KeptWindow w;
   if (!std::getline(in, first) || first != kWindowLine) return std::nullopt;
   if (!(in >> boot >> t_f >> submitted >> granted >> w.ladder.lease >> w.ladder.killing >>
-        w.ladder.ended >> w.ladder.released >> timeout >> w.disarmed >> end))
+        w.ladder.ended >> w.ladder.released >> timeout >> w.disarmed >> w.ladder.rests >> end))
     return std::nullopt;
   const auto bits = parse_bits(boot);
   if (!bits || *bits != boot_id || t_f <= 0 || submitted < 0 || granted < 0 || timeout < 0 ||
@@ -91,6 +91,7 @@ void Lease::resume(Instant now) {
   }
   ladder_.emplace(kept.t_f);
   ladder_->resume(kept.ladder, now);
+  rest_kept_ = kept.ladder.rests;
   const auto own = load_incarnation(options_.run_dir, boot_id_);
   stays_up_ = options_.stay_up && own && own->stays_up;
   if (ladder_->kept().killing && !ladder_->released())
@@ -109,7 +110,14 @@ void Lease::resume(Instant now) {
 bool Lease::begin(Duration t_f, Duration late, const Incarnation& incarnation, bool stays_up) {
   late_ = late;
   stays_up_ = stays_up;
-  if (ladder_ && ladder_->has_lease() && ladder_->window() != t_f) return ended();
+  t_f_ = t_f;
+  if (ladder_ && ladder_->rests()) {
+    ladder_->set_window(t_f);
+    ride_.reset();
+  }
+  // Of a lease that has come to its end nothing is published any more, see published().
+  if (ladder_ && ladder_->has_lease() && ladder_->window() != t_f && !ladder_->kept().killing)
+    return ended();
   if (!ladder_ || !ladder_->has_lease()) ladder_.emplace(t_f);
   // Whatever became of the window: nothing is started under an incarnation that is over.
   if (released_ == incarnation && !ladder_->released()) ladder_->release(raw_now());
@@ -144,9 +152,10 @@ void Lease::extend(Instant stamp, const std::vector<HostId>& unasked, Instant no
   if (feeder_ != nullptr && !feeder_->extend(ladder_->feed_until())) ladder_->lapse();
 }
 
-void Lease::acknowledged(Instant submitted, Instant now) {
+void Lease::acknowledged(Instant submitted, Instant now, bool may_begin) {
   if (ride_) ride_->acknowledged(submitted);
   const bool anew = ladder_ && ladder_->renewed();
+  if (anew) ladder_->set_window(t_f_);
   if (!ladder_ || !ladder_->extend(submitted, now)) return;
   if (anew) {
     on_grants_ = false;
@@ -160,13 +169,28 @@ void Lease::acknowledged(Instant submitted, Instant now) {
   // Kept first: a successor then never feeds longer than this, and never less by more than a beat.
   if (ladder_->has_lease()) keep();
   if (feeder_ != nullptr && !feeder_->extend(ladder_->feed_until())) ladder_->lapse();
-  if (feeder_ == nullptr && options_.watchdog_device && now >= arm_again_ &&
+  if (may_begin && feeder_ == nullptr && options_.watchdog_device && now >= arm_again_ &&
       ladder_->rung(now) == Rung::full)
     arm(now);
 }
 
 void Lease::read_back(bool good, Instant issued) {
   if (ladder_) ladder_->read_back(good, issued);
+}
+
+// Kept last: a keeper that starts in between takes the rungs, and rests again with its own slot.
+void Lease::rest(Instant now) {
+  if (!ladder_ || ladder_->rests() || !ladder_->rest(now)) return;
+  rest_kept_ = true;
+  keep();
+  on_grants_ = false;
+  log(Severity::notice, "the lease rests while the volume is held: guests run on, and this host's "
+                        "silence proves nothing");
+  if (feeder_ != nullptr && !feeder_->extend(ladder_->feed_until())) ladder_->lapse();
+}
+
+void Lease::wake(Instant now) {
+  if (ladder_) ladder_->wake(now);
 }
 
 // The run directory says so first. A keeper that is killed in the midst of it leaves a successor
@@ -315,7 +339,8 @@ void Lease::tick(Instant now, bool lists_guests) {
     feed_trouble_.present("the watchdog's driver refuses to be fed", now);
   }
   ladder_->stay_up(now);
-  if (feeder_ != nullptr && !ended() && (ladder_->quiet_since() || ladder_->released()) &&
+  if (feeder_ != nullptr && !ended() &&
+      (ladder_->quiet_since() || ladder_->released() || ladder_->rests()) &&
       !feeder_->extend(ladder_->feed_until()))
     ladder_->lapse();
   if (const auto rung = ladder_->rung(now); rung != told_rung_) {
@@ -336,7 +361,8 @@ void Lease::lapse(const std::string& why) {
 
 void Lease::tell(Rung rung) {
   switch (rung) {
-    case Rung::no_window: break;
+    case Rung::no_window:
+    case Rung::rests: break;
     case Rung::full: log(Severity::info, "the lease is good"); break;
     case Rung::no_starts:
       log(Severity::warning, "no heartbeat was acknowledged for T_F/2: no guest is started here");
@@ -453,15 +479,16 @@ void Lease::keep() {
       options_.run_dir + "/window",
       encode_window({boot_id_, ladder_->window(), ladder_->kept(), timeout_, false}));
   if (!kept)
-    keep_trouble_.present(kept.error().message + ": a restarted keeper could not feed on",
-                          raw_now());
-  else
-    keep_trouble_.gone("the window is kept again");
+    return keep_trouble_.present(kept.error().message + ": a restarted keeper could not feed on",
+                                 raw_now());
+  rest_kept_ = ladder_->rests();
+  keep_trouble_.gone("the window is kept again");
 }
 
 // --- what others see
 
 Lease::Published Lease::published(Instant now) {
+  if (rest_kept_ || (t_f_ != Duration{} && ladder_ && ladder_->window() != t_f_)) return {};
   if (feeder_ == nullptr || !worst_ || feeder_->lapse() != Lapse::none) return {};
   // A driver that refuses leaves it open when the host will be reset, and whether at all.
   if (now - feeder_->last_fed() > watchdog_->facts().timeout && feeder_->failures() != 0) return {};

@@ -47,10 +47,10 @@ class Lease {
 
   // The volume says how long the window is, and how long a write may be late; and this host is
   // `incarnation` on it. stays_up: it may outlive its lease without a reset. False where the window
-  // differs from that of a lease that is held.
+  // differs from that of a lease that others count on.
   bool begin(Duration t_f, Duration late, const Incarnation& incarnation, bool stays_up);
-  // The heartbeat submitted at `submitted` is acknowledged.
-  void acknowledged(Instant submitted, Instant now);
+  // The heartbeat submitted at `submitted` is acknowledged. may_begin: a lease may be had now.
+  void acknowledged(Instant submitted, Instant now, bool may_begin = true);
   // A heartbeat that names these as not asked for grants is about to be submitted.
   void submitted(Instant at, std::vector<HostId> unasked);
   // A moment for the daemon to ask the others with, where that is due.
@@ -58,6 +58,12 @@ class Lease {
   // They have granted; ride.hpp.
   void extend(Instant stamp, const std::vector<HostId>& unasked, Instant now);
   void read_back(bool good, Instant issued);
+  // The slot says, acknowledged, that no lease is published, and why: the window rests. The
+  // watchdog is fed on. Once called, it need not be called again.
+  void rest(Instant now);
+  // What it rested for is over: the next acknowledged heartbeat begins the window anew.
+  void wake(Instant now);
+  bool rests() const { return ladder_ && ladder_->rests(); }
   // The slot says `left`, acknowledged: no lease stands any more, and no watchdog needs to.
   void leave();
   // lists_guests: guests have been listed, so there must be a list.
@@ -115,6 +121,9 @@ class Lease {
   std::uint64_t told_failures_{0};
   Rung told_rung_{Rung::no_window};
   bool on_grants_{false};
+  // The run directory may say that it rests. A successor would rely on that: nothing is published.
+  bool rest_kept_{false};
+  Duration t_f_{};  // of the volume; while guests are being killed the ladder may have another one
   std::optional<Duration> late_;         // L_late; none: the volume has not said yet
   std::optional<Incarnation> released_;  // as the run directory says
   bool may_release_{false};

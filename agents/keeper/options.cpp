@@ -64,6 +64,7 @@ Result<Options> configured(const Arguments& arguments) {
   options.volume_uuid = c.volume.uuid;
   options.cluster = c.cluster.name;
   options.disk_interval = c.timing.disk_interval;
+  options.feed_window = c.timing.feed_window;
   options.ride_out = c.volume.ride_out;
   if (c.watchdog.device) options.watchdog_device = c.watchdog.device->string();
   options.watchdog_timeout = c.watchdog.timeout;

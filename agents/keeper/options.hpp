@@ -19,6 +19,7 @@ struct Options {
   HostId self;
   DomainId domain{1};
   Duration disk_interval{};
+  Duration feed_window{};  // T_F of timing.profile; what counts is the volume's
   bool ride_out{false};  // libha/core/outage.hpp
   std::string run_dir{"/run/wardom"};
   std::string socket;

@@ -14,7 +14,7 @@ namespace wardom::keeper {
 inline constexpr const char* kIncarnationLine = "wardom incarnation 1";
 inline constexpr const char* kReleasedLine = "wardom released 1";
 inline constexpr const char* kDaemonLine = "wardom daemon 1";
-inline constexpr const char* kWindowLine = "wardom window 3";
+inline constexpr const char* kWindowLine = "wardom window 4";
 
 // Before anything of the directory is believed or written. Error: a file there is of a version that
 // this keeper does not know; the message names it and says what to do. A missing file, or one that

@@ -1,5 +1,12 @@
 #include "agents/wardomctl/volume_command.hpp"
 
+#include <fcntl.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <memory>
 
 #include "agents/wardomctl/volume_common.hpp"
@@ -37,6 +44,24 @@ std::optional<Cell> named_cell(const VolumeOptions& options, Region region, cons
   }
   if (options.host == 0) return std::nullopt;
   return Cell{region, options.host};
+}
+
+Result<void> put_on_record(const std::string& path, boost::json::object entry) {
+  entry["ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(
+                    std::chrono::system_clock::now().time_since_epoch())
+                    .count();
+  entry["uid"] = ::getuid();
+  const auto line = boost::json::serialize(entry) + "\n";
+  ::openlog("wardomctl", LOG_PID, LOG_AUTHPRIV);
+  ::syslog(LOG_WARNING, "%s", boost::json::serialize(entry).c_str());
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return failure(path + ": " + std::strerror(errno));
+  const bool written = ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
+                       ::fsync(fd) == 0;
+  const int error = errno;
+  ::close(fd);
+  if (!written) return failure(path + ": " + std::strerror(error));
+  return success();
 }
 
 namespace {
@@ -102,6 +127,41 @@ void add_repair(CLI::App& command, VolumeOptions& options) {
       ->capture_default_str();
 }
 
+void add_change(CLI::App& command, VolumeOptions& options) {
+  command.add_flag("--abandon", options.abandon,
+                   "Undo a change that was interrupted and is not decided yet");
+  command.add_flag("--other-is-gone", options.other_is_gone,
+                   "The command that began the change, on another host or before its reboot, has "
+                   "ended for certain");
+  command
+      .add_option("--gone", options.gone,
+                  "A host, by its id, that is gone for good and did not leave in order")
+      ->check(CLI::Range(1u, wire::kMaxHosts));
+  command.add_option("--audit-file", options.audit_file, "Where the change is put on record")
+      ->capture_default_str();
+}
+
+void add_move(CLI::App& command, VolumeOptions& options) {
+  add_change(command, options);
+  command.get_option("PATH")->description("The new block device or file");
+  command.add_option("--from", options.from, "The volume to move; default: volume.path");
+  command.add_option("--hosts", options.hosts, "The new one has room for host ids up to this one")
+      ->check(CLI::Range(2u, wire::kMaxHosts));
+  command.add_option("--domains", options.domains, "And for domain ids up to this one")
+      ->check(CLI::Range(1u, wire::kMaxDomains));
+  command.add_flag("--force", options.force, "Also onto what is not empty");
+  command.add_flag("--sparse", options.sparse,
+                   "A file takes room only as it is written; it may then run out of it");
+}
+
+void add_profile(CLI::App& command, VolumeOptions& options) {
+  add_change(command, options);
+  command.remove_option(command.get_option("PATH"));
+  command.add_option("PROFILE", options.new_profile, "fast, default or tolerant")
+      ->check(CLI::IsMember({"fast", "default", "tolerant"}));
+  command.add_option("PATH", options.path, "Block device or file; default: volume.path");
+}
+
 }  // namespace
 
 void add_volume_commands(CLI::App& app, const std::string& socket, int& exit_code) {
@@ -132,6 +192,13 @@ void add_volume_commands(CLI::App& app, const std::string& socket, int& exit_cod
   add_repair(*subcommand("repair", "Rewrite a damaged cell of a dead or removed host", true,
                          volume_repair),
              *options);
+
+  add_move(*subcommand("move", "Move it to another device or file, while guests run", false,
+                       volume_move),
+           *options);
+  add_profile(*subcommand("profile", "Other lease times: fast, default, tolerant, while guests run",
+                          false, volume_profile),
+              *options);
 
   add_format(*subcommand("format", "Lay out a new state volume", true, volume_format), *options);
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agents/wardomctl/command.hpp"
 #include "libha/config/config.hpp"
@@ -39,6 +40,12 @@ struct VolumeOptions {
   std::uint16_t domain{0};  // 0: any
   bool raw{false};
   std::string audit_file{kDefaultAuditFile};
+  // move and profile
+  std::string from;  // empty: volume.path
+  std::string new_profile;
+  bool abandon{false};
+  bool other_is_gone{false};
+  std::vector<std::uint16_t> gone;  // hosts
 };
 
 struct OpenedVolume {
@@ -53,10 +60,15 @@ Result<OpenedVolume> open_volume(const VolumeOptions& options, disk::Access acce
 std::optional<Cell> named_cell(const VolumeOptions& options, Region region,
                                const Geometry& geometry);
 
+// One line more in the audit file, and in the system's log. Error: it does not stand there.
+Result<void> put_on_record(const std::string& path, boost::json::object entry);
+
 int volume_format(const VolumeOptions& options);
 int volume_show(const VolumeOptions& options);
 int volume_check(const VolumeOptions& options);
 int volume_dump(const VolumeOptions& options);
 int volume_repair(const VolumeOptions& options);
+int volume_move(const VolumeOptions& options);
+int volume_profile(const VolumeOptions& options);
 
 }  // namespace wardom::ctl

@@ -49,9 +49,10 @@ const char* cause_text(Cause cause) {
   return "?";
 }
 
-json::object superblock_json(const Geometry& g) {
-  auto out = geometry_json("", g);
+json::object superblock_json(const wire::Superblock& superblock) {
+  auto out = geometry_json("", superblock.geometry);
   out.erase("path");
+  out["use"] = use_json(superblock.state);
   return out;
 }
 
@@ -69,6 +70,8 @@ json::object slot_json(const Slot& s) {
           {"daemon_epoch", s.daemon_epoch.value},
           {"daemon_progress", s.daemon_progress},
           {"votes_under", s.votes_under.value},
+          {"held", s.held == 0 ? json::value() : json::value(s.held)},
+          {"reaches", s.reaches},
           {"sees_mgmt", members_json(s.sees_mgmt)},
           {"sees_storage", members_json(s.sees_storage)},
           {"sees_disk", members_json(s.sees_disk)},
@@ -257,6 +260,14 @@ Sums sums_of(const Geometry& g) {
   timing.watchdog = std::chrono::milliseconds{g.w_ms};
   const auto d = std::chrono::ceil<std::chrono::milliseconds>(lease_silence(timing)).count();
   return {d, d + g.l_late_ms, g.t_f_ms * 3 / 4, std::int64_t{g.t_f_ms} + g.w_ms};
+}
+
+json::object use_json(const VolumeState& state) {
+  const char* const words[] = {"in-use", "held", "incoming", "moved"};
+  return {{"state", words[static_cast<std::size_t>(state.use)]},
+          {"change", state.change == 0 ? json::value() : json::value(state.change)},
+          {"path", state.path.empty() ? json::value() : json::value(state.path)},
+          {"by", state.by.empty() ? json::value() : json::value(state.by)}};
 }
 
 json::object geometry_json(const std::string& path, const Geometry& g) {

@@ -19,6 +19,7 @@ struct Sums {
 Sums sums_of(const Geometry& geometry);
 
 boost::json::object geometry_json(const std::string& path, const Geometry& geometry);
+boost::json::object use_json(const VolumeState& state);
 // Whose a guest is and where it stands, as one entry of a host's table says.
 boost::json::object standing_json(const GuestEntry& guest);
 // Every field of a cell's payload; null where it is malformed.

@@ -1,8 +1,6 @@
 // `wardomctl volume repair`: rewrites the damaged extents of a cell whose owner is proved dead or
 // is not in the configuration. Every block has one writer for ever; the owner of this one is gone,
 // and that is made sure of before a byte is written.
-#include <fcntl.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -373,26 +371,6 @@ Result<void> write_one(const disk::VolumeFile& volume, const Repair& repair, Twi
   return success();
 }
 
-// --- on record
-
-Result<void> put_on_record(const std::string& path, json::object entry) {
-  entry["ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(
-                    std::chrono::system_clock::now().time_since_epoch())
-                    .count();
-  entry["uid"] = ::getuid();
-  const auto line = json::serialize(entry) + "\n";
-  ::openlog("wardomctl", LOG_PID, LOG_AUTHPRIV);
-  ::syslog(LOG_WARNING, "%s", json::serialize(entry).c_str());
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0) return failure(path + ": " + std::strerror(errno));
-  const bool written = ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
-                       ::fsync(fd) == 0;
-  const int error = errno;
-  ::close(fd);
-  if (!written) return failure(path + ": " + std::strerror(error));
-  return success();
-}
-
 bool typed(const std::string& words) {
   std::cerr << "type \"" << words << "\" to go on: " << std::flush;
   std::string line;
@@ -451,6 +429,8 @@ int volume_repair(const VolumeOptions& options) {
   const auto opened = open_volume(options, disk::Access::read_write);
   if (!opened) return fail(kFailed, opened.error().message);
   const auto& volume = *opened.value().volume;
+  if (volume.state().use != VolumeUse::in_use)
+    return refuse(options.path + " is being moved or changed, or was; see `wardomctl volume show`");
   const auto region = *wire::region_named(options.region);
   if (region == Region::directory)
     return refuse("directory cells are hints, which the holder of the domain's lock writes anew");
@@ -480,6 +460,9 @@ int volume_repair(const VolumeOptions& options) {
               << "\n";
   std::cerr << because << "\nwill be written: " << repair->what << "\n";
   if (!typed("repair " + name)) return refuse("not confirmed");
+  if (const auto now = disk::read_superblocks(*volume.io(), options.path);
+      now && now.value().state.use != VolumeUse::in_use)
+    return refuse(options.path + " is being moved or changed now");
   const auto again = look_at_all(volume, *cell);
   for (std::size_t i = 0; i < extents.size(); ++i)
     if (again[i].last_write != extents[i].last_write)

@@ -256,6 +256,7 @@ int volume_show(const VolumeOptions& options) {
   const auto found = disk::survey(volume);
   if (options.as_json) {
     auto out = geometry_json(opened.value().path, volume.geometry());
+    out["use"] = use_json(volume.state());
     out["warnings"] = json::value_from(volume.warnings());
     out["slots"] = slots_json(found);
     out["locks"] = locks_json(volume.geometry(), found);
@@ -266,6 +267,17 @@ int volume_show(const VolumeOptions& options) {
   }
   const Paint paint(stdout_takes_colours());
   print_geometry(opened.value().path, volume.geometry());
+  if (const auto& state = volume.state(); state.use != VolumeUse::in_use)
+    std::cout << paint(Colour::warning,
+                       std::string("state      ") +
+                           (state.use == VolumeUse::moved ? "moved to " + printable(state.path)
+                            : state.use == VolumeUse::incoming
+                                ? "being filled with what " + printable(state.path) + " holds"
+                            : state.path.empty() ? "held for other lease times"
+                                                 : "held for the move to " +
+                                                       printable(state.path)) +
+                           ", by a command on " + printable(state.by))
+              << "\n";
   for (const auto& warning : volume.warnings())
     std::cout << paint(Colour::warning, "warning    " + warning) << "\n";
   print_slots(found, paint);

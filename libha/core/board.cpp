@@ -213,9 +213,17 @@ void Board::wrote_ballot(HostId self, const Ballot& ballot, Sequence sequence, I
   lock_changed();
 }
 
+// A volume that was moved to one with more room has them elsewhere: where they were, others are.
+void Board::set_ballot_base(std::uint32_t base) {
+  if (base != ballot_base_)
+    std::erase_if(wanted_, [](const Cell& cell) { return cell.region == Region::ballot; });
+  ballot_base_ = base;
+}
+
 void Board::on_read(const CellSeen& cell, Instant issued) {
   bool changed = false;
   if (cell.cell.region == Region::ballot) {
+    if (cell.cell.index <= ballot_base_) return;
     const HostId host{static_cast<std::uint16_t>(cell.cell.index - ballot_base_)};
     changed = keep_ballot(host, cell, issued);
     if (changed) lock_changed();

@@ -97,7 +97,7 @@ class Board {
   const Kept<HostTable>& table(HostId host) const;
   const Kept<Ballot>& ballot(HostId host) const;
   // Where the members' ballot cells of this domain lie (VolumeReady).
-  void set_ballot_base(std::uint32_t base) { ballot_base_ = base; }
+  void set_ballot_base(std::uint32_t base);
   Cell ballot_cell(HostId host) const { return {Region::ballot, ballot_base_ + host.value}; }
   // Every host whose cells count: the members, and the newest directory, in which a host stands
   // that wardom.toml names no more for as long as it may have a guest.

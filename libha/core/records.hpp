@@ -166,6 +166,10 @@ struct Slot {
   // nothing to whoever is not asked for one; and of the directory, it asks all but these.
   bool rides_out{false};
   std::vector<HostId> unasked;    // at most kMaxUnasked
+  // The change of the volume (VolumeUse) for which it writes nothing but this slot, and publishes
+  // no lease; 0: none. `reaches`: and it can use the volume that this one is being moved to.
+  std::uint64_t held{0};
+  bool reaches{false};
   std::string host_name;          // for people; at most 64 bytes
   friend bool operator==(const Slot&, const Slot&) = default;
 };
@@ -365,5 +369,26 @@ struct Geometry {
   WallTime formatted;
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
+// Whether the volume may be used: an operator's tool that changes it as a whole says so in the
+// superblocks (libha/disk/hold.hpp).
+enum class VolumeUse : std::uint8_t {
+  in_use,
+  held,      // every host says so in its slot (Slot::held), and writes nothing else
+  incoming,  // being filled with what another one holds: nobody begins with it
+  moved,     // for good: another one has taken its place
+};
+struct VolumeState {
+  VolumeUse use{VolumeUse::in_use};
+  std::uint64_t change{0};  // which one; 0 only while in use
+  // Of a move, the other volume: the old one names the new one, and an incoming one names the old
+  // one. Empty: only the values of the superblock are changed. At most kMaxVolumePathBytes.
+  std::string path;
+  // Where the command runs that makes this change: its host, as `uname -n` says, and its boot.
+  // Empty and zero while in use.
+  std::string by;
+  Bits128 boot_id;
+  friend bool operator==(const VolumeState&, const VolumeState&) = default;
+};
+inline constexpr std::size_t kMaxVolumePathBytes = 200;
 
 }  // namespace wardom

@@ -16,7 +16,6 @@
 
 #include "libha/disk/cell_reader.hpp"
 #include "libha/wire/slot.hpp"
-#include "libha/wire/superblock.hpp"
 
 namespace wardom::disk {
 namespace {
@@ -223,7 +222,8 @@ Result<void> check_room(const std::string& path, Offset size) {
   return failure(path + ": its file system has room for " + std::to_string(has + free) + needs);
 }
 
-Result<void> format_volume(const std::string& path, const Geometry& geometry, Space space) {
+Result<void> format_volume(const std::string& path, const Geometry& geometry, Space space,
+                           const VolumeState& state) {
   if (auto ok = wire::check_geometry(geometry); !ok) return ok;
   const wire::Layout layout(geometry);
   if (auto ok = make_room(path, layout.size()); !ok) return ok;
@@ -235,22 +235,7 @@ Result<void> format_volume(const std::string& path, const Geometry& geometry, Sp
                    std::to_string(layout.size()) +
                    " (give fewer --hosts or --domains, or a smaller --table-size)");
   if (auto ok = zero_all(path, io, layout.size(), space); !ok) return ok;
-  const auto payload = wire::encode_superblock(geometry);
-  for (std::uint8_t copy = 0; copy < wire::kSuperblockCopies; ++copy) {
-    wire::Head head;
-    head.volume = geometry.volume_uuid;
-    head.cell = wire::superblock_cell();
-    head.twin = wire::Twin{copy};
-    head.sequence = Sequence{1};
-    head.level = Level{wire::kFormatVersion};
-    head.speaks = wire::spoken_levels();
-    const auto image = wire::encode_extent(head, payload);
-    Buffer buffer(image.size());
-    std::copy(image.begin(), image.end(), buffer.bytes().begin());
-    if (auto ok = io.write(wire::kSuperblockOffsets[copy], std::as_const(buffer).bytes()); !ok)
-      return ok;
-  }
-  return success();
+  return write_superblocks(io, {geometry, state});
 }
 
 }  // namespace wardom::disk

@@ -40,8 +40,8 @@ enum class Space : std::uint8_t {
 
 // Lays the volume out: zeros everything (so that nothing of an earlier format is ever believed),
 // then writes the superblocks. A regular file is created or grown to its size. The caller has
-// inspected the path and settled what may be lost. Blocks.
+// inspected the path and settled what may be lost. `state`: as the superblocks shall say. Blocks.
 Result<void> format_volume(const std::string& path, const Geometry& geometry,
-                           Space space = Space::allocated);
+                           Space space = Space::allocated, const VolumeState& state = {});
 
 }  // namespace wardom::disk

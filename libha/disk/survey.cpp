@@ -198,11 +198,16 @@ bool harmless(const Look& faulty, const Look& twin) {
          twin.extent.state == ExtentState::valid && faulty.last_write > twin.extent.head.sequence;
 }
 
-Survey survey(const VolumeFile& volume) {
+Survey survey_hosts(const VolumeFile& volume) {
   Survey out;
   out.slots = survey_region<Slot>(volume, Region::slot, wire::decode_slot);
-  out.ballots = survey_region<Ballot>(volume, Region::ballot, wire::decode_ballot);
   out.decisions = survey_region<Decision>(volume, Region::decision, wire::decode_decision);
+  return out;
+}
+
+Survey survey(const VolumeFile& volume) {
+  auto out = survey_hosts(volume);
+  out.ballots = survey_region<Ballot>(volume, Region::ballot, wire::decode_ballot);
   out.tables = survey_region<HostTable>(volume, Region::table, wire::decode_table);
   return out;
 }

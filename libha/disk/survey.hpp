@@ -24,6 +24,8 @@ struct Survey {
   std::vector<Surveyed<HostTable>> tables;
 };
 Survey survey(const VolumeFile& volume);
+// Slots and decisions alone.
+Survey survey_hosts(const VolumeFile& volume);
 
 // Every cell of the region that may be in use; not the superblock's. Passes over zeros in large
 // steps, since most of a volume is empty. A cell that cannot be read is in the list. Blocks.

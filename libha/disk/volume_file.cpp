@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <array>
 
-#include "libha/wire/superblock.hpp"
-
 namespace wardom::disk {
 namespace {
 
 struct Copy {
-  std::string trouble;  // empty: `geometry` is good
-  Geometry geometry;
+  std::string trouble;  // empty: `said` is good
+  wire::Superblock said;
   wire::ExtentState state{wire::ExtentState::unreadable};
+  Sequence sequence;
   bool magic{false};  // begins like one of ours, whatever its checks say
 };
 
@@ -37,13 +36,14 @@ Copy read_copy(BlockIo& io, std::uint8_t number) {
     copy.trouble = wire::to_text(extent.state);
     return copy;
   }
-  auto geometry = wire::decode_superblock(extent.payload);
-  if (!geometry || geometry.value().volume_uuid != extent.head.volume) {
+  auto said = wire::decode_superblock(extent.payload);
+  if (!said || said.value().geometry.volume_uuid != extent.head.volume) {
     copy.state = wire::ExtentState::damaged;
-    copy.trouble = geometry ? "its two uuids differ" : geometry.error().message;
+    copy.trouble = said ? "its two uuids differ" : said.error().message;
     return copy;
   }
-  copy.geometry = geometry.value();
+  copy.said = said.value();
+  copy.sequence = extent.head.sequence;
   return copy;
 }
 
@@ -70,6 +70,21 @@ VolumeError no_copy(const Copies& copies, const std::string& name) {
           name + ": not a Wardom state volume; format it with `wardomctl volume format`"};
 }
 
+Result<void> write_copy(BlockIo& io, std::uint8_t number, const wire::Superblock& superblock,
+                        Sequence sequence) {
+  wire::Head head;
+  head.volume = superblock.geometry.volume_uuid;
+  head.cell = wire::superblock_cell();
+  head.twin = wire::Twin{number};
+  head.sequence = sequence;
+  head.level = Level{wire::kFormatVersion};
+  head.speaks = wire::spoken_levels();
+  const auto image = wire::encode_extent(head, wire::encode_superblock(superblock));
+  Buffer buffer(image.size());
+  std::copy(image.begin(), image.end(), buffer.bytes().begin());
+  return io.write(wire::kSuperblockOffsets[number], std::as_const(buffer).bytes());
+}
+
 }  // namespace
 
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name) {
@@ -84,7 +99,7 @@ VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name)
     if (!c.trouble.empty()) continue;
     ++good;
     const auto votes = std::count_if(copies.begin(), copies.end(), [&](const Copy& other) {
-      return other.trouble.empty() && other.geometry == c.geometry;
+      return other.trouble.empty() && other.said == c.said;
     });
     if (votes > best_votes) {
       best = &c;
@@ -95,9 +110,9 @@ VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name)
   if (best_votes == 1 && good > 1)
     return VolumeError{Trouble::damaged, name + ": its superblocks contradict each other; was a "
                                                 "format interrupted? format it anew"};
-  Superblocks found{best->geometry, {}};
+  Superblocks found{best->said.geometry, best->said.state, {}};
   for (std::size_t i = 0; i < copies.size(); ++i) {
-    const bool differs = copies[i].trouble.empty() && copies[i].geometry != best->geometry;
+    const bool differs = copies[i].trouble.empty() && copies[i].said != best->said;
     if (copies[i].trouble.empty() && !differs) continue;
     found.warnings.push_back(name + ": superblock copy " + std::to_string(i) + " at offset " +
                              std::to_string(wire::kSuperblockOffsets[i]) + ": " +
@@ -106,10 +121,43 @@ VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name)
   return found;
 }
 
+Result<void> write_superblocks(BlockIo& io, const wire::Superblock& superblock) {
+  for (std::uint8_t i = 0; i < wire::kSuperblockCopies; ++i)
+    if (auto ok = write_copy(io, i, superblock, Sequence{1}); !ok) return ok;
+  return success();
+}
+
+Result<void> change_superblocks(BlockIo& io, const std::string& name, const wire::Superblock& from,
+                                const wire::Superblock& to) {
+  const auto found = read_superblocks(io, name);
+  if (!found) return failure(found.error().message);
+  const wire::Superblock now{found.value().geometry, found.value().state};
+  if (now != from && now != to)
+    return failure(name + ": its superblocks have been changed meanwhile, by somebody else");
+  Copies copies;
+  Sequence last;
+  for (std::uint8_t i = 0; i < copies.size(); ++i) {
+    copies[i] = read_copy(io, i);
+    if (!copies[i].trouble.empty())
+      return failure(name + ": superblock copy " + std::to_string(i) + " is " + copies[i].trouble +
+                     "; see `wardomctl volume repair --region superblock`");
+    last = std::max(last, copies[i].sequence);
+  }
+  // First all but `to` are made one again, so that no third value stands beside the two.
+  for (const bool change : {false, true})
+    for (std::uint8_t i = 0; i < copies.size(); ++i) {
+      if (copies[i].said == to || (!change && copies[i].said == now)) continue;
+      copies[i].said = change ? to : now;
+      last = Sequence{last.value + 1};
+      if (auto ok = write_copy(io, i, copies[i].said, last); !ok) return ok;
+    }
+  return success();
+}
+
 VolumeNow read_volume_now(BlockIo& io) {
   const auto copy = read_copy(io, 0);
   VolumeNow now;
-  if (copy.trouble.empty()) now.uuid = copy.geometry.volume_uuid;
+  if (copy.trouble.empty()) now.said = copy.said;
   now.unknown_version = copy.state == wire::ExtentState::unknown_version;
   now.answered = copy.state != wire::ExtentState::unreadable;
   return now;
@@ -118,6 +166,7 @@ VolumeNow read_volume_now(BlockIo& io) {
 VolumeFile::VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found)
     : io_(std::move(io)),
       geometry_(std::move(found.geometry)),
+      state_(std::move(found.state)),
       layout_(geometry_),
       warnings_(std::move(found.warnings)) {}
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libha/disk/block_io.hpp"
+#include "libha/wire/superblock.hpp"
 
 namespace wardom::disk {
 
@@ -31,6 +32,7 @@ using VolumeResult =
 
 struct Superblocks {
   Geometry geometry;
+  VolumeState state;
   std::vector<std::string> warnings;  // a copy that is damaged or differs from the two others
 };
 // Two copies that agree carry the day against a third; one that stands alone is believed when the
@@ -38,9 +40,18 @@ struct Superblocks {
 // outvoted: the volume is refused. `name` stands for the volume in messages.
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name);
 
+// Changes what the superblocks say, one copy after the other, so that at any moment two of them
+// agree; an earlier change that was cut short is completed or undone first. Error: a copy cannot be
+// read or written, or is damaged, or the volume says neither `from` nor `to`.
+Result<void> change_superblocks(BlockIo& io, const std::string& name, const wire::Superblock& from,
+                                const wire::Superblock& to);
+// The same for a volume that has none yet.
+Result<void> write_superblocks(BlockIo& io, const wire::Superblock& superblock);
+
 // What the first superblock states now.
 struct VolumeNow {
-  std::optional<Bits128> uuid;  // nullopt: it cannot be read, or is not a whole one of this version
+  // nullopt: it cannot be read, or is not a whole one of this version
+  std::optional<wire::Superblock> said;
   bool unknown_version{false};  // it is a whole one of another version
   bool answered{false};         // it could be read, whatever stands there
 };
@@ -62,6 +73,7 @@ class VolumeFile {
 
   const std::shared_ptr<BlockIo>& io() const { return io_; }
   const Geometry& geometry() const { return geometry_; }
+  const VolumeState& state() const { return state_; }  // when it was opened
   const wire::Layout& layout() const { return layout_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -69,6 +81,7 @@ class VolumeFile {
   VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found);
   std::shared_ptr<BlockIo> io_;
   Geometry geometry_;
+  VolumeState state_;
   wire::Layout layout_;
   std::vector<std::string> warnings_;
 };

@@ -174,7 +174,7 @@ struct Body {
       out.u32(one.start.value_or(DaemonEpoch{}).value);
       write(out, one.process);
     }
-    out.bytes(encode_superblock(m.geometry));
+    out.bytes(encode_superblock({m.geometry, {}}));
     return Type::ready;
   }
   Type operator()(const ReadAnswer& m) {
@@ -312,8 +312,8 @@ ReadyMessage ready_message(Reader& in) {
     if (open) one.start = epoch;
     one.process = read_process(in);
   }
-  if (auto geometry = decode_superblock(in.rest()))
-    m.geometry = geometry.value();
+  if (auto superblock = decode_superblock(in.rest()))
+    m.geometry = superblock.value().geometry;
   else
     in.fail();
   return m;

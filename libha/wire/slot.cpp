@@ -13,7 +13,7 @@ Bytes encode_slot(const Slot& s, Level level) {
   out.u8(static_cast<std::uint8_t>(s.state));
   out.flag(s.start_listed);
   out.flag(s.rides_out);
-  out.zeros(1);
+  out.flag(s.reaches);
   out.u32(s.t_f_ms);
   out.u32(s.w_ms);
   out.u32(s.daemon_epoch.value);
@@ -21,6 +21,7 @@ Bytes encode_slot(const Slot& s, Level level) {
   out.u64(s.raw_ns);
   out.u64(s.daemon_progress);
   out.u64(s.votes_under.value);
+  out.u64(s.held);
   out.bits(s.boot_id);
   out.bits(s.machine_id);
   out.bits(s.dmi_uuid);
@@ -42,7 +43,7 @@ Result<Slot> decode_slot(View payload, Level level) {
   s.state = in.enumeration(SlotState::released);
   s.start_listed = in.flag();
   s.rides_out = in.flag();
-  in.zeros(1);
+  s.reaches = in.flag();
   s.t_f_ms = in.u32();
   s.w_ms = in.u32();
   s.daemon_epoch = DaemonEpoch{in.u32()};
@@ -50,6 +51,7 @@ Result<Slot> decode_slot(View payload, Level level) {
   s.raw_ns = in.u64();
   s.daemon_progress = in.u64();
   s.votes_under = LockVersion{in.u64()};
+  s.held = in.u64();
   s.boot_id = in.bits();
   s.machine_id = in.bits();
   s.dmi_uuid = in.bits();
@@ -66,6 +68,8 @@ Result<Slot> decode_slot(View payload, Level level) {
   }
   s.host_name = in.text8(kMaxHostNameBytes);
   if (!in.complete()) return failure("slot: malformed");
+  if (s.held != 0 && s.w_ms != 0) return failure("slot: holds for a change, and holds a lease");
+  if (s.reaches && s.held == 0) return failure("slot: reaches a new volume, and holds for none");
   if (s.t_f_ms > kMaxTimeMs || s.w_ms > kMaxTimeMs)
     return failure("slot: a time is longer than an hour");
   return s;

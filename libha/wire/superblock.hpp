@@ -1,4 +1,5 @@
-// The payload of a superblock: the geometry and what the formatter fixed with it.
+// The payload of a superblock: the geometry, what the formatter fixed with it, and whether the
+// volume may be used.
 #pragma once
 
 #include "libha/core/records.hpp"
@@ -9,8 +10,15 @@ namespace wardom::wire {
 
 inline constexpr std::uint32_t kMaxTimeMs = 3'600'000;  // no timeout of a volume is longer
 
-Bytes encode_superblock(const Geometry& geometry);
+struct Superblock {
+  Geometry geometry;
+  VolumeState state;
+  friend bool operator==(const Superblock&, const Superblock&) = default;
+};
+
+// Fits the head: a superblock cannot tear.
+Bytes encode_superblock(const Superblock& superblock);
 // Checks every range too: what is returned can be laid out.
-Result<Geometry> decode_superblock(View payload);
+Result<Superblock> decode_superblock(View payload);
 
 }  // namespace wardom::wire

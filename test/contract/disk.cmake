@@ -1,4 +1,4 @@
-add_executable(contract_disk disk_store.cpp disk_volume.cpp)
+add_executable(contract_disk disk_hold.cpp disk_store.cpp disk_volume.cpp)
 target_include_directories(contract_disk PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(contract_disk PRIVATE wardom_disk wardom_catch_main)
 add_test(NAME contract.disk COMMAND contract_disk)
@@ -8,7 +8,7 @@ set_tests_properties(contract.disk PROPERTIES TIMEOUT 60)
 add_library(volume_faults MODULE volume_faults.cpp)
 target_link_libraries(volume_faults PRIVATE ${CMAKE_DL_LIBS})
 
-add_executable(contract_keeper disk_keeper.cpp disk_keeper_versions.cpp)
+add_executable(contract_keeper disk_keeper.cpp disk_keeper_hold.cpp disk_keeper_versions.cpp)
 target_include_directories(contract_keeper PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 target_compile_definitions(contract_keeper PRIVATE
                            WARDOM_KEEPER="$<TARGET_FILE:wardom-keeper>"

@@ -59,7 +59,7 @@ const disk::VolumeFile& volume() {
     for (std::uint8_t copy = 0; copy < wire::kSuperblockCopies; ++copy) {
       const wire::Twin twin{copy};
       const auto image = wire::encode_extent(head_of(wire::superblock_cell(), twin),
-                                             wire::encode_superblock(geometry()));
+                                             wire::encode_superblock({geometry(), {}}));
       WARDOM_CHECK(io->write(wire::kSuperblockOffsets[copy], image));
     }
     return disk::VolumeFile::over(io, "memory", {}).value();

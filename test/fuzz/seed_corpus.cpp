@@ -41,7 +41,9 @@ void seed_cells() {
 }
 
 void seed_records() {
-  seed("superblock", "lab", encode_superblock(samples::geometry()));
+  seed("superblock", "lab", encode_superblock({samples::geometry(), {}}));
+  seed("superblock", "moved",
+       encode_superblock({samples::geometry(), {VolumeUse::moved, 9, "/dev/new", "n1", {}}}));
   seed("slot", "up", encode_slot(samples::slot()));
   seed("slot", "new", encode_slot(Slot{}));
   seed("ballot", "empty", encode_ballot(Ballot{}).value());

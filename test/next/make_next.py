@@ -42,9 +42,9 @@ CHANGES = {
          "  Beat beat = read_body(in, link, flags);\n"),
     ],
     "wire/slot.cpp": [
-        ("  out.zeros(1);\n", f"  out.zeros(1);\n  if (level >= Level{{2}}) out.u32({MARK});\n"),
-        ("  in.zeros(1);\n",
-         f"  in.zeros(1);\n  if (level >= Level{{2}} && in.u32() != {MARK}) in.fail();\n"),
+        ("  out.flag(s.reaches);\n", f"  out.flag(s.reaches);\n  if (level >= Level{{2}}) out.u32({MARK});\n"),
+        ("  s.reaches = in.flag();\n",
+         f"  s.reaches = in.flag();\n  if (level >= Level{{2}} && in.u32() != {MARK}) in.fail();\n"),
     ],
     "wire/decision.cpp": [
         ("  out.u16(decision.domain.value);\n",

@@ -15,7 +15,7 @@ constexpr const char* kNames[] = {
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
     "cell-damaged", "acks-lost", "io-errors", "answers-held", "leave", "suspend", "reads-fail",
-    "volume-flaps", "bmc-lies-for"};
+    "volume-flaps", "bmc-lies-for", "volume-move"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
@@ -153,6 +153,9 @@ void strike_storage(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::reads_fail:
       h.reads_fail = true;
       return d.clock.in(fault.lasts, [&h] { h.reads_fail = false; });
+    case FaultKind::volume_move:
+      // Some of those who move it are killed in the middle of it.
+      return d.hold_volume(fault.lasts);
     case FaultKind::answers_held: h.answers_held = d.clock.now() + fault.lasts; return;
     case FaultKind::io_errors:
       h.io_errors = true;
@@ -267,6 +270,15 @@ std::vector<Fault> drawn(const Options& options, std::size_t round) {
     fault.at += whole_us(outage.between(ms(0), ms(14000)));
     fault.lasts = whole_us(outage.between(ms(500), ms(15000)));
     if (outage.chance(500)) faults.push_back(fault);
+  }
+  Stream move(options.seed, 500 + 1000 * round);
+  if (options.moves && move.chance(150)) {
+    Fault fault;
+    fault.round = round;
+    fault.kind = FaultKind::volume_move;
+    fault.at = whole_us(move.between(Time{0}, kFaultsLast));
+    if (move.chance(300)) fault.lasts = whole_us(move.between(ms(100), ms(6000)));
+    faults.push_back(fault);
   }
   // A lie that begins just as every path is lost cannot be told from a power cut: outside the
   // promise. So a lie comes alone on its host, and early enough to be seen beside life.

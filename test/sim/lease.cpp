@@ -45,7 +45,8 @@ void Domain::tend_lease(Host& host) {
   ladder.stay_up(now);
   const auto rung = ladder.rung(now);
   const bool may = !options.may_suspend || options.planted == Planted::lease_with_suspend;
-  if (options.lease && may && !host.dog.armed && rung == keeper::Rung::full) {
+  const bool knows = !host.fresh || host.may_serve;
+  if (options.lease && may && knows && !host.dog.armed && rung == keeper::Rung::full) {
     ladder.hold_lease();
     host.dog = {true, clock.now(), machine.between(options.timing.watchdog / 4,
                                                    options.timing.watchdog)};
@@ -103,6 +104,7 @@ void Domain::renew(Host& host) {
   ++marks["new incarnation of a boot"];
   host.renew = false;
   host.earlier.insert(host.incarnation);
+  host.renewed = true;
   ++host.incarnation.number;
   for (auto& byte : host.incarnation.id.bytes) byte = static_cast<std::uint8_t>(ids.next());
   kill_keeper(host);
@@ -112,14 +114,19 @@ void Domain::renew(Host& host) {
 // The own slot, every T_F/4. Stuck storage answers nothing.
 void Domain::read_back(Host& host) {
   const auto keeper = host.keeper_life;
-  on_host(host, options.timing.feed_window / 4, [this, &host, keeper] {
-    if (host.keeper_life == keeper) read_back(host);
-  });
+  const bool often = host.hold.use == VolumeUse::held;
+  on_host(host, often ? options.timing.disk_interval : options.timing.feed_window / 4,
+          [this, &host, keeper] {
+            if (host.keeper_life == keeper) read_back(host);
+          });
   const Instant issued{local(host, clock.now())};
-  on_host(host, disk.between(us(150), ms(4)) + host.storage_slow, [this, &host, keeper, issued] {
+  const bool first_beat = host.beaten != Sequence{};
+  on_host(host, disk.between(us(150), ms(4)) + host.storage_slow,
+          [this, &host, keeper, issued, first_beat] {
     if (host.keeper_life != keeper || !host.storage_ok || host.io_errors) return;
     const auto* newest = store.cell({Region::slot, host.id.value}).newest();
     host.ladder->read_back(newest != nullptr && newest->incarnation == host.incarnation, issued);
+    look_at_use(host, first_beat);
   });
 }
 

@@ -28,8 +28,11 @@ struct Outage : Site {
   }
   std::size_t one_dies(std::uint64_t seed) {
     const auto dead = seed % d.hosts.size();
+    // A decision whose acknowledgement is lost would hold the recovery up for L_late.
+    for (auto& host : d.hosts) host->acks_lost = 0;
     strike_now(FaultKind::power_cut, dead, ms(0));
     run_for(ms(12000));
+    for (auto& host : d.hosts) host->acks_lost = d.options.acks_lost;
     return dead;
   }
   std::uint64_t resets() { return d.marks["watchdog resets a host"]; }

@@ -52,6 +52,8 @@ const char* to_text(Planted planted) {
     case Planted::unyielded: return "a new incarnation before its guests are yielded";
     case Planted::guests_to_strangers: return "guests for a host that not all hosts' files name";
     case Planted::lies_untold: return "a BMC's lie is known only to the daemon that saw it";
+    case Planted::moved_unheld: return "the volume is moved though not every host holds";
+    case Planted::rests_unsaid: return "a lease rests before the slot says that there is none";
   }
   return "?";
 }
@@ -374,6 +376,16 @@ Options planted_options(Planted planted, std::uint64_t seed) {
       options.next_file.emplace();
       options.taken_back = true;
       options.focus = {{FaultKind::power_cut, ms(9000), ms(1000), false, 1}};
+      break;
+    case Planted::moved_unheld:
+      options.focus = {{FaultKind::volume_move, ms(0), ms(0), false, 0}};
+      break;
+    case Planted::rests_unsaid:
+      // Held for nobody's sake, and cut off: its silence is taken for the end of its lease.
+      options.focus = {{FaultKind::volume_move, ms(0), ms(2500), false, 0},
+                       {FaultKind::cut_all, ms(2300), ms(25000), false, 2},
+                       {FaultKind::storage_stall, ms(2300), ms(25000), false, 2},
+                       {FaultKind::bmc_unreachable, ms(0), ms(25000), false, 2}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

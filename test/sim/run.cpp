@@ -72,6 +72,16 @@ void plan_rollout(Domain& d) {
   }
 }
 
+// Once in a few seconds, mostly by little, at times by years, ahead or back.
+void step_wall_clock(Domain& d, Host& host, Stream draw) {
+  d.clock.in(draw.between(ms(20), ms(9000)), [&d, &host, draw]() mutable {
+    const auto most = draw.chance(300) ? std::uint64_t{1} << 38 : std::uint64_t{20'000};
+    const auto step = static_cast<std::int64_t>(draw.below(most));
+    host.wall_off_ms = draw.chance(500) ? step : -step;
+    step_wall_clock(d, host, draw);
+  });
+}
+
 void settle(Domain& d) {
   const auto stop = [&d] { return d.violation.has_value(); };
   const auto until = d.clock.now() + kSettle;
@@ -117,6 +127,7 @@ Options options_of(std::uint64_t seed) {
   options.lease = draw.chance(800);
   options.quorum = Stream(seed, 53).chance(600);
   options.stays_up = Stream(seed, 54).chance(600);
+  options.moves = Stream(seed, 57).chance(500);
   options.upgrades = wire::spoken_levels().newest > kFirstLevel;
   // A schedule has little more time than the default delay.
   Stream isolation(seed, 51);
@@ -161,6 +172,9 @@ Outcome run(const Options& options) {
   build_up(d);
   if (options.upgrades) plan_upgrades(d);
   if (options.next_file) plan_rollout(d);
+  if (options.wall_steps)
+    for (auto& host : d.hosts)
+      step_wall_clock(d, *host, Stream(options.seed, 900u + host->id.value));
   const auto stop = [&d] { return d.violation.has_value(); };
   d.clock.run(kFaultsFrom, stop);
   for (const auto& guest : d.guests)
@@ -179,7 +193,8 @@ Outcome run(const Options& options) {
     if (host->loop && host->loop->member().level() > kFirstLevel)
       ++d.marks["hosts at a later level"];
   outcome.violation = d.violation;
-  outcome.hash = d.hash ^ d.clock.done() ^ (d.turns << 20);
+  outcome.acts = d.acts;
+  outcome.hash = d.hash ^ d.acts ^ d.clock.done() ^ (d.turns << 20);
   outcome.turns = d.turns;
   outcome.ran = d.clock.now();
   d.unproved.clear();

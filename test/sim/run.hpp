@@ -11,6 +11,7 @@ inline constexpr Time kFaultsFrom = ms(12000);
 struct Outcome {
   std::optional<Violation> violation;
   std::uint64_t hash{0};
+  std::uint64_t acts{0};  // of what was done alone, not of what was written about it
   std::uint64_t turns{0};
   Time ran{0};
   std::map<std::string, std::uint64_t> marks;

@@ -45,6 +45,7 @@ void Domain::start_keeper(Host& host) {
   const bool waits = !(options.planted == Planted::boot_waits_for_nothing && bent());
   if (!host.joined && host.life > 1 && clock.now() < settled && waits)
     return on_host(host, settled - clock.now(), [this, &host] { start_keeper(host); });
+  if (!may_join(host)) return on_host(host, ms(250), [this, &host] { start_keeper(host); });
   // What a later release has written is refused (agents/keeper/join.cpp): until that is back.
   for (Region region : {Region::slot, Region::ballot, Region::decision, Region::table})
     for (const auto& twin : store.cell(own_cell(host, region)).twins) {
@@ -83,6 +84,7 @@ void Domain::start_keeper(Host& host) {
   host.overdue = host.leaving = false;
   host.looks = 0;
   host.beaten = {};
+  host.fresh = !host.joined || std::exchange(host.renewed, false);
   if (!host.joined) {
     const auto* newest = store.cell({Region::slot, host.id.value}).newest();
     host.incarnation.number = newest == nullptr ? 1 : newest->incarnation.number + 1;
@@ -140,11 +142,13 @@ void Domain::leave(Host& host) {
 
 // A new daemon is greeted once nothing of its predecessor is in flight.
 void Domain::greet(Host& host) {
-  if (!host.loop || !host.keeper_up || host.volume_told) return;
+  if (!host.loop || !host.keeper_up || host.volume_told || !host.may_serve) return;
   const auto life = host.daemon_life;
   const auto keeper = host.keeper_life;
   on_host(host, disk.between(ms(1), ms(60)), [this, &host, life, keeper] {
-    if (host.daemon_life != life || host.keeper_life != keeper || host.volume_told) return;
+    if (host.daemon_life != life || host.keeper_life != keeper || host.volume_told ||
+        !host.may_serve)
+      return;
     if (!options.keeper_greets_at_once && !own_writes_settled(host)) return greet(host);
     if (host.greeted != 0 && host.greeted != host.daemon_life) end_epoch(host);
     host.greeted = host.daemon_life;
@@ -204,8 +208,10 @@ void Domain::beat(Host& host) {
   const Duration submitted{static_cast<std::int64_t>(slot.raw_ns)};
   host.ride->submitted({submitted}, slot.unasked);
   write_cell(host, Region::slot, wire::encode_slot(slot, host.level), host.level,
-             [this, &host, submitted, votes = slot.votes_under](bool ok, Sequence sequence) {
+             [this, &host, submitted, votes = slot.votes_under,
+              held = slot.held](bool ok, Sequence sequence) {
                beaten(host, ok, sequence, submitted, votes);
+               if (ok && held != 0) held_acknowledged(host, held);
              });
 }
 
@@ -219,8 +225,13 @@ Slot Domain::slot_of(const Host& host, SlotState state) const {
   slot.raw_ns = static_cast<std::uint64_t>(local(host, clock.now()).count());
   slot.t_f_ms = static_cast<std::uint32_t>(whole_ms(options.timing.feed_window));
   const bool less = options.planted == Planted::watchdog_slower;
-  if (host.ladder->has_lease() && !over)
+  const bool rests = host.ladder->rests() && options.planted != Planted::rests_unsaid;
+  if (host.ladder->has_lease() && !rests && !over && !(host.fresh && !host.may_serve))
     slot.w_ms = static_cast<std::uint32_t>(whole_ms(options.timing.watchdog)) / (less ? 10 : 1);
+  if (holds(host) && state == SlotState::up) {
+    slot.held = host.hold.change;
+    slot.w_ms = 0;
+  }
   slot.daemon_progress = host.view.progress;
   slot.votes_under = host.votes_under;
   slot.sees_mgmt = host.view.sees_mgmt;
@@ -246,7 +257,9 @@ void Domain::beaten(Host& host, bool ok, Sequence sequence, Duration submitted,
     return look_at_slot(host);
   }
   if (sequence > host.beaten) {
+    const bool first = host.beaten == Sequence{};
     host.beaten = sequence;
+    if (first) look_at_slot(host);
     if (options.planted == Planted::no_latch && bent() && now >= host.ladder->feed_until())
       host.ladder.emplace(options.timing.feed_window).hold_lease();
     const bool late = options.planted == Planted::window_from_ack && bent();
@@ -277,10 +290,13 @@ void Domain::look_at_slot(Host& host) {
   if (host.looks >= 2 || (options.planted == Planted::heartbeat_waits && bent())) return;
   ++host.looks;
   const Instant issued{local(host, clock.now())};
-  auto look = [this, &host, issued, keeper = host.keeper_life] {
+  auto look = [this, &host, issued, keeper = host.keeper_life,
+               first_beat = host.beaten != Sequence{}] {
     if (host.keeper_life != keeper) return;
     --host.looks;
     host.pulse->read(!host.io_errors, issued, {local(host, clock.now())});
+    if (!host.io_errors) look_at_use(host, first_beat);
+    if (host.keeper_life != keeper) return;
     beat_if_overdue(host);
   };
   const auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
@@ -322,7 +338,8 @@ void Domain::submit(Host& host, Region region, Care::Job job) {
                      clock.now() - *host.last_read_done > options.timing.feed_window / 2;
   const auto flight = std::make_shared<Flight>(
       Flight{region, own_cell(host, region), *started, host.incarnation, host.life,
-             host.keeper_life, blind, std::move(job.payload), job.level});
+             host.keeper_life, blind, std::move(job.payload), job.level,
+             host.on_volume});
   // The storage does not ask whether the host still thinks.
   auto takes = disk.between(kIoMin, kIoMax) + host.storage_slow;
   if (options.planted == Planted::late_writes && bent() && region == Region::table) {
@@ -470,6 +487,10 @@ std::array<wire::Extent, 2> Domain::extents_of(const Cell& cell) {
 }
 
 void Domain::land(Host& host, const Flight& flight) {
+  if (flight.volume < volumes) {
+    ++marks["write lands on the volume that was moved"];
+    return;
+  }
   auto& state = store.change(flight.cell);
   const auto* before = state.newest();
   const Sequence highest = before == nullptr ? Sequence{} : before->sequence;
@@ -505,7 +526,7 @@ void Domain::land_late(Host& host, const Flight& flight) {
     seen.blind = false;
     return land(host, seen);
   }
-  if (fits || clock.now() > host.late_until + kIoMax) return;
+  if (fits || clock.now() > host.late_until + kIoMax || flight.volume < volumes) return;
   ++marks["cell torn by its host's death"];
   auto& at = store.change(flight.cell).twins[flight.write.twin.value];
   at.torn = true;

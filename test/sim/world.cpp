@@ -144,6 +144,8 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   host.epoch = {};
   host.greeted = 0;
   host.suspended = false;
+  host.hold = {};
+  host.may_serve = false;
 }
 
 void Domain::boot(Host& host) {
@@ -237,7 +239,8 @@ void Domain::start_daemon(Host& host) {
       runtime::Clock{[this, &host] {
         host.last_now = std::max(local(host, clock.now()), host.last_now + Duration{1});
         return core::Now{{host.last_now},
-                         {1700000000000 + whole_ms(clock.now()) + 3 * host.id.value}};
+                         {1700000000000 + whole_ms(clock.now()) + 3 * host.id.value +
+                          host.wall_off_ms}};
       }},
       runtime::Ports{*host.hands, *host.hands, *host.hands, *host.hands, *host.hands,
                      *host.hands},
@@ -503,8 +506,8 @@ void Domain::run_qemu(Host& host, GuestId guest, std::uint32_t version, const ch
   trace("guest " + truth(guest)->name + " runs on host " + std::to_string(host.id.value) + " by " +
         by);
   host.qemus[guest] = Qemu{version, ++qemus_started};
-  hash = (hash ^ (guest.bytes[0] + 256 * host.id.value)) * 1099511628211ULL;
-  hash = (hash ^ static_cast<std::uint64_t>(clock.now().count())) * 1099511628211ULL;
+  acts = (acts ^ (guest.bytes[0] + 256 * host.id.value)) * 1099511628211ULL;
+  acts = (acts ^ static_cast<std::uint64_t>(clock.now().count())) * 1099511628211ULL;
 }
 
 void Domain::stop_qemu(Host& host, GuestId guest, port::StopCause cause) {
@@ -643,6 +646,7 @@ void Domain::heal() {
     for (auto& to : from) to[0] = to[1] = false;
   for (auto& from : loss)
     for (auto& to : from) to[0] = to[1] = 0;
+  abandon_hold(use.change);
   for (auto& host : hosts) {
     thaw(*host);
     hang_daemon(*host, false);

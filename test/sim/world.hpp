@@ -66,8 +66,10 @@ enum class Planted : std::uint8_t {
   unyielded,             // a new incarnation begins before the guests of the old one are yielded
   lies_untold,           // that a BMC lies is known only to the daemon that saw it
   guests_to_strangers,   // a host that not all files name is given guests
+  moved_unheld,          // the volume is moved though not every host holds
+  rests_unsaid,          // a lease rests before the slot says that there is none
 };
-inline constexpr int kPlanted = 42;
+inline constexpr int kPlanted = 44;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -77,7 +79,8 @@ enum class FaultKind : std::uint8_t {
   bmc_glitch, start_fails, start_open, start_slow, admin_start, admin_shutdown, redefine,
   unprotect, protect, cell_damaged, acks_lost, io_errors,
   // drawn apart from the others, or only asked for
-  answers_held, leave, suspend, reads_fail, volume_flaps, bmc_lies_for
+  answers_held, leave, suspend, reads_fail, volume_flaps, bmc_lies_for,
+  volume_move
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -227,6 +230,7 @@ struct Host {
   Time late_until{0};     // writes of the life that ended last may land until then
   Time booted{0};
   std::int64_t clock_ppm{0};
+  std::int64_t wall_off_ms{0};  // of its wall clock
   Incarnation incarnation;
   bool joined{false};
   std::vector<std::function<void()>> deferred;  // while frozen
@@ -270,8 +274,13 @@ struct Host {
   std::optional<Incarnation> quiet;      // none of its guests is left, as an earlier keeper saw too
   std::set<Incarnation> earlier;         // of this boot, all of them over
   bool renew{false};                     // a new incarnation is due
+  bool renewed{false};                   // and was drawn for the next keeper
   Dog dog;
   std::map<GuestId, ListedGuest> listed;
+  VolumeState hold;                   // as it has read in the superblocks
+  std::uint64_t on_volume{0};         // which of Domain::volumes it has open
+  bool may_serve{false};              // its daemon; as read after the first heartbeat
+  bool fresh{true};                   // its keeper drew the incarnation
   DaemonEpoch epoch;                  // of this boot's daemons, over its keepers
   std::uint64_t greeted{0};           // the life of the daemon that has this epoch; 0: none has
   bool suspended{false};
@@ -355,11 +364,13 @@ struct Options {
   std::optional<std::vector<Fault>> faults;  // instead of drawn ones
   std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
   bool quorum{false};          // corosync has Wardom as its quorum device
+  bool moves{false};           // the volume is moved to another one at times
   bool upgrades{false};        // hosts begin with a release of the first level, and are upgraded
   std::optional<HostsFile> file;  // of every host at first
   // The wardom.toml that hosts get one after another in the first round; `taken_back`: and lose.
   std::optional<HostsFile> next_file;
   bool taken_back{false};
+  bool wall_steps{false};      // the hosts' wall clocks are set, by seconds or years, at any time
   bool keeper_greets_at_once{false};  // a new daemon is greeted with writes of the old in flight
 };
 
@@ -444,6 +455,7 @@ struct Domain {
     bool blind;  // the writer had not read the volume for long when it submitted this
     std::vector<std::uint8_t> payload;
     Level level;
+    std::uint64_t volume;
   };
   void arrive(Host& host, const std::shared_ptr<Flight>& flight, bool ack_lost);
   void end_write(Host& host, const Flight& flight, Duration after, bool ok);
@@ -456,6 +468,18 @@ struct Domain {
   void settle_cell(Host& host, Region region, Instant issued);
   bool own_writes_settled(const Host& host) const;
   std::array<wire::Extent, 2> extents_of(const Cell& cell);
+  // hold.cpp
+  void hold_volume(Duration dies_after);
+  void hold_on(std::uint64_t change, Time until, Time dies);
+  bool all_hold(std::uint64_t change);
+  void commit_move(std::uint64_t change);
+  void abandon_hold(std::uint64_t change);
+  VolumeState use_as_seen(const Host& host) const;
+  bool may_join(Host& host);
+  void look_at_use(Host& host, bool after_first_beat);
+  void drop_daemon(Host& host);
+  bool holds(const Host& host) const;
+  void held_acknowledged(Host& host, std::uint64_t change);
   void begin_lease(Host& host);
   void feed(Host& host);
   void tend_lease(Host& host);
@@ -515,6 +539,12 @@ struct Domain {
   Options options;
   Clockwork clock;
   Store store;
+  VolumeState use;             // as the superblocks of the present volume say
+  std::uint64_t changes{0};
+  std::uint64_t volumes{0};    // so many times it was moved
+  std::uint64_t moved_by{0};   // the change that did it last
+  bool volumes_settling{false};
+  std::map<HostId, Sequence> slots_at_first;  // when the volume began to be held
   std::vector<std::unique_ptr<Host>> hosts;
   std::vector<GuestTruth> guests;
   bool cut[kMaxHosts][kMaxHosts][kLinks]{};
@@ -530,6 +560,7 @@ struct Domain {
   std::map<GuestId, std::uint32_t> recorded;  // newest definition in a holder's table
   std::map<HostId, std::pair<Sequence, HostTable>> tables;  // as decoded last, by table_of()
   std::uint64_t hash{1469598103934665603ULL};
+  std::uint64_t acts{1469598103934665603ULL};  // hash of which guest was started where and when
   std::uint64_t turns{0};
   std::uint64_t qemus_started{0};
   // Requests of the daemons and heartbeats, as the storage would count them.

@@ -480,8 +480,8 @@ TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   Bits128 boot, other;
   boot.bytes[3] = 9;
   const KeptWindow window{
-      boot, 20s, {Instant{12345678901ns}, Instant{22345678901ns}, true, false, true, true}, 9s,
-      true};
+      boot, 20s, {Instant{12345678901ns}, Instant{22345678901ns}, true, false, true, true,
+             true}, 9s, true};
   const auto text = encode_window(window);
   const auto back = decode_window(text, boot);
   REQUIRE(back);
@@ -492,6 +492,7 @@ TEST_CASE("window_is_trusted_of_the_same_boot_only") {
   CHECK_FALSE(back->ladder.killing);
   CHECK(back->ladder.ended);
   CHECK(back->ladder.released);
+  CHECK(back->ladder.rests);
   CHECK(back->timeout == 9s);
   CHECK(back->disarmed);
   CHECK_FALSE(decode_window(text, other));

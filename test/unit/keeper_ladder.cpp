@@ -405,3 +405,66 @@ TEST_CASE("ladder_that_rode_on_grants_may_stay_up_and_asks_for_none_then") {
   CHECK(ladder.kept().granted == Instant{});
   CHECK(ladder.feed_until() == at(31s + kWindow));
 }
+
+TEST_CASE("ladder_that_rests_takes_no_rung_and_is_fed_while_the_loop_runs") {
+  auto ladder = begun();
+  REQUIRE(ladder.rest(at(14s)));
+  CHECK(ladder.rung(at(14s)) == Rung::rests);
+  CHECK(ladder.state() == LeaseState::none);
+  CHECK(ladder.act_until() == Instant{});
+  CHECK_FALSE(ladder.asks_from());
+  CHECK_FALSE(ladder.extend_by_grants(at(14s), at(15s)));
+  CHECK_FALSE(ladder.extend(at(15s), at(16s)));
+  for (Duration now = 16s; now < 200s; now += 5s) {
+    CHECK(ladder.rung(at(now)) == Rung::rests);
+    ladder.stay_up(at(now));
+    CHECK(ladder.feed_until() == at(now + kWindow));
+    CHECK(*ladder.next_deadline(at(now)) <= at(now + kWindow / 4));
+  }
+  // A loop that stands still is not fed on.
+  CHECK(ladder.rung(at(196s + kWindow)) == Rung::ended);
+  CHECK(ladder.feed_until() == Instant{});
+}
+
+TEST_CASE("ladder_that_woke_begins_its_window_with_the_next_heartbeat") {
+  auto ladder = begun();
+  REQUIRE(ladder.rest(at(1s)));
+  for (Duration now = 1s; now <= 40s; now += 1s) ladder.stay_up(at(now));
+  ladder.wake(at(40s));
+  // One that was submitted before does not count, however late its acknowledgement comes.
+  CHECK_FALSE(ladder.extend(at(40s - kTick), at(41s)));
+  CHECK(ladder.rung(at(41s)) == Rung::rests);  // until then
+  REQUIRE(ladder.extend(at(41s), at(42s)));
+  CHECK_FALSE(ladder.rests());
+  CHECK(ladder.state() == LeaseState::held);
+  CHECK(ladder.feed_until() == at(41s + kWindow));
+  CHECK(ladder.rung(at(41s + kWindow * 3 / 4)) == Rung::killing);
+  // One that does not rest is not woken.
+  auto awake = begun();
+  awake.wake(at(1s));
+  CHECK(awake.rung(at(15s)) == Rung::killing);
+}
+
+TEST_CASE("ladder_rests_only_under_a_lease_of_which_nothing_was_given_up") {
+  CHECK_FALSE(begun(false).rest(at(1s)));
+  auto killing = begun();
+  CHECK_FALSE(killing.rest(at(15s)));
+  CHECK(killing.rung(at(15s)) == Rung::killing);
+  auto ended = begun();
+  CHECK_FALSE(ended.rest(at(20s)));
+  CHECK(ended.rung(at(20s)) == Rung::ended);
+}
+
+TEST_CASE("ladder_that_rests_is_resumed_so_and_its_window_may_be_another_one_then") {
+  auto ladder = begun();
+  REQUIRE(ladder.rest(at(1s)));
+  Ladder resumed(kWindow);
+  resumed.resume(ladder.kept(), at(100s));
+  CHECK(resumed.rung(at(100s)) == Rung::rests);
+  CHECK(resumed.feed_until() == at(100s + kWindow));
+  resumed.set_window(6s);
+  resumed.wake(at(100s));
+  REQUIRE(resumed.extend(at(101s), at(101s)));
+  CHECK(resumed.feed_until() == at(107s));
+  CHECK_FALSE(resumed.kept().rests);
+}

@@ -453,3 +453,46 @@ TEST_CASE("watchdog_that_any_close_would_stop_is_refused") {
   device.magic_close = true;
   REQUIRE(watchdog::LinuxWatchdog::open("/dev/null", 10s));
 }
+
+TEST_CASE("lease_that_rests_is_fed_and_publishes_nothing_until_that_is_off_the_record") {
+  Site site;
+  Site::hold();
+  site.leave_window(true, false);
+  Fed fed(site);
+  auto& lease = fed.lease;
+  REQUIRE(lease.begin(20s, 2s, kNext, false));
+  lease.acknowledged(raw_now(), raw_now());
+  REQUIRE(lease.published(raw_now()).w_ms == 10400);
+  lease.rest(raw_now());
+  CHECK(lease.rests());
+  CHECK(lease.published(raw_now()).w_ms == 0);
+  CHECK(lease.rights(raw_now()).lease == LeaseState::none);
+  CHECK(site.window().ladder.rests);
+  // Another window, as after a change of the profile: only while it rests.
+  REQUIRE(lease.begin(6s, 2s, kNext, false));
+  lease.wake(raw_now());
+  // A successor would take it for resting still: nobody may count on the window.
+  std::filesystem::remove(site.path + "/window");
+  std::filesystem::create_directories(site.path + "/window/x");
+  lease.acknowledged(raw_now(), raw_now());
+  CHECK_FALSE(lease.rests());
+  CHECK(lease.published(raw_now()).w_ms == 0);
+  std::filesystem::remove_all(site.path + "/window");
+  lease.acknowledged(raw_now(), raw_now());
+  CHECK(lease.published(raw_now()).w_ms == 10400);
+  CHECK_FALSE(site.window().ladder.rests);
+  CHECK(site.window().t_f == Duration{6s});
+  CHECK_FALSE(lease.begin(20s, 2s, kNext, false));
+}
+
+TEST_CASE("lease_that_an_earlier_keeper_left_resting_is_fed_on") {
+  Site site;
+  Site::hold();
+  const Ladder::Kept kept{raw_now() - 100s, {}, true, false, false, false, true};
+  REQUIRE(proc::replace_file(site.path + "/window",
+                             encode_window({site.boot, 20s, kept, 10s, false})));
+  Fed fed(site);
+  CHECK(fed.lease.rests());
+  REQUIRE(wait_for([] { return device.was_told("feed"); }));
+  CHECK(fed.lease.published(raw_now()).w_ms == 0);
+}

@@ -57,7 +57,7 @@ def extent(uuid, region, index, twin, writer, number, sequence, payload):
 
 
 def slot_payload(name, state=1):
-    return (struct.pack("<B3xIIIQQQQ", state, 6000, 5000, 2, 7, 123456789, 42, 9) + b"\x11" * 16 +
+    return (struct.pack("<B3xIIIQQQQQ", state, 6000, 5000, 2, 7, 123456789, 42, 9, 0) + b"\x11" * 16 +
             b"\x22" * 16 + bytes(16) + b"\x07" + bytes(15) + b"\x05" + bytes(15) + bytes(16) +
             struct.pack("<IIQQ16x", 500, 8, 4096, 1024) + bytes([len(name)]) + name.encode())
 

@@ -108,23 +108,36 @@ TEST_CASE("geometry_out_of_range_is_refused") {
 }
 
 TEST_CASE("superblock_round_trip_and_refusals") {
-  const auto g = samples::geometry();
-  const auto bytes = encode_superblock(g);
+  const Superblock held{samples::geometry(),
+                        {VolumeUse::held, 0x1122334455667788, std::string(200, 'p'),
+                         std::string(64, 'n'), samples::bits(5)}};
+  const auto bytes = encode_superblock(held);
   CHECK(bytes.size() <= kHeadPayload);
   const auto back = decode_superblock(bytes);
   REQUIRE(back.has_value());
-  CHECK(back.value() == g);
+  CHECK(back.value() == held);
   for (std::size_t length = 0; length < bytes.size(); ++length)
     REQUIRE_FALSE(decode_superblock(View(bytes).first(length)));
   auto longer = bytes;
   longer.push_back(0);
   CHECK_FALSE(decode_superblock(longer));
-  auto bad = g;
+  const auto refused = [](const Superblock& bad) {
+    CHECK_FALSE(decode_superblock(encode_superblock(bad)));
+  };
+  auto bad = samples::geometry();
   bad.hosts = 5000;
-  CHECK_FALSE(decode_superblock(encode_superblock(bad)));
-  bad = g;
+  refused({bad, {}});
+  bad = samples::geometry();
   bad.l_late_ms = kMaxTimeMs + 1;
-  CHECK_FALSE(decode_superblock(encode_superblock(bad)));
+  refused({bad, {}});
+  const auto g = samples::geometry();
+  refused({g, {VolumeUse::in_use, 7, "", "", {}}});
+  refused({g, {VolumeUse::in_use, 0, "/new", "", {}}});
+  refused({g, {VolumeUse::in_use, 0, "", "n1", {}}});
+  refused({g, {VolumeUse::held, 0, "/new", "n1", {}}});
+  refused({g, {VolumeUse::moved, 7, "", "n1", {}}});
+  refused({g, {VolumeUse::incoming, 7, "", "n1", {}}});
+  CHECK(decode_superblock(encode_superblock({g, {}})).value() == Superblock{g, {}});
 }
 
 TEST_CASE("ballot_owner_is_the_inverse_of_ballot_cell") {

@@ -60,11 +60,24 @@ TEST_CASE("slot_round_trip_and_refusals") {
   bad[2] = 2;
   CHECK_FALSE(decode_slot(bad));
   bad = bytes;
-  bad[3] = 1;  // a reserved byte
+  bad[3] = 2;
   CHECK_FALSE(decode_slot(bad));
   bad = bytes;
-  bad[168] = bad[169] = 0;  // of the hosts that are not asked, none before another
+  bad[3] = 1;  // reaches a new volume, and holds for none
   CHECK_FALSE(decode_slot(bad));
+  bad = bytes;
+  bad[176] = bad[177] = 0;  // of the hosts that are not asked, none before another
+  CHECK_FALSE(decode_slot(bad));
+}
+
+TEST_CASE("slot_of_a_host_that_holds_publishes_no_lease") {
+  auto slot = samples::slot();
+  slot.held = 0x1122334455667788;
+  slot.reaches = true;
+  REQUIRE(slot.w_ms != 0);
+  CHECK_FALSE(decode_slot(encode_slot(slot)));
+  slot.w_ms = 0;
+  CHECK(decode_slot(encode_slot(slot)).value() == slot);
 }
 
 TEST_CASE("slot_with_the_longest_name_fits_the_head_and_longer_is_cut") {
