@@ -89,6 +89,7 @@ void QuorumVote::look_at_version(Instant now) {
   if (seen_ == board_.lock().version) return;
   seen_ = board_.lock().version;
   seen_at_ = now;
+  withdrew_.clear();
 }
 
 // What can be told by the clock alone: that corosync keeps no vote any more, anybody's under an
@@ -144,37 +145,43 @@ QuorumVote::Answer QuorumVote::about_owner(const VoteStanding& standing) const {
   return {Kind::yes, whose + ", which is in this ring", true};
 }
 
-// Whether the vote of a host outside this ring may count elsewhere, under an earlier version.
+// Whether a vote of this host's under an earlier version may count, now or in a ring to come.
 //
 // Whoever casts has written its slot within T_F/2 before it read what the vote rests on. So where
 // that has stood for as long, and for as long again as a vote lasts, there is none; and if it casts
 // later than the read that shows this, it knows the present version.
 bool QuorumVote::may_count(const OtherVote& other) const {
-  if (ring_->has(other.host) || other.dead) return false;
   if (!other.read_issued || *other.read_issued < seen_at_) return true;
   const auto window = std::max(other.feed_window, timing_.feed_window);
   return other.under != LockVersion{} && other.under < seen_ &&
          other.stands < surely(window / 2 + vote_lasts(*device_, timing_));
 }
 
+// A host inside is not waited for, but it may leave, and it does not cast less for that: in the
+// ring that it has gone to its vote under an earlier version counts on. So they are looked at too.
+//
 // What is found here is told to the others of the ring: a daemon that has just begun cannot know
 // for how long a slot has stood.
 void QuorumVote::look_outside(const VoteStanding& standing) {
   cleared_ = {};
   waits_for_.reset();
   if (!device_ || !ring_ || seen_ == LockVersion{}) return;
-  const bool known = forgotten_ == seen_ || standing.cleared >= seen_;
   for (const auto& other : standing.others) {
-    if (known || !may_count(other)) continue;
-    waits_for_ = other.host;
-    return;
+    if (forgotten_ == seen_) break;
+    // A verdict says nothing about the host's next boot, so it is not kept.
+    if (other.dead || withdrew_.contains(other.host)) continue;
+    const bool inside = ring_->has(other.host);
+    if (!may_count(other) || (!inside && standing.cleared >= seen_))
+      withdrew_.insert(other.host);
+    else if (!inside && !waits_for_)
+      waits_for_ = other.host;
   }
-  cleared_ = seen_;
+  if (!waits_for_) cleared_ = seen_;
 }
 
 // The first host outside this ring whose vote may still count elsewhere, as a clause; empty: none.
 std::string QuorumVote::not_withdrawn(Instant now) const {
-  if (cast_under_ == seen_ || !waits_for_) return {};
+  if (!waits_for_) return {};
   return "the vote of " + host_text(*waits_for_) + ", outside this ring, may still count for " +
          wardom::to_text(std::chrono::ceil<std::chrono::seconds>(
              std::max(seen_at_ + vote_lasts(*device_, timing_) - now, Duration{0}))) +

@@ -10,7 +10,8 @@
 //   count, and reads the ballots once more when that stands there. So whoever owns a later version
 //   either sees that statement, or this host sees the later version.
 // * A ring casts under a version only when everybody outside has withdrawn a vote under an earlier
-//   one: by what the slot says, by a verdict, or because corosync has surely forgotten it.
+//   one: by what the slot says, by a verdict, or because corosync has surely forgotten it. Of a
+//   host that leaves the ring that may be known from before, when it was in the ring.
 // * While a ring stands, doubt does not withdraw the vote at once: the lock passes on within a
 //   healthy ring, and quorum is not to flap. A new ring does not wait for longer than a second.
 //
@@ -19,6 +20,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -193,10 +195,11 @@ class QuorumVote {
 
   LockVersion seen_;                  // the highest version, since when it is known here
   Instant seen_at_{};
-  // Cast under it and not withdrawn since: the others' votes were withdrawn before that, and those
-  // of hosts that have left the ring meanwhile are not waited for.
-  LockVersion cast_under_;
+  LockVersion cast_under_;            // as ordered last; 0: the last vote was not cast
   LockVersion forgotten_;             // corosync has surely forgotten votes under earlier versions
+  // In this ring or outside: they have no vote under an earlier version than `seen_`, and never
+  // cast under one again, since they read the ballots before.
+  std::set<HostId> withdrew_;
   LockVersion cleared_;               // 0: not the present version in the present ring
   std::optional<HostId> waits_for_;   // the first outside this ring whose vote may still count
 

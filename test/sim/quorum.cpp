@@ -91,7 +91,8 @@ void Domain::poll_device(Host& host, const core::Vote& vote, LockVersion under) 
   const bool late = vote.cast && Instant{local(host, clock.now())} >= vote.until;
   const bool takes = host.corosync_up && votes.registered && votes.ring == vote.ring && !late;
   if (takes) {
-    if (vote.cast && !(votes.cast && votes.under == under)) check_cast(host, under);
+    if (vote.cast && (votes.syncing || !votes.cast || votes.under != under))
+      check_cast(host, under);
     if (votes.cast && !vote.cast) ++marks["a vote withdrawn"];
     votes.alive = true;
     votes.cast = vote.cast;
@@ -114,8 +115,9 @@ void Domain::count_votes(Host& host) {
   tell_ring(host);
 }
 
-// OneVote: who begins to cast under a version finds nobody outside its ring casting under another;
-// but for those that have not noticed yet that their ring has parted from this host.
+// OneVote: who begins to cast under a version or in a ring finds nobody outside that casts under
+// another version; but for those that have not noticed yet that their ring has parted from this
+// host.
 void Domain::check_cast(const Host& host, LockVersion under) {
   ++marks["a vote cast"];
   if (host.ring.count() < hosts.size()) ++marks["a vote cast in a part of the ring"];

@@ -146,6 +146,24 @@ TEST_CASE("vote_of_a_dead_daemon_is_waited_for") {
   });
 }
 
+// Within the ring that it then leaves: the lock has passed on there, and the others cast already.
+TEST_CASE("vote_of_a_dead_daemon_that_leaves_the_ring_is_waited_for") {
+  for_seeds(5, [&](std::uint64_t seed) {
+    Quorum q(seed, 3);
+    const int owner = q.owner();
+    const auto apart = [&](int id) { return id != owner; };
+    q.host(owner).ring_apart = true;
+    q.run_for(ms(1500));
+    q.d.kill_daemon(q.host(owner));
+    REQUIRE(q.within(ms(6000), [&] { return q.host(owner).ring.count() == 1; }));
+    REQUIRE(q.owner() != 0);
+    q.run_for(ms(2000));
+    CHECK(q.host(owner).votes.cast);
+    CHECK(q.quorate_are([&](int id) { return !apart(id); }));
+    CHECK(q.within(ms(40000), [&] { return q.quorate_are(apart); }));
+  });
+}
+
 // Its daemon lives, and keeps the lock for as long as nobody else has more use of it.
 TEST_CASE("owner_without_corosync_leaves_the_lock_to_the_ring") {
   for_seeds(5, [&](std::uint64_t seed) {

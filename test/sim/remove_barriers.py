@@ -64,8 +64,8 @@ BARRIERS = {
     ],
     "core/quorum_vote.cpp": [
         ("votes_waited_for",
-         "  if (cast_under_ == seen_ || !waits_for_) return {};\n",
-         "  if ({removed} || cast_under_ == seen_ || !waits_for_) return {};\n"),
+         "  if (!waits_for_) return {};\n",
+         "  if ({removed} || !waits_for_) return {};\n"),
         ("vote_reads_fresh",
          "  if (!read_since(std::max(stated_->since, reads_from(now))))\n",
          "  if (!{removed} && !read_since(std::max(stated_->since, reads_from(now))))\n"),
