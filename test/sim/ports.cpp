@@ -165,7 +165,7 @@ void Hands::start(Ticket ticket, GuestId guest, std::string xml) {
       h.definitions[guest] = version;
       d.run_qemu(h, guest, version, "its target");
       if (h.libvirt_up && !cut_short)
-        d.to_daemon(h, us(60), port::GuestChanged{d.state_of(h, guest)});
+        d.from_libvirt(h, us(60), port::GuestChanged{d.state_of(h, guest)});
     } else if (!cut_short && !runs_already) {
       h.definitions[guest] = version;
     }
@@ -229,7 +229,7 @@ void Hands::undefine(Ticket ticket, GuestId guest) {
   d.on_host(h, turn_of(d, h, guest, ms(5)), [&d, &h, answer, guest] {
     if (h.libvirt_life != answer.libvirt) return answer.give(false, false, "connection broke");
     h.definitions.erase(guest);
-    d.to_daemon(h, us(60), port::GuestDefined{guest, d.truth(guest)->name, "", 0, 0});
+    d.from_libvirt(h, us(60), port::GuestDefined{guest, d.truth(guest)->name, "", 0, 0});
     answer.give(true, true, "");
   });
 }

@@ -22,7 +22,7 @@ void build_up(Domain& d) {
     d.clock.in(ms(1500), [&d, &host, i] {
       host.definitions[d.guests[i].id] = d.guests[i].version;
       d.run_qemu(host, d.guests[i].id, d.guests[i].version, "its administrator");
-      d.to_daemon(host, us(100), port::GuestChanged{d.state_of(host, d.guests[i].id)});
+      d.from_libvirt(host, us(100), port::GuestChanged{d.state_of(host, d.guests[i].id)});
     });
     d.clock.in(ms(4500), [&d, &host, i] { d.protect(host, d.guests[i]); });
   }

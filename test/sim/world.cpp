@@ -96,6 +96,7 @@ void Domain::power_on(Host& host, Duration boot_time) {
   ++host.life;
   host.booted = clock.now();
   host.joined = false;
+  host.libvirt_words.clear();
   on_host(host, boot_time, [this, &host] { boot(host); });
 }
 
@@ -255,7 +256,7 @@ void Domain::start_daemon(Host& host) {
       for (const auto& guest : guests)
         if (host.definitions.contains(guest.id) || host.qemus.contains(guest.id))
           up.guests.push_back(state_of(host, guest.id));
-      to_daemon(host, us(50), up);
+      from_libvirt(host, us(50), up);
     });
   }
   to_daemon(host, ms(1), core::Input{Load{
@@ -288,6 +289,15 @@ void Domain::to_daemon(Host& host, Duration delay, runtime::Arrival arrival) {
           [this, &host, life = host.daemon_life, arrival = std::move(arrival)]() mutable {
             arrive(host, life, std::move(arrival));
           });
+}
+
+void Domain::from_libvirt(Host& host, Duration delay, runtime::Arrival arrival) {
+  host.libvirt_words.emplace_back(host.daemon_life, std::move(arrival));
+  on_host(host, delay, [this, &host] {
+    auto [life, word] = std::move(host.libvirt_words.front());
+    host.libvirt_words.pop_front();
+    arrive(host, life, std::move(word));
+  });
 }
 
 void Domain::send_datagram(Host& to, Duration delay, Link link,
@@ -515,7 +525,7 @@ void Domain::stop_qemu(Host& host, GuestId guest, port::StopCause cause) {
   trace("guest " + truth(guest)->name + " stops on host " + std::to_string(host.id.value));
   auto state = state_of(host, guest);
   state.cause = cause;
-  if (host.libvirt_up) to_daemon(host, us(200), port::GuestChanged{state});
+  if (host.libvirt_up) from_libvirt(host, us(200), port::GuestChanged{state});
 }
 
 void Domain::restart_libvirt(Host& host, Duration away) {
@@ -523,7 +533,7 @@ void Domain::restart_libvirt(Host& host, Duration away) {
   trace("libvirtd " + std::to_string(host.id.value) + " goes down");
   host.libvirt_up = false;
   ++host.libvirt_life;
-  to_daemon(host, us(100), port::HypervisorDown{"connection reset"});
+  from_libvirt(host, us(100), port::HypervisorDown{"connection reset"});
   on_host(host, away, [this, &host] {
     if (host.libvirt_up) return;
     host.libvirt_up = true;
@@ -532,7 +542,7 @@ void Domain::restart_libvirt(Host& host, Duration away) {
     for (const auto& guest : guests)
       if (host.definitions.contains(guest.id) || host.qemus.contains(guest.id))
         up.guests.push_back(state_of(host, guest.id));
-    to_daemon(host, us(100), up);
+    from_libvirt(host, us(100), up);
   });
 }
 
@@ -575,7 +585,7 @@ bool Domain::admin_start(Host& host, GuestTruth& guest) {
     return false;
   run_qemu(host, guest.id, host.definitions.at(guest.id), "its administrator");
   guest.wanted = true;
-  to_daemon(host, us(200), port::GuestChanged{state_of(host, guest.id)});
+  from_libvirt(host, us(200), port::GuestChanged{state_of(host, guest.id)});
   return true;
 }
 
@@ -590,7 +600,7 @@ void Domain::redefine(GuestTruth& guest) {
   auto* host = runner(guest.id);
   if (host == nullptr || host->frozen || !host->libvirt_up) return;
   host->definitions[guest.id] = ++guest.version;
-  to_daemon(*host, us(300), port::GuestDefined{guest.id, guest.name,
+  from_libvirt(*host, us(300), port::GuestDefined{guest.id, guest.name,
                                                xml_of(guest.id, guest.version), 1024 * 1024, 1});
 }
 

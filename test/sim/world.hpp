@@ -234,6 +234,7 @@ struct Host {
   Incarnation incarnation;
   bool joined{false};
   std::vector<std::function<void()>> deferred;  // while frozen
+  std::deque<std::pair<std::uint64_t, runtime::Arrival>> libvirt_words;  // each to a daemon's life
   std::map<GuestId, Qemu> qemus;
   std::map<GuestId, std::uint32_t> definitions;
   // storage as seen from here
@@ -419,6 +420,8 @@ struct Domain {
     });
   }
   void to_daemon(Host& host, Duration delay, runtime::Arrival arrival);
+  // By the one connection to libvirt: whatever the delays, nothing overtakes what was said before.
+  void from_libvirt(Host& host, Duration delay, runtime::Arrival arrival);
   void send_datagram(Host& to, Duration delay, Link link, std::span<const std::uint8_t> bytes);
   void arrive(Host& host, std::uint64_t daemon_life, runtime::Arrival arrival);
   void wake(Host& host);
