@@ -528,6 +528,9 @@ void Member::tick(Now now, Orders& orders) {
   poll_power(lock, turn);
   vote(turn);
   read_slots(turn);
+  // Nobody's beats tell this host what it has itself written: one read of the own table that fails
+  // would leave an older one on the board.
+  board_.promise(settings_.self, {}, {}, target_.sequence());
   read_board(turn);
   tell_changes(lock, turn);
   live_on_grants(turn);
