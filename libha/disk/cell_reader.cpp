@@ -26,6 +26,11 @@ CellView to_view(const Cell& cell, const Extent& a, const Extent& b, std::string
   const auto choice = wire::choose(a, b);
   view.state = choice.state;
   view.twin_damaged = choice.twin_damaged;
+  // Not a slot: its only good copy may be written over, so a torn one tells nothing.
+  if (cell.region != Region::slot && wire::first_write_torn(a, b)) {
+    view.state = ExtentState::empty;
+    return view;
+  }
   if (choice.state == ExtentState::unknown_version) {
     const Extent& unknown = a.state == ExtentState::unknown_version &&
                                     (b.state != a.state || a.head.sequence >= b.head.sequence)
@@ -203,7 +208,8 @@ CellExtents read_extents(BlockIo& io, const Bits128& volume, const wire::Layout&
 namespace {
 
 // A valid twin that was read beside one that is not, or before it, may be older than what a reader
-// must not miss: its writer may have been between two writes. It counts as read from now on.
+// must not miss: its writer may have been between two writes. It counts as read from now on. So
+// does an empty one beside a torn one.
 void read_again(BlockIo& io, const Place& place, CellView& view) {
   const auto extents = read_extents(io, place.volume, place.layout, view.cell);
   view = to_view(view.cell, extents.twins[0], extents.twins[1], {});
@@ -231,7 +237,9 @@ std::vector<CellView> read_cells(BlockIo& io, const Bits128& volume, const wire:
   }
   read_single_blocks(io, place, cells, std::move(single), out);
   for (auto& view : out)
-    if (view.state == ExtentState::valid && view.twin_damaged) read_again(io, place, view);
+    if (view.twin_damaged &&
+        (view.state == ExtentState::valid || view.state == ExtentState::empty))
+      read_again(io, place, view);
   return out;
 }
 

@@ -194,8 +194,10 @@ std::optional<Look> look_at(const VolumeFile& volume, const Cell& cell, wire::Tw
 }
 
 bool harmless(const Look& faulty, const Look& twin) {
-  return faulty.extent.state == ExtentState::torn && twin.fault.empty() &&
-         twin.extent.state == ExtentState::valid && faulty.last_write > twin.extent.head.sequence;
+  if (faulty.extent.state != ExtentState::torn || !twin.fault.empty()) return false;
+  if (twin.extent.state == ExtentState::empty)
+    return faulty.last_write > Sequence{};
+  return twin.extent.state == ExtentState::valid && faulty.last_write > twin.extent.head.sequence;
 }
 
 Survey survey_hosts(const VolumeFile& volume) {

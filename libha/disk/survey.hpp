@@ -44,7 +44,8 @@ struct Look {
 std::optional<Look> look_at(const VolumeFile& volume, const Cell& cell, wire::Twin twin);
 
 // The write of a torn extent was cut short, by a power cut as a rule, and its twin holds the write
-// before it: no acknowledged write is lost, and the owner's next write replaces it.
+// before it, or nothing if it was the first: no acknowledged write is lost, and the owner's next
+// write replaces it.
 bool harmless(const Look& faulty, const Look& twin);
 
 // One extent that is not as it should be.

@@ -44,6 +44,7 @@ std::optional<Instant> TwinWriter::settles_at() const {
 void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
   using wire::ExtentState;
   bool unknown = false;
+  std::optional<wire::Twin> unjudged;
   if (wire::bars_writing(a, b)) refuses_ = true;
   for (const auto* extent : {&a, &b}) {
     // The head of a torn extent is whole, and so is one of another version: its sequence has been
@@ -51,10 +52,15 @@ void TwinWriter::judge(const wire::Extent& a, const wire::Extent& b) {
     const bool known = extent->state == ExtentState::valid || extent->state == ExtentState::torn ||
                        extent->state == ExtentState::unknown_version;
     if (known) last_used_ = std::max(last_used_, extent->head.sequence);
-    if (!known && extent->state != ExtentState::empty) unknown = true;
+    if (known || extent->state == ExtentState::empty) continue;
+    unknown = true;
+    unjudged = extent == &a ? wire::kTwinA : wire::kTwinB;
   }
   if (a.state == ExtentState::valid) landed(wire::kTwinA, a.head.sequence);
   if (b.state == ExtentState::valid) landed(wire::kTwinB, b.head.sequence);
+  // It may hold what was acknowledged last, and come back: the first write goes to its twin. So a
+  // torn extent beside an empty one hides nothing (wire::first_write_torn).
+  if (!newest_ && unjudged) landed(*unjudged, Sequence{});
   if (unknown) last_used_.value += kUnknownSequenceGap;
 }
 

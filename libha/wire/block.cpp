@@ -189,6 +189,11 @@ bool bars_writing(const Extent& a, const Extent& b) {
   return bars(a, b) || bars(b, a);
 }
 
+bool first_write_torn(const Extent& a, const Extent& b) {
+  return (a.state == ExtentState::torn && b.state == ExtentState::empty) ||
+         (a.state == ExtentState::empty && b.state == ExtentState::torn);
+}
+
 Choice choose(const Extent& a, const Extent& b) {
   const bool a_valid = a.state == ExtentState::valid;
   const bool b_valid = b.state == ExtentState::valid;

@@ -99,6 +99,10 @@ struct Choice {
   bool twin_damaged{false};
 };
 Choice choose(const Extent& a, const Extent& b);
+// The first write to the cell was cut short: one extent is torn, the other was never written to.
+// Where the newest acknowledged copy is never written over, nothing was acknowledged here before,
+// and the cell says as much as an empty one.
+bool first_write_torn(const Extent& a, const Extent& b);
 // Nothing is written to a cell with these extents: one is of an unknown version, and it is not a
 // level of long ago that was overtaken by a valid write.
 bool bars_writing(const Extent& a, const Extent& b);

@@ -494,6 +494,20 @@ TEST_CASE("reader_does_not_take_a_twin_that_was_read_before_a_torn_one") {
   CHECK(view.payload[0] == 3);
 }
 
+// What cannot be read now may be the only good copy, and come back.
+TEST_CASE("first_write_goes_beside_an_extent_that_could_not_be_judged") {
+  wire::Extent unread, empty;
+  empty.state = wire::ExtentState::empty;
+  for (auto twin : {wire::kTwinA, wire::kTwinB}) {
+    TwinWriter writer(kPatience);
+    const bool a = twin == wire::kTwinA;
+    writer.recover(a ? unread : empty, a ? empty : unread);
+    const auto started = writer.begin(Instant{});
+    REQUIRE(started);
+    CHECK(started->twin != twin);
+  }
+}
+
 // Every order of starting, giving up, completing, failing and settling, drawn at random: the rules
 // must hold at each step.
 TEST_CASE("twin_writer_keeps_its_rules_in_any_order_of_events") {

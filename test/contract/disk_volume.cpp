@@ -259,6 +259,43 @@ TEST_CASE("read_cells_batches_neighbours_and_keeps_the_order") {
   CHECK(failed[0].error.find("injected") != std::string::npos);
 }
 
+// Its twin was never written to, and no write goes over the only good copy: nothing was said yet.
+// A slot's only good copy may be written over.
+TEST_CASE("a_first_write_that_is_torn_leaves_an_empty_cell") {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("volume");
+  REQUIRE(disk::format_volume(path, geometry()));
+  auto real = disk::open_direct(path, Access::read_write);
+  const std::shared_ptr<disk::BlockIo> io(std::move(real).value());
+  const wire::Layout layout(geometry());
+  const std::vector<Cell> cells = {wire::slot_cell(HostId{1}), {Region::decision, 1},
+                                   wire::table_cell(HostId{1})};
+  const auto tear = [&](wire::Twin twin) {
+    for (const auto& cell : cells) {
+      wire::Head head;
+      head.volume = geometry().volume_uuid;
+      head.cell = cell;
+      head.twin = twin;
+      head.sequence = Sequence{1};
+      const auto image = wire::encode_extent(head, wire::Bytes(1000, 1));
+      disk::Buffer buffer(image.size());
+      std::copy(image.begin(), image.end(), buffer.bytes().begin());
+      buffer.bytes()[1000] ^= 1;
+      REQUIRE(io->write(*layout.offset(cell, twin), std::as_const(buffer).bytes()));
+    }
+  };
+  tear(wire::kTwinB);
+  auto views = disk::read_cells(*io, geometry().volume_uuid, layout, cells);
+  CHECK(views[0].state == wire::ExtentState::torn);
+  CHECK(views[1].state == wire::ExtentState::empty);
+  CHECK(views[2].state == wire::ExtentState::empty);
+  CHECK(views[2].twin_damaged);
+  CHECK(views[2].error.empty());
+  tear(wire::kTwinA);
+  views = disk::read_cells(*io, geometry().volume_uuid, layout, cells);
+  for (const auto& view : views) CHECK(view.state == wire::ExtentState::torn);
+}
+
 TEST_CASE("a_bad_sector_hides_one_extent_and_no_other_cell") {
   const TemporaryDirectory directory;
   const auto path = directory.file("volume");
@@ -360,4 +397,7 @@ TEST_CASE("a_torn_newer_twin_is_harmless_and_an_older_one_is_not") {
   CHECK(disk::harmless(a, b));
   b.fault = "torn";
   CHECK_FALSE(disk::harmless(a, b));
+  disk::Look untouched;
+  untouched.extent.state = wire::ExtentState::empty;
+  CHECK(disk::harmless(a, untouched));
 }

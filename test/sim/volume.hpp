@@ -46,11 +46,12 @@ class Store {
     if (state.damaged) {
       read.status = port::CellStatus::damaged;
       read.error = "no twin passes its CRC";
-    } else if (newest == nullptr && state.torn()) {
+    } else if (newest == nullptr && state.twins[0].torn && state.twins[1].torn) {
       read.status = port::CellStatus::damaged;
       read.error = "torn";
-    } else if (newest == nullptr) {
+    } else if (newest == nullptr) {  // or its first write is torn
       read.status = port::CellStatus::empty;
+      read.twin_damaged = state.torn();
     } else {
       read.status = port::CellStatus::valid;
       read.writer = newest->writer;

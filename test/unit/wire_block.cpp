@@ -204,6 +204,15 @@ TEST_CASE("twins_give_the_valid_one_with_the_higher_sequence") {
   CHECK_FALSE(choice.twin_damaged);
 }
 
+TEST_CASE("a_first_write_is_torn_beside_an_extent_that_is_empty") {
+  for (auto a : kAll)
+    for (auto b : kAll) {
+      const bool expected = (a == ExtentState::torn && b == ExtentState::empty) ||
+                            (a == ExtentState::empty && b == ExtentState::torn);
+      CHECK(first_write_torn(extent(a), extent(b)) == expected);
+    }
+}
+
 // What was valid before another version wrote its twin is as old as what a damaged one hides, and
 // nothing will ever make it newer.
 TEST_CASE("twins_give_nothing_older_than_what_another_version_wrote") {
