@@ -2,7 +2,8 @@
 //
 //   phase             means                                         goes to
 //   assigned          the decider's word stands, nothing claimed    claimed, claimed_incoming
-//   claimed           own table says so; all others were not read   starting, refused
+//   claimed           own table says so; all others were not read   starting, refused; yielded
+//                                                                   where a tombstone stood
 //   starting          all claims read, the start is ordered         holding, refused
 //   holding           the guest is this host's, running or not      yielded
 //   claimed_incoming  a migration is on its way here                holding, refused
@@ -39,7 +40,8 @@ constexpr bool may_follow(GuestPhase from, GuestPhase to) {
     case GuestPhase::assigned:
       return to == GuestPhase::claimed || to == GuestPhase::claimed_incoming;
     case GuestPhase::claimed:
-      return to == GuestPhase::starting || to == GuestPhase::holding || to == GuestPhase::refused;
+      return to == GuestPhase::starting || to == GuestPhase::holding ||
+             to == GuestPhase::refused || to == GuestPhase::yielded;
     case GuestPhase::starting:
       return to == GuestPhase::holding || to == GuestPhase::refused;
     case GuestPhase::holding:

@@ -156,6 +156,8 @@ void Target::give_all_up(bool volume_ok, Turn& turn) {
       yield(*own, "killed when this host's lease ended, then yielded", turn);
       turn.note({Severity::warning, "target", evidence_.self(), guest, {}, "",
                  own->name + ": " + own->reason});
+    } else if (own->wanted == Wanted::stopped) {
+      withdraw_protection(guest, "this host's lease has ended", true, turn);
     } else {
       settle(guest, GuestPhase::refused, "this host's lease has ended", turn);
     }
@@ -235,8 +237,12 @@ void Target::claim_protected(GuestId guest, Work& work, Turn& turn) {
 
 void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn) {
   works_.erase(assignment.guest);
+  const auto* before = entry(assignment.guest);
+  const bool ended = before != nullptr && is_tombstone(*before);
   claim.parting = false;
-  claim.phase = claim.reason.empty() ? GuestPhase::claimed : GuestPhase::refused;
+  claim.phase = claim.reason.empty() ? GuestPhase::claimed
+                : ended              ? GuestPhase::yielded
+                                     : GuestPhase::refused;
   claim.generation = assignment.generation;
   claim.holder = me_.incarnation;
   claim.epoch = me_.epoch;
@@ -247,7 +253,7 @@ void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& t
   std::erase_if(guests, [&](const GuestEntry& old) { return old.guest == assignment.guest; });
   guests.push_back(claim);
   if (claim.phase != GuestPhase::claimed) return;
-  works_[assignment.guest] = Work{assignment, Claiming{cell_.revision()}};
+  works_[assignment.guest] = Work{assignment, Claiming{cell_.revision()}, false, ended};
   turn.note({Severity::info, "target", evidence_.self(), assignment.guest, assignment.recovery,
              assignment.recovery.is_zero() ? "" : "claimed",
              claim.name + " claimed by " + host_text(evidence_.self())});
@@ -286,7 +292,8 @@ void Target::check(GuestId guest, Work& work, Turn& turn) {
   const auto* facts = found == guests.end() ? nullptr : &found->second;
   const bool protect = work.assignment.cause == Cause::protect;
   if (const auto no = objection(work.assignment, facts); !no.empty())
-    return protect ? withdraw_protection(guest, no, turn) : refuse(guest, work, no, turn);
+    return protect ? withdraw_protection(guest, no, work.ended, turn)
+                   : refuse(guest, work, no, turn);
   if (protect) return finish_protect(guest, turn);
   if (!hypervisor_ok_) return refuse(guest, work, "libvirt does not answer on this host", turn);
   refresh_record(work.assignment, *facts);
@@ -305,7 +312,7 @@ void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
     settle(guest, GuestPhase::holding, "", turn);
     order(Act::mark, *entry(guest), turn);
   } else if (own->wanted == Wanted::stopped) {
-    withdraw_protection(guest, "wardomd was restarted in the middle of it", turn);
+    withdraw_protection(guest, "wardomd was restarted in the middle of it", true, turn);
   } else {
     refuse(guest, work, "wardomd was restarted in the middle of the start", turn);
   }
@@ -342,9 +349,12 @@ void Target::kill_before_refusal(GuestId guest, Ending& ending, Turn& turn) {
              own->name + " is given up here, after a kill: " + ending.reason});
 }
 
-// The guest stays as it was before it was asked for: unprotected, and running if it ran.
-void Target::withdraw_protection(GuestId guest, const std::string& reason, Turn& turn) {
-  settle(guest, GuestPhase::refused, reason, turn);
+// The guest stays as it was before it was asked for: unprotected, and running if it ran. Where the
+// claim took the place of a tombstone, or may have, a tombstone stands again, by this generation: a
+// refusal would leave what a dead host held before that one as the newest record, to be started.
+void Target::withdraw_protection(GuestId guest, const std::string& reason, bool ended,
+                                 Turn& turn) {
+  settle(guest, ended ? GuestPhase::yielded : GuestPhase::refused, std::string(reason), turn);
   if (auto* own = change_entry(guest)) {
     own->wanted = Wanted::stopped;
     own->xml.clear();

@@ -109,6 +109,7 @@ class Target {
     Assignment assignment;
     std::variant<Listing, Claiming, Checking, Starting, Unsettled, Ending> step;
     bool resumed{false};  // claimed by an earlier daemon of this boot
+    bool ended{false};    // the claim took the place of a tombstone
   };
   struct Request {
     Ticket ticket;
@@ -151,7 +152,7 @@ class Target {
   void await_libvirt(GuestId guest, Work& work, Instant look_again, Turn& turn);
   void refuse(GuestId guest, Work& work, const std::string& reason, Turn& turn);
   void kill_before_refusal(GuestId guest, Ending& ending, Turn& turn);
-  void withdraw_protection(GuestId guest, const std::string& reason, Turn& turn);
+  void withdraw_protection(GuestId guest, const std::string& reason, bool ended, Turn& turn);
   void refresh_record(const Assignment& assignment, const GuestFacts& facts);
   std::string objection(const Assignment& assignment, const GuestFacts* facts) const;
   void on_list(std::vector<ListedGuest> listed);

@@ -14,8 +14,8 @@ TEST_CASE("guest_life_is_the_table_of_the_design", "[guest_life]") {
                             claimed_incoming};
   const std::pair<GuestPhase, GuestPhase> allowed[] = {
       {assigned, claimed}, {assigned, claimed_incoming}, {claimed, starting}, {claimed, holding},
-      {claimed, refused},  {starting, holding},          {starting, refused}, {holding, yielded},
-      {claimed_incoming, holding}, {claimed_incoming, refused}};
+      {claimed, refused},  {claimed, yielded},           {starting, holding}, {starting, refused},
+      {holding, yielded},  {claimed_incoming, holding}, {claimed_incoming, refused}};
   for (auto from : all)
     for (auto to : all) {
       const bool expected = std::find(std::begin(allowed), std::end(allowed),

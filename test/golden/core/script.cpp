@@ -243,6 +243,7 @@ core::CellSeen Script::cell(const Cell& where) const {
 }
 
 void Script::carry_out(core::Orders orders) {
+  for (const auto& ask : orders.asks) answers_.push_back(ask);  // the ring brings it back
   for (const auto& write : orders.ballots) {
     auto& kept = stored_[{Region::ballot, 1}];
     kept = {true, peers_.at(kSelf).incarnation, kept.sequence.next(), write.ballot};
