@@ -22,11 +22,12 @@ WARDOMD = ("timeout", "10", "wardomd", "--socket", "/run/wardom/test.sock", "--c
 
 
 class Refusals(ScenarioCase):
-    def edit_config(self, host: str, before: str, after: str) -> str:
+    def edit_config(self, host: str, *changes: tuple[str, str]) -> str:
         """A changed copy of the host's configuration; its path."""
-        text = self.cluster.must(host, "cat", "/etc/wardom/wardom.toml")
-        changed = text.replace(before, after, 1)
-        self.assertNotEqual(changed, text)
+        changed = self.cluster.must(host, "cat", "/etc/wardom/wardom.toml")
+        for before, after in changes:
+            self.assertIn(before, changed)
+            changed = changed.replace(before, after, 1)
         self.cluster.must(host, "sh", "-c", "cat > /tmp/wardom.toml", stdin=changed)
         return "/tmp/wardom.toml"
 
@@ -88,14 +89,17 @@ for size in (0, 1, 50, 96, 100, 128, 150, 200, 256, 512, 1400):
     # --- configuration -----------------------------------------------------------------------
 
     def test_configuration_errors_have_a_place_and_a_name(self) -> None:
-        path = self.edit_config("n3", 'profile = "fast"', 'profile = "hasty"\nbeat_intervall = 1')
+        path = self.edit_config("n3", ('profile = "fast"',
+                                       'profile = "hasty"\nbeat_intervall = 1'))
         for argv in (("wardomctl", "config", "check", path), (*WARDOMD, path),
                      ("timeout", "10", "wardom-keeper", "--config", path)):
             self.assert_refuses("n3", argv, f"{path}:8:", f"{path}:9:", "profile",
                                 "beat_intervall")
 
     def test_a_host_that_the_configuration_does_not_name(self) -> None:
-        path = self.edit_config("n3", 'name = "n3"', 'name = "other"')
+        """Neither by its name nor by its addresses, which it goes by as well."""
+        path = self.edit_config("n3", ('name = "n3"', 'name = "other"'),
+                                ('"10.77.0.3"', '"10.77.0.93"'), ('"10.78.0.3"', '"10.78.0.93"'))
         self.assert_refuses("n3", (*WARDOMD, path), 'names no host "n3"')
 
     # --- volume ------------------------------------------------------------------------------
@@ -203,7 +207,7 @@ class OtherVolume(Refusals):
 
     def test_a_volume_with_another_uuid_is_refused(self) -> None:
         wrong = "11111111-2222-4333-8444-555555555555"
-        path = self.edit_config("n3", "[volume]\n", f'[volume]\nuuid = "{wrong}"\n')
+        path = self.edit_config("n3", ("[volume]\n", f'[volume]\nuuid = "{wrong}"\n'))
         self.cluster.ask_manager("n3", "stop", "keeper")
         self.assert_refuses("n3", ("timeout", "10", "wardom-keeper", "--config", path,
                                    "--run-dir", "/run/wardom"), wrong, VOLUME_PATH)
