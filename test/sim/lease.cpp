@@ -20,6 +20,7 @@ void Domain::begin_lease(Host& host) {
   if (host.released == host.incarnation && !ladder.released()) ladder.release(now);
   if (ladder.released() && host.released != host.incarnation) ladder.renew();
   host.ladder = ladder;
+  if (host.hold.use != VolumeUse::held) host.ladder->wake(now);
   host.ride.emplace(rides_out(host), options.timing.feed_window);
   tend_lease(host);
   read_back(host);
