@@ -1,17 +1,20 @@
 #include "agents/wardomctl/quorum_command.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <sstream>
+#include <thread>
 
 #include "agents/wardomctl/command.hpp"
 #include "agents/wardomctl/quorum_section.hpp"
@@ -29,6 +32,10 @@ constexpr unsigned kSbdDefaultSeconds = 5;
 constexpr unsigned kTimeoutMin = 2000;
 constexpr unsigned kTimeoutMax = 60'000;
 constexpr unsigned kSyncTimeoutMax = 120'000;
+
+// For another command that changes the same file.
+constexpr std::chrono::seconds kTurnPatience{3};
+constexpr std::chrono::milliseconds kTurnLook{20};
 
 struct QuorumOptions {
   std::string file{kCorosyncConf};
@@ -71,6 +78,41 @@ Result<void> replace(const std::string& path, const std::string& text, const str
   if (!done) ::unlink(fresh.c_str());
   return done;
 }
+
+// Whoever changes the file takes turns, from its first look at it to its last. The lock is on the
+// directory: the file itself is replaced.
+class Turn {
+ public:
+  explicit Turn(const QuorumOptions& options) {
+    if (options.print) return;
+    const auto& file = options.file;
+    std::error_code failed;
+    const auto path = std::filesystem::canonical(file, failed).parent_path().string();
+    fd_ = failed ? -1 : ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd_ < 0) {
+      trouble_ = file + ": " + (failed ? failed.message() : std::strerror(errno));
+      return;
+    }
+    const auto until = std::chrono::steady_clock::now() + kTurnPatience;
+    while (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      if (std::chrono::steady_clock::now() >= until) {
+        trouble_ = file + ": another wardomctl is changing it; nothing was written";
+        return;
+      }
+      std::this_thread::sleep_for(kTurnLook);
+    }
+  }
+  ~Turn() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  const std::string& trouble() const { return trouble_; }
+
+ private:
+  int fd_{-1};
+  std::string trouble_;
+};
 
 int change(const QuorumOptions& options, const std::string& before,
            const Result<std::string>& edited) {
@@ -125,6 +167,8 @@ void warn_about_sbd(const DeviceTimes& times) {
 int setup(const QuorumOptions& options) {
   if (::access("/run/corosync-qdevice/corosync-qdevice.pid", F_OK) == 0)
     return fail(kFailed, "corosync-qdevice runs: `systemctl disable --now corosync-qdevice` first");
+  const Turn turn(options);
+  if (!turn.trouble().empty()) return fail(kFailed, turn.trouble());
   const auto text = read_text(options.file);
   if (!text) return fail(kFailed, text.error().message);
   warn_about_sbd(options.times);
@@ -132,6 +176,8 @@ int setup(const QuorumOptions& options) {
 }
 
 int remove(const QuorumOptions& options) {
+  const Turn turn(options);
+  if (!turn.trouble().empty()) return fail(kFailed, turn.trouble());
   const auto text = read_text(options.file);
   if (!text) return fail(kFailed, text.error().message);
   return change(options, text.value(), without_device(text.value()));

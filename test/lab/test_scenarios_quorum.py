@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import unittest
 
-from scenario_support import ScenarioCase, eventually
+from scenario_support import ScenarioCase, each, eventually
 
 # What passes the lock on, with a lease that has to expire, and corosync's vote that has to be forgotten.
 LIMIT_S = 60.0
 
 
 class QuorumDevice(ScenarioCase):
-    """Three hosts, set up by `wardomctl quorum setup`."""
+    """Three hosts, set up by `wardomctl quorum setup` on all of them at once."""
 
     up_words = ("--hosts", "3", "--guests", "3")
 
     def setUp(self) -> None:
         super().setUp()
         cluster = self.cluster
-        for host in cluster.host_names:
-            cluster.must(host, "wardomctl", "quorum", "setup")
-        cluster.must("n1", "corosync-cfgtool", "-R")
+        each(lambda host: cluster.must(host, "wardomctl", "quorum", "setup"), cluster.host_names)
+        each(lambda host: cluster.must(host, "corosync-cfgtool", "-R"), cluster.host_names)
+        files = {cluster.must(host, "cat", "/etc/corosync/corosync.conf")
+                 for host in cluster.host_names}
+        self.assertEqual(len(files), 1, files)
         self.await_casts(*cluster.host_names)
 
     def quorate(self, host: str) -> bool | None:

@@ -3,6 +3,7 @@
     tree_quorum.py PROGRAM
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -41,6 +42,7 @@ WITH = PLAIN.replace("    wait_for_all: 0\n", """    wait_for_all: 0
         sync_timeout: 4000
     }
 """)
+ROUNDS = 10
 
 
 class Quorum(unittest.TestCase):
@@ -94,6 +96,35 @@ class Quorum(unittest.TestCase):
                          WITH.replace("sync_timeout: 4000", "sync_timeout: 8000")
                          .replace("timeout: 8000\n        sync",
                                   "timeout: 8000\n        # why\n        sync"))
+
+    def test_many_at_once_take_turns(self):
+        """Each file that is there at any time is whole, and none has more than one device."""
+        times = range(3000, 3012)
+        wanted = {WITH.replace(" timeout: 8000", f" timeout: {ms}") for ms in times}
+        for _ in range(ROUNDS):
+            self.before.unlink(missing_ok=True)
+            self.file.write_text(PLAIN)
+            at_once = [subprocess.Popen([PROGRAM, "quorum", "setup", "--file", self.file,
+                                         "--timeout", str(ms)], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True) for ms in times]
+            while any(one.poll() is None for one in at_once):
+                self.assertIn(self.file.read_text(), wanted | {PLAIN})
+            for one in at_once:
+                said = one.communicate()[1]
+                self.assertEqual(one.returncode, 0, said)
+            self.assertIn(self.file.read_text(), wanted)
+            self.assertEqual(self.before.read_text(), PLAIN)
+            self.assertEqual(sorted(path.name for path in self.file.parent.iterdir()),
+                             ["corosync.conf", "corosync.conf.wardom-before"])
+
+    def test_whoever_never_gets_a_turn_is_told(self):
+        self.file.write_text(PLAIN)
+        folder = os.open(self.file.parent, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        self.assertIn("another wardomctl", self.run_it("setup", code=1).stderr)
+        self.run_it("setup", "--print")
+        self.assertEqual(self.file.read_text(), PLAIN)
 
     def test_status(self):
         self.file.write_text(PLAIN)
