@@ -59,6 +59,8 @@ def parser() -> Parser:
                        help="timing.disk_interval, and suspect_after to go with it")
     start.add_argument("--log-volume", action="store_true",
                        help="write down every request to the state volume's server")
+    start.add_argument("--pacemaker", action="store_true",
+                       help="with wardom: it is corosync's quorum device, and Pacemaker runs too")
     execute = commands.add_parser("exec", help="run a command on a host, as on its console",
                                   description="run a command on a host, as on its console")
     execute.add_argument("host")
@@ -118,6 +120,12 @@ def do_up(arguments: argparse.Namespace) -> int:
     lab.disk_interval_ms, lab.log_volume = arguments.disk_interval_ms, arguments.log_volume
     lab.outage = arguments.outage
     lab.stay_up = arguments.stay_up
+    if arguments.pacemaker and lab.stack != "wardom":
+        raise errors.usage(f"stack {lab.stack} has no quorum device", "--pacemaker",
+                           "it goes with --stack wardom")
+    if arguments.pacemaker and arguments.domains != 1:
+        raise errors.usage("it is one cluster", "--pacemaker", "it goes with one domain")
+    lab.pacemaker = arguments.pacemaker
     lab.watchdog = lab.stack == "wardom" and not arguments.no_watchdog
     began = time.monotonic()
 

@@ -29,6 +29,15 @@ TOTEM_TOKEN_MS = 1000
 KNET_PING_INTERVAL_MS = 100
 KNET_PING_TIMEOUT_MS = 300
 
+# As `wardomctl quorum setup` adds it.
+QUORUM_DEVICE = """\
+    device {
+        model: wardom
+        timeout: 8000
+        sync_timeout: 4000
+    }
+"""
+
 # The keeper counts on a second more (kLabLateness): that makes the profiles' W.
 WATCHDOG_TIMEOUT_S = {"fast": 4, "default": 9}
 
@@ -107,9 +116,14 @@ def hosts_file(lab: Lab, host: Host) -> str:
 
 
 def corosync_conf(lab: Lab, domain: str) -> str:
-    """One corosync cluster per detection domain; the same file for every stack."""
+    """One corosync cluster per detection domain; the same file for every stack, but that two nodes
+    need no device where Wardom is the quorum device."""
     members = lab.domains()[domain]
-    two_nodes = "    two_node: 1\n    wait_for_all: 0\n" if len(members) == 2 else ""
+    more = ""
+    if lab.pacemaker:
+        more = QUORUM_DEVICE
+    elif len(members) == 2:
+        more = "    two_node: 1\n    wait_for_all: 0\n"
     text = f"""\
 totem {{
     version: 2
@@ -134,7 +148,7 @@ totem {{
 }}
 quorum {{
     provider: corosync_votequorum
-{two_nodes}}}
+{more}}}
 logging {{
     to_stderr: yes
     to_syslog: no
@@ -234,7 +248,7 @@ def write_pacemaker_directories(base: Path) -> None:
     try:
         owner = pwd.getpwnam("hacluster")
     except KeyError:
-        return  # pacemaker is not installed; only the stock stack needs it, and that checks
+        return  # pacemaker is not installed; a lab that needs it checks
     for name in ("blackbox", "cib", "cores", "pengine"):
         path = base / name
         path.mkdir()

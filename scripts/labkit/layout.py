@@ -86,6 +86,7 @@ class Lab:
     outage: str = ""           # volume.outage; empty: Wardom's default
     stay_up: bool = False      # watchdog.stay_up
     log_volume: bool = False   # the volume's server writes down every request
+    pacemaker: bool = False    # beside Wardom, which is corosync's quorum device then
     started_ms: int = 0
     complete: bool = False
 

@@ -16,6 +16,11 @@ BASE = ("volume", "corosync", "libvirtd")
 OF_STACK = {"none": (), "wardom": ("keeper", "wardomd"), "stock": ("pacemaker",)}
 
 
+def of_stack(lab: Lab) -> tuple[str, ...]:
+    """Those above the base, in the order in which they start."""
+    return (*OF_STACK[lab.stack], *(("pacemaker",) if lab.pacemaker else ()))
+
+
 def specification(lab: Lab) -> dict[str, dict]:
     """argv, what it starts after, and whether it is restarted when it dies."""
     def service(argv: Sequence[str], after: Sequence[str] = (), restart: bool = False,
@@ -29,10 +34,11 @@ def specification(lab: Lab) -> dict[str, dict]:
         "libvirtd": service(["libvirtd", "--listen"]),
         "keeper": service(["wardom-keeper"], ["volume"], restart=True),
         "wardomd": service(["wardomd"], ["corosync", "libvirtd"], restart=True),
-        "pacemaker": service(["pacemakerd"], ["corosync", "libvirtd"], env={
+        "pacemaker": service(["pacemakerd"], [
+            "corosync", "libvirtd", *(("wardomd",) if lab.pacemaker else ())], env={
             "PCMK_logfile": "/var/log/lab/pacemaker-detail.log", "PCMK_logpriority": "notice"}),
     }
-    return {name: known[name] for name in (*BASE, *OF_STACK[lab.stack])}
+    return {name: known[name] for name in (*BASE, *of_stack(lab))}
 
 
 def write(lab: Lab, host: Host) -> None:

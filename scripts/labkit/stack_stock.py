@@ -1,35 +1,19 @@
 """The peer: Pacemaker with ocf:heartbeat:VirtualDomain and fence_ipmilan, as its manuals say.
 
-The cluster's configuration is on every host's disk before Pacemaker starts for the first time, so
-that nobody waits for a command line to load it. Timeouts and intervals are the agents' own advice;
-nothing is tuned against the peer, only dc-deadtime (how long the very first start waits for other
-nodes), which plays no part in a failure.
+Timeouts and intervals are the agents' own advice; nothing is tuned against the peer.
 """
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable
-from html import escape
 
-from . import errors, host as hosts, run, services
+from . import errors, host as hosts, pacemaker, run, services
 from .configs import GUEST_XML_DIR
 from .layout import BMC_CIPHER_SUITE, BMC_PASSWORD, BMC_USER, Lab
+from .pacemaker import nvpairs, operations
 
 START_LIMIT_S = 120.0
 SETTLE_LIMIT_S = 60
-
-
-def nvpairs(owner: str, pairs: dict[str, object]) -> str:
-    return "".join(f'<nvpair id="{owner}-{name}" name="{name}" value="{escape(str(value))}"/>'
-                   for name, value in pairs.items())
-
-
-def operations(owner: str, ops: list[tuple[str, str, str]]) -> str:
-    return "<operations>" + "".join(
-        f'<op id="{owner}-{name}" name="{name}" interval="{interval}" timeout="{timeout}"/>'
-        for name, interval, timeout in ops) + "</operations>"
 
 
 def fence_device(lab: Lab) -> str:
@@ -55,11 +39,7 @@ def virtual_domain(name: str) -> str:
                                 ("stop", "0s", "90s")]) + "</primitive>")
 
 
-def cib(lab: Lab) -> str:
-    """The whole cluster configuration, one document."""
-    options = nvpairs("cluster", {
-        "cluster-infrastructure": "corosync", "cluster-name": lab.name,
-        "stonith-enabled": "true" if lab.bmc else "false", "dc-deadtime": "2s"})
+def write_configuration(lab: Lab) -> None:
     resources = "".join(virtual_domain(name) for name in lab.guests)
     constraints = ""
     if lab.bmc:
@@ -71,32 +51,7 @@ def cib(lab: Lab) -> str:
     constraints += "".join(
         f'<rsc_location id="home-{name}" rsc="{name}" score="10" '
         f'node="{lab.home_of(name).name}"/>' for name in lab.guests)
-    nodes = "".join(f'<node id="{h.id}" uname="{h.name}"/>' for h in lab.hosts)
-    defaults = nvpairs("resource-defaults", {"resource-stickiness": 100})
-    return f"""\
-<cib crm_feature_set="3.0.14" validate-with="pacemaker-3.0" epoch="1" num_updates="0" \
-admin_epoch="1" cib-last-written="" have-quorum="0">
- <configuration>
-  <crm_config><cluster_property_set id="cib-bootstrap-options">{options}</cluster_property_set>\
-</crm_config>
-  <nodes>{nodes}</nodes>
-  <resources>{resources}</resources>
-  <constraints>{constraints}</constraints>
-  <rsc_defaults><meta_attributes id="resource-defaults">{defaults}</meta_attributes></rsc_defaults>
- </configuration>
- <status/>
-</cib>
-"""
-
-
-def write_configuration(lab: Lab) -> None:
-    owner = pwd.getpwnam("hacluster")
-    text = cib(lab)
-    for host in lab.hosts:
-        path = lab.host_dir(host) / "disk/var/lib/pacemaker/cib/cib.xml"
-        path.write_text(text)
-        os.chown(path, owner.pw_uid, owner.pw_gid)
-        path.chmod(0o600)
+    pacemaker.write_configuration(lab, pacemaker.cib(lab, lab.bmc, resources, constraints))
 
 
 def start(lab: Lab, progress: Callable[[str], None]) -> None:

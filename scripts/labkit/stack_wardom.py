@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from . import errors, host as hosts, run, services, up
+from . import errors, host as hosts, pacemaker, run, services, up
 from .layout import VOLUME_PATH, Host, Lab
 from .storage import L_LATE_S
 
@@ -39,9 +39,16 @@ def start(lab: Lab, progress: Callable[[str], None]) -> None:
         for host in lab.hosts:
             services.request(lab, host, "enable", name)
     up.each(lab.hosts, lambda host: wait_alive(lab, host))
+    if lab.pacemaker:
+        progress("pacemaker")
+        for host in lab.hosts:
+            services.request(lab, host, "enable", "pacemaker")
     progress("guests")
     up.each(lab.hosts, lambda host: up.start_guests(lab, host))
     up.each(lab.hosts, lambda host: protect_guests(lab, host))
+    if lab.pacemaker:
+        progress("pacemaker with quorum")
+        pacemaker.wait_whole(lab)
 
 
 def wait_alive(lab: Lab, host: Host) -> None:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from . import (bmc, down, errors, fabric, flight, host as hosts, layout, recorder, run,
+from . import (bmc, down, errors, fabric, flight, host as hosts, layout, pacemaker, recorder, run,
                services, stack_stock, stack_wardom, storage, watchdog)
 from .configs import GUEST_XML_DIR
 from .layout import Host, Lab
@@ -39,7 +39,8 @@ def each(hosts_: Iterable[Host], action: Callable[[Host], None]) -> None:
 
 
 def check_machine(lab: Lab) -> None:
-    needed = [*PROGRAMS, *PROGRAMS_OF_STACK[lab.stack], *(PROGRAMS_OF_BMC if lab.bmc else ())]
+    needed = [*PROGRAMS, *PROGRAMS_OF_STACK[lab.stack], *(PROGRAMS_OF_BMC if lab.bmc else ()),
+              *(("pacemakerd", "crm_mon") if lab.pacemaker else ())]
     missing = [name for name in needed if not shutil.which(name, path=run.CLEAN_ENV["PATH"])]
     if missing:
         raise errors.LabError(f"programs are missing: {', '.join(missing)}", "this machine",
@@ -76,6 +77,8 @@ def up(lab: Lab, progress: Progress) -> None:
             bmc.start(lab, host)
     if lab.stack == "stock":
         stack_stock.write_configuration(lab)
+    if lab.pacemaker:
+        pacemaker.write_configuration(lab, pacemaker.cib_beside_wardom(lab))
     recorder.start(lab)
     if lab.watchdog:
         watchdog.start(lab)

@@ -186,7 +186,9 @@ class Pure(unittest.TestCase):
                          ("boot changed", 1500))
 
     def test_usage_errors_exit_with_2(self) -> None:
-        for words in (("frobnicate",), ("up", "--hosts", "0"), ("power", "n1", "sideways")):
+        for words in (("frobnicate",), ("up", "--hosts", "0"), ("power", "n1", "sideways"),
+                      ("up", "--pacemaker", "--stack", "none"),
+                      ("up", "--pacemaker", "--domains", "2")):
             self.assertIn("to do:", lab(*words, code=2))
 
     def test_hosts_are_spread_over_domains_evenly(self) -> None:
