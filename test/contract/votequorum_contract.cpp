@@ -238,6 +238,42 @@ TEST_CASE("a vote outlives the adapter, for as long as the timeout", "[votequoru
   CHECK(one.votes(true).taken);
 }
 
+// Nobody votes on host 2 when the ring forms anew: corosync holds the sync there, for sync_timeout
+// at most. The one that begins then is let in, and ends it.
+TEST_CASE("an adapter that begins while a sync is held", "[votequorum]") {
+  if (!possible()) return;
+  Ring ring(3, device("wardom", 8000));
+  if (!possible(&ring)) return;
+  for (int id : {1, 2, 3}) ring.start(id);
+  Device one(ring, 1);
+  Client other(ring, 2);
+  {
+    Device two(ring, 2);
+    for (Device* each : {&one, &two}) {
+      REQUIRE(each->in_ring(ids({1, 2, 3}), 30s));
+      CHECK(each->votes(true).taken);
+    }
+  }
+  REQUIRE(other.quorate(true));
+  ring.kill(3);
+  REQUIRE(one.in_ring(ids({1, 2})));
+  const auto formed = Clock::now();
+  CHECK(one.votes(true).taken);
+  Device late(ring, 2);
+  REQUIRE(late.in_ring(ids({1, 2}), 6s));
+  CHECK(late.votes(true).taken);
+  const auto held = Clock::now() - formed;
+  INFO("held for " << std::chrono::duration_cast<std::chrono::milliseconds>(held).count() << " ms");
+  CHECK(held < 3s);
+  CHECK(eventually(
+      [&] {
+        return other.look([](Client& c) {
+          return c.quorum.back().quorate && c.quorum.back().nodes == ids({1, 2});
+        });
+      },
+      2s));
+}
+
 TEST_CASE("a frozen corosync blocks neither vote nor the end", "[votequorum]") {
   if (!possible()) return;
   Ring ring(1, device("wardom"));
