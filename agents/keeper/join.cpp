@@ -173,7 +173,9 @@ class Joiner {
       return "is being filled with what " + state.path + " holds, and that is in its place until "
              "then; name that one in volume.path";
     const bool has_part = load_incarnation(options_.run_dir, identity_.boot_id).has_value();
-    const bool may = state.use == VolumeUse::in_use || (has_part && !(incoming && holds_lease()));
+    const auto last = last_lease();
+    const bool stands = last.lease && !last.rests;
+    const bool may = state.use == VolumeUse::in_use || (has_part && !(incoming && stands));
     return may ? std::string() : held_text(state);
   }
   disk::CellExtents read(Region region) const {
@@ -300,7 +302,8 @@ class Joiner {
       joined.how = "goes on as incarnation " + to_text(joined.incarnation);
       return joined;
     }
-    if (kept && (holds_lease() || rests()))
+    const auto last = last_lease();
+    if (kept && (last.lease || last.rests))
       return JoinRefused{"this boot holds a lease as host " + std::to_string(kept->self.value) +
                          " on volume " + to_uuid(kept->volume) +
                          ": it cannot become another host, or use another volume, before it has "
@@ -329,17 +332,11 @@ class Joiner {
     return joined;
   }
 
-  std::optional<KeptWindow> window() const {
+  // As an earlier keeper of this boot left it; none where there was no such keeper.
+  Ladder::Kept last_lease() const {
     const auto text = proc::read_file(options_.run_dir + "/window");
-    return text ? decode_window(*text, identity_.boot_id) : std::nullopt;
-  }
-  bool holds_lease() const {
-    const auto kept = window();
-    return kept && kept->ladder.lease && !kept->ladder.rests;
-  }
-  bool rests() const {
-    const auto kept = window();
-    return kept && kept->ladder.rests;
+    const auto window = text ? decode_window(*text, identity_.boot_id) : std::nullopt;
+    return window ? window->ladder : Ladder::Kept{};
   }
 
   // nullopt: the slot may be taken. D of silence has passed; or an operator says that its machine

@@ -133,6 +133,18 @@ Bits128 own_boot() {
   return parse_bits(text).value_or(Bits128{});
 }
 
+// Which slots move: each is compared with what it was when this was asked about it first.
+class Motion {
+ public:
+  bool moves(const Holder& one) {
+    const auto first = first_.try_emplace(one.host, one.sequence).first;
+    return first->second != one.sequence;
+  }
+
+ private:
+  std::map<HostId, Sequence> first_;
+};
+
 // One change of one volume.
 class Change {
  public:
@@ -181,17 +193,17 @@ class Change {
   VolumeState found_;  // as the volume was when the command began
   VolumeState state_;  // held, for this change
   Geometry to_;        // of the new volume, or as this one is to be
-  std::map<HostId, Sequence> first_;  // as the slots were when they were looked at first
-  std::vector<std::string> gone_;     // hosts that need not hold
+  Motion motion_;                  // since the command began
+  std::vector<std::string> gone_;  // hosts that need not hold
 };
 
 // It left, or is proved dead, or an operator says that it is gone for good; and its slot stands
 // still: a released host lives on under a verdict until it begins anew.
 bool Change::excused(const Holder& one) {
-  const auto [known, fresh] = first_.try_emplace(one.host, one.sequence);
+  const bool moves = motion_.moves(one);
   const bool told = std::find(options_.gone.begin(), options_.gone.end(), one.host.value) !=
                     options_.gone.end();
-  return (one.left || told) && (fresh || known->second == one.sequence);
+  return (one.left || told) && !moves;
 }
 
 // --- before the volume is held
@@ -212,9 +224,7 @@ int Change::may_begin() {
     for (const auto& one : disk::holders(*old_.volume, 0)) {
       if (!one.trouble.empty()) return refuse(name_of(one) + ": " + one.trouble);
       votes = votes || one.votes;
-      const auto before = first_.find(one.host);
-      const bool moves = before != first_.end() && before->second != one.sequence;
-      if (!excused(one) && !moves) silent.push_back(name_of(one));
+      if (!excused(one) && !motion_.moves(one)) silent.push_back(name_of(one));
     }
     if (silent.empty()) break;
     if (interrupted) return refuse("interrupted; nothing was changed");
@@ -356,15 +366,14 @@ void Change::spoil_new() const {
 
 // Who died since it said that it holds is to be recovered first.
 int Change::still_beating() {
-  std::map<HostId, Sequence> before;
+  Motion since;
   const auto until = raw_now() + t_f() / 2;
   for (;;) {
     std::vector<std::string> silent;
     for (const auto& one : disk::holders(*old_.volume, state_.change)) {
       if (excused(one)) continue;
       if (!one.holds) return give_up(kFailed, name_of(one) + " does not hold any more");
-      const auto [known, fresh] = before.try_emplace(one.host, one.sequence);
-      if (fresh || known->second == one.sequence) silent.push_back(name_of(one));
+      if (!since.moves(one)) silent.push_back(name_of(one));
     }
     if (silent.empty()) return kDone;
     if (interrupted) return give_up(kFailed, "interrupted");
@@ -481,23 +490,18 @@ int Change::decided(const VolumeState& moved) {
 
 int Change::profile() {
   to_ = geometry_;
-  const auto named = options_.new_profile == "fast"       ? Profile::fast
-                     : options_.new_profile == "tolerant" ? Profile::tolerant
-                                                      : Profile::normal;
-  const auto timing = timing_of(named);
-  to_.t_f_ms = static_cast<std::uint32_t>(whole_ms(timing.feed_window));
-  to_.w_ms = static_cast<std::uint32_t>(whole_ms(timing.watchdog));
+  give_lease_times(to_, options_.new_profile);
+  const Duration new_t_f = milliseconds{to_.t_f_ms};
   if (found_.use == VolumeUse::moved || found_.use == VolumeUse::incoming)
     return refuse(old_.path + ": " + use_text(found_) + "; name the one that is in use");
   if (found_.use == VolumeUse::in_use && to_ == geometry_) {
     tell(old_.path + ": has the profile " + options_.new_profile + " already");
     return report("unchanged");
   }
-  if (timing.feed_window <= 8 * config_.timing.disk_interval)
+  if (new_t_f <= 8 * config_.timing.disk_interval)
     return refuse(options_.config + ": timing.disk_interval is " +
                   to_text(config_.timing.disk_interval) + ", and with the profile " +
-                  options_.new_profile + " it must be below T_F/8 = " +
-                  to_text(timing.feed_window / 8) +
+                  options_.new_profile + " it must be below T_F/8 = " + to_text(new_t_f / 8) +
                   "; set timing.profile there first, on all hosts, and restart wardom-keeper");
   if (found_.use == VolumeUse::held)
     if (const int code = end_interrupted(); code != kDone) return code;
@@ -509,7 +513,7 @@ int Change::profile() {
   tell_record("is done");
   geometry_ = to_;
   wait_for_hosts(*old_.volume);
-  if (config_.timing.feed_window != timing.feed_window)
+  if (config_.timing.feed_window != new_t_f)
     tell(options_.config + ": timing.profile is another one. Set it to \"" + options_.new_profile +
          "\" on all hosts and restart wardomd there: until then no silence proves a host dead");
   return report("changed");
@@ -535,7 +539,7 @@ int Change::abandon() {
 
 // Until the hosts beat with their leases again; a host that does not come has a message of its own.
 void Change::wait_for_hosts(const disk::VolumeFile& volume) {
-  std::map<HostId, Sequence> first;
+  Motion since;
   const auto until = raw_now() + t_f() + kStorageTakes;
   std::vector<std::string> missing;
   do {
@@ -543,8 +547,8 @@ void Change::wait_for_hosts(const disk::VolumeFile& volume) {
     missing.clear();
     for (const auto& one : disk::holders(volume, state_.change)) {
       if (excused(one)) continue;
-      const auto [known, fresh] = first.try_emplace(one.host, one.sequence);
-      if (one.holds || fresh || known->second == one.sequence) missing.push_back(name_of(one));
+      const bool moves = since.moves(one);
+      if (one.holds || !moves) missing.push_back(name_of(one));
     }
   } while (!missing.empty() && raw_now() < until && !interrupted);
   if (!missing.empty())

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "agents/wardomctl/volume_common.hpp"
+#include "libha/core/timing.hpp"
 #include "libha/wire/layout.hpp"
 
 namespace wardom::ctl {
@@ -44,6 +45,14 @@ std::optional<Cell> named_cell(const VolumeOptions& options, Region region, cons
   }
   if (options.host == 0) return std::nullopt;
   return Cell{region, options.host};
+}
+
+void give_lease_times(Geometry& geometry, const std::string& profile) {
+  const auto timing = timing_of(profile == "fast"       ? Profile::fast
+                                : profile == "tolerant" ? Profile::tolerant
+                                                        : Profile::normal);
+  geometry.t_f_ms = static_cast<std::uint32_t>(whole_ms(timing.feed_window));
+  geometry.w_ms = static_cast<std::uint32_t>(whole_ms(timing.watchdog));
 }
 
 Result<void> put_on_record(const std::string& path, boost::json::object entry) {

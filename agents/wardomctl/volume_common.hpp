@@ -60,6 +60,9 @@ Result<OpenedVolume> open_volume(const VolumeOptions& options, disk::Access acce
 std::optional<Cell> named_cell(const VolumeOptions& options, Region region,
                                const Geometry& geometry);
 
+// T_F and W of the profile of that name: fast, default or tolerant.
+void give_lease_times(Geometry& geometry, const std::string& profile);
+
 // One line more in the audit file, and in the system's log. Error: it does not stand there.
 Result<void> put_on_record(const std::string& path, boost::json::object entry);
 

@@ -11,7 +11,6 @@
 #include "agents/wardomctl/volume_json.hpp"
 #include "agents/wardomctl/volume_text.hpp"
 #include "libha/core/check.hpp"
-#include "libha/core/timing.hpp"
 #include "libha/disk/format.hpp"
 
 namespace wardom::ctl {
@@ -55,18 +54,13 @@ Result<Geometry> wanted_geometry(const VolumeOptions& options) {
           config.error().message);
     g.cluster = config.value().cluster.name;
   }
-  const auto profile = options.profile == "fast"       ? Profile::fast
-                       : options.profile == "tolerant" ? Profile::tolerant
-                                                       : Profile::normal;
-  const auto timing = timing_of(profile);
   g.hosts = options.hosts;
   g.domains = options.domains;
   g.decision_blocks = wire::kDefaultDecisionBlocks;
   const auto table_blocks = wanted_table_blocks(options);
   if (!table_blocks) return failure(table_blocks.error().message);
   g.table_blocks = table_blocks.value();
-  g.t_f_ms = static_cast<std::uint32_t>(whole_ms(timing.feed_window));
-  g.w_ms = static_cast<std::uint32_t>(whole_ms(timing.watchdog));
+  give_lease_times(g, options.profile);
   g.l_late_ms = options.late_s < 0 ? default_late_ms(options.path) : to_ms(options.late_s);
   g.l_late_after_off_ms = to_ms(options.late_after_off_s);
   g.formatted = WallTime{std::chrono::duration_cast<std::chrono::milliseconds>(

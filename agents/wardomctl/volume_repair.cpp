@@ -361,9 +361,7 @@ Result<void> write_one(const disk::VolumeFile& volume, const Repair& repair, Twi
   auto head = repair.head;
   head.twin = twin;
   const auto image = wire::encode_extent(head, repair.payload);
-  disk::Buffer buffer(image.size());
-  std::copy(image.begin(), image.end(), buffer.bytes().begin());
-  if (auto done = volume.io()->write(at, std::as_const(buffer).bytes()); !done) return done;
+  if (auto done = disk::write_image(*volume.io(), at, image); !done) return done;
   const auto look = disk::look_at(volume, repair.cell, twin);
   if (!look->fault.empty())
     return failure("offset " + std::to_string(at) + " was written and is still " + look->fault +

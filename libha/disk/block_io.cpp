@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -98,6 +99,12 @@ Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   memory_.reset(static_cast<std::uint8_t*>(std::aligned_alloc(wire::kBlockBytes, bytes)));
   WARDOM_CHECK(memory_ != nullptr);
   std::memset(memory_.get(), 0, bytes);
+}
+
+Result<void> write_image(BlockIo& io, Offset at, std::span<const std::uint8_t> image) {
+  Buffer buffer(image.size());
+  std::copy(image.begin(), image.end(), buffer.bytes().begin());
+  return io.write(at, buffer.bytes());
 }
 
 Result<std::unique_ptr<BlockIo>> open_direct(const std::string& path, Access access) {

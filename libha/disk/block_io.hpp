@@ -44,6 +44,9 @@ class BlockIo {
   virtual Offset size() const = 0;
 };
 
+// Writes what wire::encode_extent() made, wherever that lies in memory.
+Result<void> write_image(BlockIo& io, Offset at, std::span<const std::uint8_t> image);
+
 enum class Access : std::uint8_t { read_only, read_write };
 
 // A block device or regular file by O_DIRECT|O_DSYNC (open(2)). Refuses what is neither, a file

@@ -62,12 +62,31 @@ Result<std::vector<std::uint8_t>> image_of(const VolumeFile& from, const Extent&
   return std::vector<std::uint8_t>(bytes.bytes().begin(), bytes.bytes().end());
 }
 
+// What is to stand on the new volume, and where.
+struct Copy {
+  Offset at;
+  std::vector<std::uint8_t> image;
+};
+
+Result<Copy> copy_of(const VolumeFile& from, const Extent& extent, const Geometry& to) {
+  const auto place = place_of(extent.cell, from.geometry(), to);
+  const auto at = wire::Layout(to).offset(place, extent.look.extent.head.twin);
+  if (!at)
+    return failure(wire::to_text(extent.cell) + ": the new volume has no place for it; give it "
+                   "more hosts or domains");
+  auto image = image_of(from, extent, to, place);
+  if (!image) return image.error();
+  return Copy{*at, std::move(image).value()};
+}
+
+// Wherever they stand.
 bool same_words(const Look& a, const Look& b) {
-  const auto &x = a.extent, &y = b.extent;
-  return x.state == y.state && a.last_write == b.last_write && x.head.writer == y.head.writer &&
-         x.head.incarnation == y.head.incarnation && x.head.sequence == y.head.sequence &&
-         x.head.level == y.head.level && x.head.speaks == y.head.speaks &&
-         x.payload == y.payload;
+  auto head = b.extent.head;
+  head.volume = a.extent.head.volume;
+  head.cell = a.extent.head.cell;
+  head.twin = a.extent.head.twin;
+  return a.extent.state == b.extent.state && a.last_write == b.last_write &&
+         a.extent.head == head && a.extent.payload == b.extent.payload;
 }
 
 }  // namespace
@@ -110,13 +129,8 @@ std::vector<Holder> holders(const VolumeFile& volume, std::uint64_t change) {
 }
 
 Result<void> can_copy(const VolumeFile& from, const Geometry& to) {
-  const wire::Layout layout(to);
-  for (const auto& extent : extents_in_use(from)) {
-    const auto place = place_of(extent.cell, from.geometry(), to);
-    if (!layout.offset(place, wire::kTwinA))
-      return failure(wire::to_text(extent.cell) + ": the new volume has no place for it");
-    if (auto image = image_of(from, extent, to, place); !image) return image.error();
-  }
+  for (const auto& extent : extents_in_use(from))
+    if (auto copy = copy_of(from, extent, to); !copy) return copy.error();
   return success();
 }
 
@@ -124,18 +138,9 @@ Result<void> copy_cells(const VolumeFile& from, const VolumeFile& to,
                         const std::function<bool(std::size_t, std::size_t)>& progress) {
   const auto all = extents_in_use(from);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const auto& extent = all[i];
-    const auto place = place_of(extent.cell, from.geometry(), to.geometry());
-    const auto twin = extent.look.extent.head.twin;
-    const auto at = to.layout().offset(place, twin);
-    if (!at)
-      return failure(wire::to_text(extent.cell) + ": the new volume has no place for it; give it "
-                     "more hosts or domains");
-    const auto image = image_of(from, extent, to.geometry(), place);
-    if (!image) return image.error();
-    Buffer bytes(image.value().size());
-    std::copy(image.value().begin(), image.value().end(), bytes.bytes().begin());
-    if (auto done = to.io()->write(*at, std::as_const(bytes).bytes()); !done) return done;
+    const auto copy = copy_of(from, all[i], to.geometry());
+    if (!copy) return copy.error();
+    if (auto done = write_image(*to.io(), copy.value().at, copy.value().image); !done) return done;
     if (!progress(i + 1, all.size())) return failure("interrupted");
   }
   for (const auto& extent : all) {

@@ -79,10 +79,8 @@ Result<void> write_copy(BlockIo& io, std::uint8_t number, const wire::Superblock
   head.sequence = sequence;
   head.level = Level{wire::kFormatVersion};
   head.speaks = wire::spoken_levels();
-  const auto image = wire::encode_extent(head, wire::encode_superblock(superblock));
-  Buffer buffer(image.size());
-  std::copy(image.begin(), image.end(), buffer.bytes().begin());
-  return io.write(wire::kSuperblockOffsets[number], std::as_const(buffer).bytes());
+  return write_image(io, wire::kSuperblockOffsets[number],
+                     wire::encode_extent(head, wire::encode_superblock(superblock)));
 }
 
 }  // namespace

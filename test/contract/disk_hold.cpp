@@ -53,10 +53,16 @@ struct Volume {
     head.incarnation = {4, {{9}}};
     head.sequence = Sequence{sequence};
     const auto image = wire::encode_extent(head, payload);
-    disk::Buffer buffer(image.size());
-    std::copy(image.begin(), image.end(), buffer.bytes().begin());
-    REQUIRE(volume.io()->write(*volume.layout().offset(cell, twin),
-                               std::as_const(buffer).bytes()));
+    REQUIRE(disk::write_image(*volume.io(), *volume.layout().offset(cell, twin), image));
+  }
+  // Turns over one bit in the extent's first block.
+  void spoil(const Cell& cell, wire::Twin twin, std::size_t byte) const {
+    const auto volume = open();
+    const auto at = *volume.layout().offset(cell, twin);
+    disk::Buffer block(wire::kBlockBytes);
+    REQUIRE(volume.io()->read(at, block.bytes()));
+    block.bytes()[byte] ^= 1;
+    REQUIRE(volume.io()->write(at, block.bytes()));
   }
   std::string path;
 };
@@ -231,12 +237,7 @@ TEST_CASE("copy_refuses_what_it_cannot_keep") {
   const Volume fresh(directory.file("new"), geometry(), kIncoming);
   // Not a table; but that is its writer's business, and `volume check` is asked first.
   CHECK_FALSE(disk::copy_cells(old.open(), fresh.open(), nothing));
-  const auto volume = old.open();
-  disk::Buffer block(wire::kBlockBytes);
-  const auto at = *volume.layout().offset(wire::table_cell(HostId{1}), wire::kTwinA);
-  REQUIRE(volume.io()->read(at, block.bytes()));
-  block.bytes()[100] ^= 1;
-  REQUIRE(volume.io()->write(at, std::as_const(block).bytes()));
+  old.spoil(wire::table_cell(HostId{1}), wire::kTwinA, 100);
   const auto damaged = disk::copy_cells(old.open(), fresh.open(), nothing);
   REQUIRE_FALSE(damaged);
   CHECK(damaged.error().message.find("damaged") != std::string::npos);
@@ -248,12 +249,8 @@ TEST_CASE("copy_takes_a_torn_ballot_as_it_stands") {
   const auto cell = wire::decision_cell(HostId{2});
   old.write(cell, wire::kTwinA, HostId{2}, 4, wire::encode_decision({}, 8192).value());
   old.write(cell, wire::kTwinB, HostId{2}, 5, wire::Bytes(3000, 1));
+  old.spoil(cell, wire::kTwinB, 600);
   const auto volume = old.open();
-  disk::Buffer block(wire::kBlockBytes);
-  const auto at = *volume.layout().offset(cell, wire::kTwinB);
-  REQUIRE(volume.io()->read(at, block.bytes()));
-  block.bytes()[600] ^= 1;
-  REQUIRE(volume.io()->write(at, std::as_const(block).bytes()));
   REQUIRE(disk::look_at(volume, cell, wire::kTwinB)->extent.state == wire::ExtentState::torn);
   const Volume fresh(directory.file("new"), geometry(), kIncoming);
   REQUIRE(disk::copy_cells(volume, fresh.open(), [](std::size_t, std::size_t) { return true; }));

@@ -37,6 +37,19 @@ struct Tool {
   std::string fresh;
 };
 
+struct FormattedSite : Site {
+  FormattedSite() { format(); }
+};
+
+// Host 1 has joined and serves its daemon.
+struct Serving {
+  const FormattedSite site;
+  const Tool tool{site};
+  KeeperProcess keeper{site.config, "n1", site.run_dir("1")};
+  Daemon daemon{keeper.socket()};
+  const port::VolumeReady before{daemon.ready()};
+};
+
 bool holds(const Slot& slot) { return slot.held == 7; }
 
 // The same on the new volume.
@@ -48,13 +61,7 @@ Slot wait_on(const std::string& volume, const std::function<bool(const Slot&)>& 
 
 }  // namespace
 
-TEST_CASE("keeper_holds_and_follows_a_volume_that_is_moved") {
-  const Site site;
-  site.format();
-  const Tool tool(site);
-  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-  Daemon daemon(keeper.socket());
-  const auto before = daemon.ready();
+TEST_CASE_METHOD(Serving, "keeper_holds_and_follows_a_volume_that_is_moved") {
   const auto payload = wire::encode_decision({LockVersion{4}, {}, {}}, 4096).value();
   REQUIRE(daemon.write(1, {Region::decision, 1}, payload).acknowledged);
 
@@ -89,13 +96,7 @@ TEST_CASE("keeper_holds_and_follows_a_volume_that_is_moved") {
   again.wait_for("at " + tool.fresh);
 }
 
-TEST_CASE("keeper_serves_again_when_a_change_is_abandoned") {
-  const Site site;
-  site.format();
-  const Tool tool(site);
-  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-  Daemon daemon(keeper.socket());
-  const auto before = daemon.ready();
+TEST_CASE_METHOD(Serving, "keeper_serves_again_when_a_change_is_abandoned") {
   tool.say(site.volume, tool.held());
   wait_for_slot(site, 1, holds);
   // Another tool takes it over, under a number of its own, and gives it up.
@@ -107,14 +108,8 @@ TEST_CASE("keeper_serves_again_when_a_change_is_abandoned") {
 }
 
 // The others did not wait for it: it must not act where nobody looks.
-TEST_CASE("keeper_serves_nobody_where_it_was_not_waited_for") {
-  const Site site;
-  site.format();
-  const Tool tool(site);
+TEST_CASE_METHOD(Serving, "keeper_serves_nobody_where_it_was_not_waited_for") {
   tool.lay_out();
-  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-  Daemon daemon(keeper.socket());
-  daemon.ready();
   tool.say(site.volume, {VolumeUse::moved, 7, tool.fresh, "n1", {}});
   keeper.wait_for("was not waited for");
   const auto payload = wire::encode_decision({LockVersion{4}, {}, {}}, 4096).value();
@@ -190,13 +185,7 @@ TEST_CASE("keeper_that_starts_while_the_volume_is_held_waits_or_says_that_it_hol
   wait_for_slot(site, 2, [](const Slot& s) { return s.state == SlotState::up; });
 }
 
-TEST_CASE("keeper_takes_other_lease_times_while_it_holds") {
-  const Site site;
-  site.format();
-  const Tool tool(site);
-  KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
-  Daemon daemon(keeper.socket());
-  const auto before = daemon.ready();
+TEST_CASE_METHOD(Serving, "keeper_takes_other_lease_times_while_it_holds") {
   tool.say(site.volume, {VolumeUse::held, 7, "", "n1", {}});
   wait_for_slot(site, 1, holds);
   auto other = quick_geometry();

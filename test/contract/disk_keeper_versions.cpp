@@ -63,10 +63,8 @@ TEST_CASE("keeper_of_a_new_host_begins_in_no_domain_of_another_version") {
     head.sequence = Sequence{1};
     head.domain = domain;
     const auto image = wire::encode_extent(head, payload_for(Region::decision));
-    disk::Buffer buffer(image.size());
-    std::copy(image.begin(), image.end(), buffer.bytes().begin());
     const auto at = *opened.value().layout().offset(head.cell, wire::kTwinA);
-    REQUIRE(opened.value().io()->write(at, std::as_const(buffer).bytes()).has_value());
+    REQUIRE(disk::write_image(*opened.value().io(), at, image));
     turn_to_another_version(*opened.value().io(), at);
     KeeperProcess keeper(site.config, "n1", site.run_dir("1"));
     if (domain == DomainId{1}) {

@@ -277,11 +277,9 @@ TEST_CASE("a_first_write_that_is_torn_leaves_an_empty_cell") {
       head.cell = cell;
       head.twin = twin;
       head.sequence = Sequence{1};
-      const auto image = wire::encode_extent(head, wire::Bytes(1000, 1));
-      disk::Buffer buffer(image.size());
-      std::copy(image.begin(), image.end(), buffer.bytes().begin());
-      buffer.bytes()[1000] ^= 1;
-      REQUIRE(io->write(*layout.offset(cell, twin), std::as_const(buffer).bytes()));
+      auto image = wire::encode_extent(head, wire::Bytes(1000, 1));
+      image[1000] ^= 1;
+      REQUIRE(disk::write_image(*io, *layout.offset(cell, twin), image));
     }
   };
   tear(wire::kTwinB);
@@ -313,9 +311,7 @@ TEST_CASE("a_bad_sector_hides_one_extent_and_no_other_cell") {
       head.twin = twin;
       head.sequence = Sequence{10u + twin.value};
       const auto image = wire::encode_extent(head, wire::Bytes(20, 1));
-      disk::Buffer buffer(image.size());
-      std::copy(image.begin(), image.end(), buffer.bytes().begin());
-      REQUIRE(io->write(*layout.offset(head.cell, twin), std::as_const(buffer).bytes()));
+      REQUIRE(disk::write_image(*io, *layout.offset(head.cell, twin), image));
     }
   }
   io->bad_block = *layout.offset(wire::slot_cell(HostId{3}), wire::kTwinB);

@@ -281,10 +281,8 @@ inline void write_slot(const Site& site, std::uint64_t sequence, bool lease = tr
   head.incarnation = {6, {}};
   head.sequence = Sequence{sequence};
   const auto image = wire::encode_extent(head, wire::encode_slot(slot));
-  disk::Buffer buffer(image.size());
-  std::copy(image.begin(), image.end(), buffer.bytes().begin());
   const auto at = *opened.value().layout().offset(head.cell, head.twin);
-  REQUIRE(opened.value().io()->write(at, std::as_const(buffer).bytes()).has_value());
+  REQUIRE(disk::write_image(*opened.value().io(), at, image));
 }
 
 inline wire::Bytes payload_for(Region region) {
