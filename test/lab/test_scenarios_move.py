@@ -25,14 +25,17 @@ class HeldVolume(ScenarioCase):
 
     def attach(self, *hosts: str) -> None:
         """Both volumes can be reached there, as their paths say."""
+        store = f"nbd://{layout.STORAGE_SERVER}:{layout.VOLUME_PORT}/volume-new"
         for host in hosts:
-            self.cluster.must(host, "sh", "-c", f"""
-                grep -q ' {NEW} ' /proc/mounts && exit
-                touch {NEW}
-                setsid nbdfuse {NEW} nbd://{layout.STORAGE_SERVER}:{layout.VOLUME_PORT}/volume-new \\
-                    </dev/null >/dev/null 2>&1 &
-                for i in $(seq 100); do grep -q ' {NEW} ' /proc/mounts && exit; sleep 0.05; done
-                exit 1""")
+            if self.attached(host):
+                continue
+            self.cluster.must(host, "touch", NEW)
+            self.cluster.must(host, "sh", "-c",
+                              f"setsid nbdfuse {NEW} {store} </dev/null >/dev/null 2>&1 &")
+            eventually(f"{host} has {NEW}", lambda: self.attached(host))
+
+    def attached(self, host: str) -> bool:
+        return self.cluster.run(host, "grep", "-q", f" {NEW} ", "/proc/mounts").returncode == 0
 
     def detach(self, host: str) -> None:
         self.cluster.must(host, "umount", NEW)

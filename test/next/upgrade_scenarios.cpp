@@ -129,8 +129,7 @@ TEST_CASE("older_release_is_refused_and_told_of") {
 // Every cell is written anew once the level has risen, also of hosts that decide nothing: then the
 // release after the next one, which does not read the first level any more, can be installed.
 TEST_CASE("release_after_the_next_finds_no_cell_that_it_cannot_read") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(5, [&](std::uint64_t seed) {
     Upgrade u(seed);
     // Each has decided once, and so has a decision cell.
     for (std::size_t i = 0; i < 3; ++i) {
@@ -167,7 +166,7 @@ TEST_CASE("release_after_the_next_finds_no_cell_that_it_cannot_read") {
       const auto* runner = u.d.runner(u.d.guests[2].id);
       return runner != nullptr && runner != &u.host(2);
     }));
-  }
+  });
 }
 
 TEST_CASE("release_installed_too_early_takes_no_part") {

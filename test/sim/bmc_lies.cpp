@@ -193,8 +193,7 @@ TEST_CASE("a_new_boot_clears_its_bmc") {
 
 // All are told, also who has seen the lie; the proof by that BMC is as good as before.
 TEST_CASE("an_operator_calls_a_bmc_mended") {
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(kSeeds, [&](std::uint64_t seed) {
     Liar sim(seed);
     const auto owner = sim.owner();
     const auto witness = sim.next_in_line();
@@ -210,7 +209,7 @@ TEST_CASE("an_operator_calls_a_bmc_mended") {
     CHECK(sim.within(ms(5000), [&] {
       return sim.d.verdict_seen(sim.d.hosts[victim]->id, sim.d.hosts[victim]->incarnation);
     }));
-  }
+  });
 }
 
 }  // namespace wardom::sim

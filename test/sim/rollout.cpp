@@ -62,8 +62,7 @@ constexpr const char* kNotYet = "may not own the domain lock yet";
 }  // namespace
 
 TEST_CASE("added_host_is_taken_in_once_all_hosts_have_the_file") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(5, [&](std::uint64_t seed) {
     Rollout r(seed, all_but(kNew));
     const auto started = r.d.qemus_started;
     r.roll_out(kNew, {});
@@ -82,12 +81,11 @@ TEST_CASE("added_host_is_taken_in_once_all_hosts_have_the_file") {
     }));
     CHECK(r.d.qemus_started == started);
     CHECK(r.d.verdicts.empty());
-  }
+  });
 }
 
 TEST_CASE("no_guest_goes_to_a_host_that_not_all_files_name") {
-  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(10, [&](std::uint64_t seed) {
     Rollout r(seed, all_but(kNew));
     r.roll_out(kNew, {});
     r.roll_out(0, {});
@@ -100,12 +98,11 @@ TEST_CASE("no_guest_goes_to_a_host_that_not_all_files_name") {
     REQUIRE(r.within(ms(60000), [&] {
       return r.runner(0) == &r.host(2) && r.runner(1) == &r.host(2);
     }));
-  }
+  });
 }
 
 TEST_CASE("file_that_is_taken_back_leaves_the_old_domain") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    INFO("seed " << seed);
+  for_seeds(5, [&](std::uint64_t seed) {
     Rollout r(seed, all_but(kNew));
     const auto started = r.d.qemus_started;
     r.roll_out(kNew, {});
@@ -119,13 +116,13 @@ TEST_CASE("file_that_is_taken_back_leaves_the_old_domain") {
       CHECK(r.content(i));
     }
     CHECK(r.d.qemus_started == started);
-  }
+  });
 }
 
 TEST_CASE("host_that_left_is_dropped_and_one_with_guests_is_not") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+  for_seeds(5, [&](std::uint64_t seed) {
     for (const bool with_guest : {false, true}) {
-      INFO("seed " << seed << (with_guest ? ", with a guest" : ""));
+      CAPTURE(with_guest);
       // Guests run on the first three hosts: the last one has none.
       const std::size_t victim = with_guest ? 2 : 3;
       Rollout r(seed, {});
@@ -152,7 +149,7 @@ TEST_CASE("host_that_left_is_dropped_and_one_with_guests_is_not") {
       }));
       for (std::size_t i = 0; i < 3; ++i) CHECK(r.runner(i) == &r.host(i));
     }
-  }
+  });
 }
 
 // A host that was in the file and never there keeps nobody else out.
@@ -177,9 +174,8 @@ TEST_CASE("two_hosts_are_added_and_one_of_them_is_missing") {
 
 // One link at a time: the others hear it by the other one.
 TEST_CASE("address_of_one_link_changes") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed)
+  for_seeds(5, [&](std::uint64_t seed) {
     for (const Link link : {Link::mgmt, Link::storage}) {
-      INFO("seed " << seed);
       Rollout r(seed, {}, 3);
       const auto started = r.d.qemus_started;
       HostsFile moved;
@@ -194,13 +190,14 @@ TEST_CASE("address_of_one_link_changes") {
       CHECK(r.d.qemus_started == started);
       CHECK(r.d.verdicts.empty());
     }
+  });
 }
 
 TEST_CASE("host_that_dies_in_the_middle_is_recovered") {
-  for (std::uint64_t seed = 1; seed <= 4; ++seed)
+  for_seeds(4, [&](std::uint64_t seed) {
     for (std::size_t victim = 0; victim < 3; ++victim)
       for (std::size_t have = 0; have <= 3; ++have) {
-        INFO("seed " << seed << ", victim " << victim << ", " << have << " have the file");
+        INFO("victim " << victim << ", " << have << " have the file");
         Rollout r(seed, all_but(kNew));
         r.roll_out(kNew, {});
         for (std::size_t i = 0; i < have; ++i) r.roll_out(i, {});
@@ -210,6 +207,7 @@ TEST_CASE("host_that_dies_in_the_middle_is_recovered") {
           return at != nullptr && at != &r.host(victim);
         }));
       }
+  });
 }
 
 }  // namespace wardom::sim

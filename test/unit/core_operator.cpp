@@ -41,10 +41,17 @@ struct Desk {
   }
 };
 
-OperatorAsk dead(std::uint64_t number, HostId from = kSelf) {
+OperatorAsk asked_here(Wish wish) {
   OperatorAsk ask;
-  ask.from = from;
+  ask.from = kSelf;
   ask.request = Ticket{9};
+  ask.wish = wish;
+  return ask;
+}
+
+OperatorAsk dead(std::uint64_t number, HostId from = kSelf) {
+  auto ask = asked_here(Wish::confirm_dead);
+  ask.from = from;
   ask.host = kPeer;
   ask.incarnation = boot(number);
   ask.by = "root on host 1";
@@ -130,10 +137,7 @@ TEST_CASE("a_peers_word_is_kept_and_not_passed_on", "[operator]") {
 
 TEST_CASE("a_bmc_is_called_mended_where_it_is_distrusted", "[operator]") {
   Desk desk;
-  OperatorAsk ask;
-  ask.from = kSelf;
-  ask.request = Ticket{9};
-  ask.wish = Wish::trust_bmc;
+  auto ask = asked_here(Wish::trust_bmc);
   ask.host = GENERATE(kPeer, HostId{9});
   desk.take(ask, at(0));
   CHECK(refused(desk));
@@ -147,11 +151,7 @@ TEST_CASE("a_bmc_is_called_mended_where_it_is_distrusted", "[operator]") {
 
 TEST_CASE("an_operator_is_answered_once", "[operator]") {
   Desk desk;
-  OperatorAsk ask;
-  ask.from = kSelf;
-  ask.request = Ticket{9};
-  ask.wish = Wish::disarm;
-  desk.take(ask, at(0));
+  desk.take(asked_here(Wish::disarm), at(0));
   REQUIRE(desk.orders.operator_asks.size() == 1);
   SECTION("by the decider") {
     desk.take(OperatorAnswer{kThird, Ticket{9}, 0, ""}, at(10));  // another host's request

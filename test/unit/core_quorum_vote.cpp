@@ -69,6 +69,13 @@ struct Host {
     came = true;
   }
 
+  Orders lose_device(const DeviceLost& lost) {
+    Orders orders;
+    Turn turn{{now, {}}, orders, last, random};
+    quorum.on_device_lost(lost, turn);
+    return orders;
+  }
+
   void read() {
     for (HostId host : members) {
       CellSeen cell;
@@ -653,10 +660,7 @@ TEST_CASE("statement_ends_after_corosync_took_the_withdrawal", "[quorum]") {
 TEST_CASE("statement_outlives_the_device_as_long_as_the_vote_may", "[quorum]") {
   Host host;
   begin(host);
-  Orders orders;
-  Turn turn{{host.now, {}}, orders, host.last, host.random};
-  host.quorum.on_device_lost({"corosync is gone"}, turn);
-  CHECK(orders.notes.size() == 1);
+  CHECK(host.lose_device({"corosync is gone"}).notes.size() == 1);
   CHECK_FALSE(host.quorum.view().set_up);
   host.run(milliseconds{12000});
   CHECK(host.slot == LockVersion{1});
@@ -667,18 +671,14 @@ TEST_CASE("statement_outlives_the_device_as_long_as_the_vote_may", "[quorum]") {
 TEST_CASE("statement_ends_with_corosync", "[quorum]") {
   Host host;
   begin(host);
-  Orders orders;
-  Turn turn{{host.now, {}}, orders, host.last, host.random};
-  host.quorum.on_device_lost({"corosync is gone", true}, turn);
+  host.lose_device({"corosync is gone", true});
   host.run(milliseconds{300});
   CHECK(host.slot == LockVersion{});
 }
 
 TEST_CASE("daemon_without_a_device_ends_an_old_statement", "[quorum]") {
   Host host;
-  Orders orders;
-  Turn turn{{host.now, {}}, orders, host.last, host.random};
-  host.quorum.on_device_lost({"corosync.conf names no quorum device"}, turn);
+  host.lose_device({"corosync.conf names no quorum device"});
   host.slot = LockVersion{1};  // of a daemon before this one
   host.run(seconds{100});
   CHECK(host.slot == LockVersion{1});
