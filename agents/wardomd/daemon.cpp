@@ -97,6 +97,7 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   settings.config_digest = told_digest(config, self.domain);
   settings.memory_reserve_mib = config.placement.memory_reserve_mib;
   settings.isolation = config.isolation.response;
+  settings.stay_up = config.watchdog.stay_up;
   settings.ride_out = config.volume.ride_out;
   settings.speaks = wire::spoken_levels();
   settings.seed = draw();

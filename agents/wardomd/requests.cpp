@@ -20,6 +20,8 @@ constexpr int kRefused = 3;
 constexpr std::size_t kMaxPending = 256;
 constexpr std::size_t kMaxWaives = 64;
 constexpr std::int64_t kMaxPriority = 1000;
+// Before the control socket gives the request up, with time left for the answer.
+constexpr std::int64_t kMaxFencingMs = 1000 * (control::kRequestPatienceSeconds - 5);
 
 std::string text_of(const json::object& request, const char* key) {
   const auto* value = request.if_contains(key);
@@ -70,6 +72,7 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "host-show") return answer(of(host_show(sight_(), text_of(request, "host"))));
   if (what == "host-confirm-dead") return confirm_dead(request, std::move(answer));
   if (what == "host-trust-bmc") return trust_bmc(request, std::move(answer));
+  if (what == "host-fence") return fence(request, std::move(answer));
   if (what == "key-status") return answer(reply_with(key_status(sight_())));
   if (what == "key-rotate") return change_key(request, answer);
   if (what == "key-give-up") return give_up_key(request, answer);
@@ -227,6 +230,27 @@ void Requests::trust_bmc(const json::object& request, control::Answer answer) {
   submit(ask, request, std::move(answer));
 }
 
+// From fence_wardom. `split`: "off" or "wait"; `patience_ms`: for how long it waits for the proof.
+void Requests::fence(const json::object& request, control::Answer answer) {
+  const auto sight = sight_();
+  const auto name = text_of(request, "host");
+  const auto split = text_of(request, "split");
+  const auto* found = member_called(sight, name);
+  if (found == nullptr) return answer(no_host(name));
+  const auto* patience = request.if_contains("patience_ms");
+  const auto* ms = patience == nullptr ? nullptr : patience->if_int64();
+  if (ms == nullptr || *ms <= 0 || *ms > kMaxFencingMs)
+    return answer(reply_error(kUsage, "host-fence: patience_ms is a number from 1 to " +
+                                          std::to_string(kMaxFencingMs)));
+  if (split != "off" && split != "wait")
+    return answer(reply_error(kUsage, "host-fence: split is off or wait"));
+  core::OperatorAsk ask;
+  ask.wish = split == "off" ? core::Wish::fence : core::Wish::fence_unless_split;
+  ask.host = found->id;
+  ask.time = std::chrono::milliseconds{*ms};
+  submit(ask, request, std::move(answer));
+}
+
 void Requests::change_key(const json::object& request, const control::Answer& answer) {
   const auto* prepared = request.if_contains("prepared");
   std::optional<wire::Secret> drawn;
@@ -291,10 +315,12 @@ void Requests::on_reply(const core::Reply& reply) {
   if (found == submitted_.end()) return;
   const auto answer = std::move(found->second);
   submitted_.erase(found);
-  if (reply.ok) return answer(reply_with(json::object{{"done", true}}));
   const auto sight = sight_();
-  answer(reply_error(reply.exit_code,
-                     Names(sight.config, sight.loop.member()).in_text(reply.error)));
+  const auto text = Names(sight.config, sight.loop.member()).in_text(reply.text);
+  if (!reply.ok) return answer(reply_error(reply.exit_code, text));
+  json::object done{{"done", true}};
+  if (!text.empty()) done["how"] = text;
+  answer(reply_with(std::move(done)));
 }
 
 }  // namespace wardom::daemon

@@ -47,6 +47,7 @@ class Requests {
   void unprotect(const boost::json::object& request, control::Answer answer);
   void confirm_dead(const boost::json::object& request, control::Answer answer);
   void trust_bmc(const boost::json::object& request, control::Answer answer);
+  void fence(const boost::json::object& request, control::Answer answer);
   void change_key(const boost::json::object& request, const control::Answer& answer);
   void give_up_key(const boost::json::object& request, const control::Answer& answer);
   std::string asker(const boost::json::object& request) const;

@@ -110,6 +110,7 @@ void Decider::tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Tur
   volume_ok_ = volume_ok;
   hypervisor_ok_ = hypervisor_ok;
   owner_awaited_ = lock.owner_awaited ? lock.owner : kNoHost;
+  keep_fencing(turn);
   if (!take_over(lock, turn)) {
     rewrite(lock, turn);
     return ask_about_owner(lock, turn);
@@ -257,11 +258,15 @@ bool Decider::take_over(const LockView& lock, Turn& turn) {
 // those in line look for the proof; the ballot goes on with it, and the verdict follows.
 void Decider::ask_about_owner(const LockView& lock, Turn& turn) {
   const HostId owner = lock.owner;
-  const auto state = [&] {
-    return judge(evidence_, owner, condemned(owner), volume_ok_, turn.now.at).state;
+  const OperatorAsk* wish = nullptr;
+  const auto doubtful = [&] {
+    const auto state = judge(evidence_, owner, condemned(owner), volume_ok_, turn.now.at).state;
+    // Of two groups that both live, the one that has the lock decides, and is not shot at.
+    if (fences_owner(owner, state)) wish = fencing_.wish(owner, state);
+    return wish != nullptr || to_be_asked_about(owner, state);
   };
-  const bool silent = volume_ok_ && evidence_.has(owner) && owner != evidence_.self() &&
-                      to_be_asked_about(owner, state());
+  const bool silent =
+      volume_ok_ && evidence_.has(owner) && owner != evidence_.self() && doubtful();
   // With proof nothing more is asked; the inquiry goes on as a recovery under the new lock.
   std::erase_if(inquiries_, [&](const auto& inquiry) {
     return !silent || inquiry.first != owner;
@@ -269,7 +274,7 @@ void Decider::ask_about_owner(const LockView& lock, Turn& turn) {
   asks_ = silent && lock.asks;
   if (!asks_) return;
   const bool fresh = !inquiries_.contains(owner);
-  inquire(owner, turn);
+  inquire(owner, wish, turn);
   if (const auto found = inquiries_.find(owner); fresh && found != inquiries_.end())
     found->second.next_off = turn.now.at + static_cast<std::int64_t>(lock.place) * kPowerOffPause;
 }
@@ -278,8 +283,9 @@ void Decider::ask_about_silent(Turn& turn) {
   for (HostId host : evidence_.members()) {
     if (host == evidence_.self()) continue;
     const auto judged = judge(evidence_, host, condemned(host), volume_ok_, turn.now.at);
-    if (to_be_asked_about(host, judged.state)) {
-      inquire(host, turn);
+    const auto* wish = volume_ok_ ? fencing_.wish(host, judged.state) : nullptr;
+    if (wish != nullptr || to_be_asked_about(host, judged.state)) {
+      inquire(host, wish, turn);
     } else if (inquiries_.erase(host) > 0 && judged.state != HostState::dead) {
       turn.note({Severity::notice, "decider", host, {}, {}, "",
                  std::string("inquiry ended: ") + to_text(judged.state) + ", " + judged.because()});
@@ -331,35 +337,44 @@ void Decider::start_deciding(LockVersion version, Turn& turn) {
              "this host decides, version " + std::to_string(cell_.wanted().version.value)});
 }
 
-void Decider::inquire(HostId host, Turn& turn) {
-  auto [found, fresh] = inquiries_.try_emplace(host);
-  auto& inquiry = found->second;
-  const auto incarnation = evidence_.of(host).incarnation();
-  if (fresh) {
-    board_.want_all();  // before anything is done about it: who may have been there before?
-    const auto life = evidence_.of(host).last_life();
-    inquiry.recovery = RecoveryId{turn.random.bits()};
-    inquiry.seen_alive = life.has_value();
-    inquiry.since = turn.now.at;
-    inquiry.first_sign = {turn.now.wall.ms - whole_ms(turn.now.at - life.value_or(turn.now.at))};
-    inquiry.next_ask = turn.now.at;
-    if (life)
-      turn.note({Severity::info, "judge", host, {}, inquiry.recovery, "last-sign",
-                 "the last sign of life", inquiry.first_sign});
+void Decider::begin(HostId host, Inquiry& inquiry, const OperatorAsk* wish, Turn& turn) {
+  board_.want_all();  // before anything is done about it: who may have been there before?
+  const auto life = evidence_.of(host).last_life();
+  inquiry.seen_alive = life.has_value();
+  inquiry.since = turn.now.at;
+  inquiry.first_sign = {turn.now.wall.ms - whole_ms(turn.now.at - life.value_or(turn.now.at))};
+  inquiry.next_ask = turn.now.at;
+  if (said_dead(host, evidence_.of(host).incarnation())) return;  // no recovery of its own
+  inquiry.recovery = RecoveryId{turn.random.bits()};
+  if (life)
+    turn.note({Severity::info, "judge", host, {}, inquiry.recovery, "last-sign",
+               "the last sign of life", inquiry.first_sign});
+  if (wish != nullptr)
+    turn.note({Severity::warning, "decider", host, {}, inquiry.recovery, "fence",
+               "it is to be fenced, says " + wish->by});
+  else
     turn.note({Severity::warning, "judge", host, {}, inquiry.recovery, "suspect",
                life ? "silent on both links and on disk for " +
                           std::to_string(whole_ms(turn.now.at - *life)) + " ms"
                     : "not heard of since this wardomd started, and its slot stands still"});
-  }
+}
+
+// wish: somebody wants it powered off; else it is silent.
+void Decider::inquire(HostId host, const OperatorAsk* wish, Turn& turn) {
+  auto [found, fresh] = inquiries_.try_emplace(host);
+  auto& inquiry = found->second;
+  if (fresh) begin(host, inquiry, wish, turn);
+  const auto incarnation = evidence_.of(host).incarnation();
   const auto proof = proof_about(evidence_, host, incarnation, turn.now.at);
   // A verdict must rest on a known board and wait for the decisions before it.
-  if (proof.stands() && deciding() && cell_.settled() && armed()) {
+  if (proof.stands() && deciding() && cell_.settled() && armed() &&
+      !said_dead(host, incarnation)) {
     pronounce(host, incarnation, proof, &inquiry, turn);
     inquiries_.erase(found);
     return;
   }
   ask(host, inquiry, turn);
-  consider_power_off(host, inquiry, turn);
+  consider_power_off(host, inquiry, wish, turn);
 }
 
 void Decider::ask(HostId host, Inquiry& inquiry, Turn& turn) {
@@ -421,13 +436,9 @@ bool Decider::armed() const {
   return last.host == kNoHost || !board_.decision(last.host).record.disarmed.has_value();
 }
 
-// Why a silent host that has power is not powered off; empty: nothing speaks against it.
-std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant now) const {
+// Why the silence of a host alone does not have it powered off; empty: nothing speaks against it.
+std::string Decider::why_doubtful(HostId host, const Inquiry& inquiry, Instant now) const {
   const auto& member = evidence_.of(host);
-  if (!armed()) return "the domain is disarmed";
-  if (!board_.words_read_since(inquiry.since)) return "reading what others have decided";
-  if (const auto unknown = board_.unknown_word(); !unknown.empty())
-    return "a cell of the state volume cannot be relied upon: " + unknown;
   if (!inquiry.seen_alive) return "it was silent before this wardomd started: it may be booting";
   if (heard_by_a_peer(host, now)) return "another member hears it";
   if (silent_together(host, now))
@@ -435,20 +446,34 @@ std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, Instant
   if (!death_awaited(host)) return "it owns no guest: nothing waits for its death";
   if (member.disk.stood() <= disk_silent_after(evidence_.timing()))
     return "waiting for its slot to stay silent";
-  if (auto why = evidence_.disagrees(host); !why.empty()) return why;
-  if (member.bmc_distrusted()) return "its BMC is distrusted";
+  return evidence_.disagrees(host);
+}
+
+// Why a host that has power is not powered off; empty: nothing speaks against it.
+std::string Decider::power_off_held(HostId host, const Inquiry& inquiry, const OperatorAsk* wish,
+                                    Instant now) const {
+  if (!armed()) return "the domain is disarmed";
+  if (!board_.words_read_since(inquiry.since)) return "reading what others have decided";
+  if (const auto unknown = board_.unknown_word(); !unknown.empty())
+    return "a cell of the state volume cannot be relied upon: " + unknown;
+  // Who asks for it knows why; none of the signs of life that count against a silence do.
+  if (wish == nullptr)
+    if (auto why = why_doubtful(host, inquiry, now); !why.empty()) return why;
+  if (evidence_.of(host).bmc_distrusted()) return "its BMC is distrusted";
   if (inquiry.off_tries >= kPowerOffTriesAtMost)
     return "powered off " + std::to_string(inquiry.off_tries) + " times without effect";
   return {};
 }
 
-// Silent everywhere and power on: make the proof, if corosync's quorum agrees that it is gone.
-void Decider::consider_power_off(HostId host, Inquiry& inquiry, Turn& turn) {
+// Silent everywhere and power on: make the proof, if corosync's quorum agrees that it is gone. Or
+// it is to be fenced.
+void Decider::consider_power_off(HostId host, Inquiry& inquiry, const OperatorAsk* wish,
+                                 Turn& turn) {
   const auto& member = evidence_.of(host);
   if (member.power.last != Power::on || !member.power.on_answered ||
       *member.power.on_answered < inquiry.since)
     return;
-  const std::string held = power_off_held(host, inquiry, turn.now.at);
+  const std::string held = power_off_held(host, inquiry, wish, turn.now.at);
   if (held != inquiry.held) {
     inquiry.held = held;
     if (!held.empty())
@@ -461,9 +486,12 @@ void Decider::consider_power_off(HostId host, Inquiry& inquiry, Turn& turn) {
                                                                       : kPowerOffLongPause);
   inquiry.off_asked = turn.ticket();
   inquiry.off_asked_at = turn.now.at;
-  turn.orders.switch_off.push_back({*inquiry.off_asked, host, "silent on both links and on disk"});
+  const std::string why = wish != nullptr ? "to be fenced, says " + wish->by
+                                          : "silent on both links and on disk";
+  turn.orders.switch_off.push_back({*inquiry.off_asked, host, why});
   turn.note({Severity::warning, "decider", host, {}, inquiry.recovery, "power-off",
-             "silent on both links and on disk, power on, quorum agrees: powering it off"});
+             why + (wish != nullptr ? ", power on: powering it off"
+                                    : ", power on, quorum agrees: powering it off")});
 }
 
 void Decider::pronounce(HostId host, const Incarnation& incarnation, const ProofAbout& proof,
@@ -583,6 +611,7 @@ Instant Decider::next_deadline() const {
   if (const auto retry = cell_.retry_deadline()) return std::min(next, *retry);
   if (!deciding() || !cell_.settled() || reconcile_since_) return next;
   if (const auto due = disarmed_deadline()) next = std::min(next, *due);
+  next = std::min(next, fencing_.next_deadline());
   for (const auto& [guest, attempt] : attempts_)
     if (armed() && !attempt.over() && open_assignment(guest) == nullptr)
       next = std::min(next, attempt.next);
@@ -601,8 +630,13 @@ std::vector<Problem> Decider::problems(Instant now) const {
     list.push_back({"fits nowhere: " + attempt.why, to_uuid(guest),
                     "free memory on a host, or lower placement.memory_reserve"});
   for (const auto& [host, inquiry] : inquiries_) {
-    std::string what = "silent everywhere since " + std::to_string(inquiry.first_sign.ms) +
-                       " (ms since 1970)";
+    const auto state = judge(evidence_, host, condemned(host), volume_ok_, now).state;
+    const auto* wish = fencing_.wish(host, state);
+    if (wish != nullptr && state == HostState::dead) continue;
+    std::string what = wish != nullptr ? "is to be fenced, says " + wish->by
+                                       : "silent everywhere since " +
+                                             std::to_string(inquiry.first_sign.ms) +
+                                             " (ms since 1970)";
     if (!inquiry.held.empty()) what += "; " + inquiry.held;
     const auto proof = proof_about(evidence_, host, evidence_.of(host).incarnation(), now);
     what += proof.stands() ? "; proof " + std::string(to_text(proof.proof)) + " is at hand"

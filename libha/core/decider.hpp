@@ -14,6 +14,7 @@
 
 #include "libha/core/board.hpp"
 #include "libha/core/evidence.hpp"
+#include "libha/core/fencing.hpp"
 #include "libha/core/handed_back.hpp"
 #include "libha/core/judge.hpp"
 #include "libha/core/lock.hpp"
@@ -71,13 +72,18 @@ struct Problem {
 
 class Decider {
  public:
-  // speaks: what this daemon does.
+  // speaks: what this daemon does. stay_up: as fencing.hpp says.
   Decider(const Evidence& evidence, Board& board, std::uint64_t memory_reserve_mib,
-          Levels speaks = {})
-      : evidence_(evidence), board_(board), reserve_mib_(memory_reserve_mib), speaks_(speaks) {}
+          Levels speaks = {}, bool stay_up = false)
+      : evidence_(evidence),
+        board_(board),
+        reserve_mib_(memory_reserve_mib),
+        speaks_(speaks),
+        fencing_(evidence, board, stay_up) {}
 
   void on_ready(const VolumeReady& ready, DomainId domain) {
     me_ = ready;
+    fencing_.on_ready(ready);
     lock_domain_ = domain;
     rewriting_.reset();
   }
@@ -85,8 +91,10 @@ class Decider {
   void on_power(const PowerSeen& seen, Instant asked, Turn& turn);
   void on_power_off(const PowerOffTaken& taken, Turn& turn);
   void on_please(const PleaseAssign& please, Turn& turn);
-  // Only while deciding; `ask` has been found to be possible.
+  // `ask` has been found to be possible. What is to be fenced is kept also while others decide.
   void on_operator(const OperatorAsk& ask, Turn& turn);
+  // What a decider, this host or another, has answered an operator.
+  void on_answered(const OperatorAnswer& answer) { fencing_.on_answered(answer); }
   // hypervisor_ok: libvirt answers on this host.
   void tick(const LockView& lock, bool volume_ok, bool hypervisor_ok, Turn& turn);
   Instant next_deadline() const;
@@ -105,6 +113,10 @@ class Decider {
   // A silence is so young that its slot is to be read as fast as can be.
   bool urgent(Instant now) const;
   const std::map<HostId, Inquiry>& inquiries() const { return inquiries_; }
+  // Somebody wants the lock's owner powered off, and it is of this host's own split group.
+  bool fences_owner(HostId owner, HostState state) const {
+    return !lives_apart(state) && fencing_.wish(owner, state) != nullptr;
+  }
   // What deciders have recorded of BMCs that lie is known here, as of this host's silence.
   bool knows_lying_bmcs(HostId silent) const;
   // Boots of hosts that hold guests by the tables, and that no verdict names.
@@ -136,10 +148,13 @@ class Decider {
   void stop_deciding(Turn& turn);
   void ask_about_owner(const LockView& lock, Turn& turn);
   void ask_about_silent(Turn& turn);
-  void inquire(HostId host, Turn& turn);
+  void inquire(HostId host, const OperatorAsk* wish, Turn& turn);
+  void begin(HostId host, Inquiry& inquiry, const OperatorAsk* wish, Turn& turn);
   void ask(HostId host, Inquiry& inquiry, Turn& turn);
-  std::string power_off_held(HostId host, const Inquiry& inquiry, Instant now) const;
-  void consider_power_off(HostId host, Inquiry& inquiry, Turn& turn);
+  std::string power_off_held(HostId host, const Inquiry& inquiry, const OperatorAsk* wish,
+                             Instant now) const;
+  std::string why_doubtful(HostId host, const Inquiry& inquiry, Instant now) const;
+  void consider_power_off(HostId host, Inquiry& inquiry, const OperatorAsk* wish, Turn& turn);
   void pronounce(HostId host, const Incarnation& incarnation, const ProofAbout& proof,
                  const Inquiry* inquiry, Turn& turn);
   bool to_be_asked_about(HostId host, HostState state) const;
@@ -157,6 +172,9 @@ class Decider {
   void keep_level(const LockView& lock, Turn& turn);
   std::optional<Instant> disarmed_deadline() const;
   void answer_operators(Turn& turn);
+  void on_fence(const OperatorAsk& ask, Turn& turn);
+  void keep_fencing(Turn& turn);
+  std::string why_not_fenced(const OperatorAsk& ask, Instant now) const;
   void reconcile(Turn& turn);
   bool look_due(Turn& turn);
   bool unanswered(const Assignment& assignment, Instant now);
@@ -187,6 +205,7 @@ class Decider {
   Board& board_;
   std::uint64_t reserve_mib_;
   Levels speaks_;
+  Fencing fencing_;
   VolumeReady me_;
   DomainId lock_domain_;
   std::variant<Idle, CatchingUp, Deciding> state_;

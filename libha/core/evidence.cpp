@@ -320,6 +320,7 @@ void Evidence::on_power(HostId host, Power power, const std::string& error, Inst
   evidence.last = power;
   evidence.error = error;
   evidence.last_answered = now;
+  evidence.asked = asked;
   if (power != Power::unknown)
     evidence.unanswered_since.reset();
   else if (!evidence.unanswered_since)
@@ -392,8 +393,11 @@ void Evidence::on_ring_members(const std::vector<HostId>& daemons) {
 
 void Evidence::on_quorum(bool quorate, const std::vector<HostId>& nodes) {
   quorate_ = quorate;
-  for (auto& member : table_)
-    member.node_in_ring = std::find(nodes.begin(), nodes.end(), member.host) != nodes.end();
+  for (auto& member : table_) {
+    const bool inside = std::find(nodes.begin(), nodes.end(), member.host) != nodes.end();
+    if (inside && !member.node_in_ring) ++member.ring_joins;
+    member.node_in_ring = inside;
+  }
 }
 
 bool Evidence::ring_has_most() const {

@@ -78,6 +78,7 @@ struct SlotEvidence {
 struct PowerEvidence {
   Power last{Power::unknown};
   std::optional<Instant> last_answered;
+  std::optional<Instant> asked;             // when the newest reading was, whatever it said
   std::optional<Instant> on_answered;       // newest reading "on"
   // A run of readings "off" without a life sign after the first one was asked.
   int offs{0};
@@ -123,6 +124,7 @@ struct MemberEvidence {
   std::optional<Levels> foreign_speaks;
   bool daemon_in_ring{false};
   bool node_in_ring{false};
+  std::uint64_t ring_joins{0};  // so often its node was seen to come into the ring
 
   // The newest sign that the host's software ran: a beat's arrival or the first read of a grown
   // slot. None: never heard of since this daemon started.

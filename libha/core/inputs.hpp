@@ -191,7 +191,14 @@ struct PleaseAssign {  // "decider: give me this guest that I hold, it is to be 
 
 // An operator's word to the whole domain. A daemon takes it from its own socket and carries it to
 // the others over the ring; the decider acts on it and answers.
-enum class Wish : std::uint8_t { confirm_dead = 0, arm = 1, disarm = 2, trust_bmc = 3 };
+enum class Wish : std::uint8_t {
+  confirm_dead = 0,
+  arm = 1,
+  disarm = 2,
+  trust_bmc = 3,
+  fence = 4,               // this host is to be powered off, whatever it does (core/fencing.hpp)
+  fence_unless_split = 5,  // the same, while it does not live in another split group
+};
 struct OperatorAsk {
   HostId from;     // whose daemon took it
   Ticket request;  // of that daemon
@@ -199,14 +206,15 @@ struct OperatorAsk {
   // confirm_dead: this incarnation of this host was seen off; trust_bmc: this host's BMC is mended.
   HostId host;
   Incarnation incarnation;
-  std::chrono::milliseconds time{0};  // disarm: how long; 0: until somebody arms
+  // disarm: how long, 0: until somebody arms. fence: for how long its asker waits.
+  std::chrono::milliseconds time{0};
   std::string by;                     // for the record, at most 100 bytes
 };
 struct OperatorAnswer {
   HostId to;
   Ticket request;
-  int exit_code{0};
-  std::string error;  // empty: done
+  int exit_code{0};  // 0: done
+  std::string text;  // why not, or how
 };
 
 // This daemon is about to be stopped in good order.
@@ -301,7 +309,7 @@ struct Reply {
   Ticket request;
   bool ok{false};
   int exit_code{0};
-  std::string error;
+  std::string text;  // why not, or how
 };
 
 // Carried out in the order of the fields.

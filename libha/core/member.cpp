@@ -44,7 +44,8 @@ Member::Member(MemberSettings settings)
       evidence_(settings_.members, settings_.self, settings_.timing),
       board_(settings_.members),
       domain_lock_(settings_.self, settings_.members, settings_.timing, board_),
-      decider_(evidence_, board_, settings_.memory_reserve_mib, settings_.speaks),
+      decider_(evidence_, board_, settings_.memory_reserve_mib, settings_.speaks,
+               settings_.stay_up),
       target_(evidence_, board_, settings_.isolation),
       desk_(evidence_, board_, decider_),
       outage_({settings_.self, settings_.ride_out, settings_.grants_always}, settings_.timing),
@@ -398,12 +399,13 @@ bool Member::owner_silent(Instant now) const {
          !evidence_.of(owner).slot_fresh(now, settings_.timing, evidence_.read_horizon());
 }
 
-// It is not heard, and its slot has shown nothing since.
+// It is not heard, and its slot has shown nothing since; or it is to be fenced.
 bool Member::owner_suspect(Instant now) const {
   const HostId owner = board_.lock().value.owner.host;
   if (owner == settings_.self || !evidence_.has(owner)) return false;
   const auto state = judge(evidence_, owner, verdict_on(owner), reads_ok(now), now).state;
-  return state == HostState::suspect || state == HostState::unknown || state == HostState::left;
+  return state == HostState::suspect || state == HostState::unknown || state == HostState::left ||
+         decider_.fences_owner(owner, state);
 }
 
 LockStanding Member::standing(const Contention& others, Instant now) const {

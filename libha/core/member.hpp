@@ -35,6 +35,7 @@ struct MemberSettings {
   Timing timing;
   std::uint64_t config_digest{0};        // as in a beat
   std::uint64_t memory_reserve_mib{512};
+  bool stay_up{false};                   // hosts may outlive their leases (core/fencing.hpp)
   bool ride_out{false};                  // takes part in outage.hpp's rule
   bool grants_always{false};             // also while this host can use the volume; only for tests
   IsolationResponse isolation{IsolationResponse::leave};  // where a guest's entry says nothing

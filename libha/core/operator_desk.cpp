@@ -10,6 +10,14 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kRefused = 3;
+// Whoever decides answers in time, and its answer has a way to go.
+constexpr Duration kFencingAnswerSlack = std::chrono::seconds{2};
+
+Duration patience_of(const OperatorAsk& ask) {
+  return asks_to_fence(ask) ? std::min<Duration>(ask.time, kFencingPatienceMax) +
+                                  kFencingAnswerSlack
+                            : kOperatorPatience;
+}
 
 }  // namespace
 
@@ -29,6 +37,7 @@ std::string OperatorDesk::objection(const OperatorAsk& ask, Instant now) const {
     return evidence_.has(ask.host) && evidence_.of(ask.host).bmc_distrusted()
                ? std::string{}
                : "the BMC of " + host_text(ask.host) + " is not distrusted";
+  if (asks_to_fence(ask)) return why_not_to_fence(ask.host);
   if (ask.wish != Wish::confirm_dead) return {};
   const auto known = boots(ask.host);
   if (std::find(known.begin(), known.end(), ask.incarnation) == known.end())
@@ -42,6 +51,15 @@ std::string OperatorDesk::objection(const OperatorAsk& ask, Instant now) const {
   if (ask.incarnation != known.front()) return {};  // a later boot of it lives, or has lived
   const auto sign = life_sign(evidence_, ask.host, now);
   return sign.empty() ? sign : host_text(ask.host) + " may be alive: " + sign;
+}
+
+// Disarmed, nobody is powered off, and nobody pronounced dead; what stood before is told.
+std::string OperatorDesk::why_not_to_fence(HostId host) const {
+  if (!evidence_.has(host)) return host_text(host) + " is no member of this domain";
+  if (!disarmed()) return {};
+  const auto boot = evidence_.of(host).incarnation();
+  if (!boot.is_none() && board_.verdict_on(host, boot) != nullptr) return {};
+  return "the domain is disarmed, so nothing is powered off; run `wardomctl arm` first";
 }
 
 // While the lock's owner is silent nobody can arm the domain, so about it the word is always taken:
@@ -74,24 +92,25 @@ void OperatorDesk::on_ask(const OperatorAsk& ask, Turn& turn) {
     turn.orders.replies.push_back({ask.request, true, 0, ""});
     turn.orders.operator_asks.push_back(ask);
   } else if (own) {
-    waiting_[ask.request] = turn.now.at + kOperatorPatience;
+    waiting_[ask.request] = {turn.now.at + patience_of(ask), patience_of(ask)};
     turn.orders.operator_asks.push_back(ask);
   }
   decider_.on_operator(ask, turn);
 }
 
 void OperatorDesk::on_answer(const OperatorAnswer& answer, Turn& turn) {
+  decider_.on_answered(answer);
   if (answer.to != evidence_.self() || waiting_.erase(answer.request) == 0) return;
   turn.orders.replies.push_back(
-      {answer.request, answer.error.empty(), answer.exit_code, answer.error});
+      {answer.request, answer.exit_code == 0, answer.exit_code, answer.text});
 }
 
 void OperatorDesk::tick(Turn& turn) {
   std::erase_if(waiting_, [&](const auto& one) {
-    if (turn.now.at < one.second) return false;
+    if (turn.now.at < one.second.until) return false;
     turn.orders.replies.push_back(
         {one.first, false, kFailed,
-         "no decider has acted on it within " + wardom::to_text(kOperatorPatience) +
+         "no decider has acted on it within " + wardom::to_text(one.second.patience) +
              "; `wardomctl status` shows who decides and what is wrong"});
     return true;
   });

@@ -31,6 +31,11 @@ class OperatorDesk {
   std::vector<Incarnation> boots(HostId host) const;
 
  private:
+  struct Waiting {
+    Instant until;
+    Duration patience{0};
+  };
+  std::string why_not_to_fence(HostId host) const;
   std::string objection(const OperatorAsk& ask, Instant now) const;
   bool about_silent_owner(const OperatorAsk& ask) const;
   bool disarmed() const;
@@ -38,7 +43,7 @@ class OperatorDesk {
   Evidence& evidence_;
   const Board& board_;
   Decider& decider_;
-  std::map<Ticket, Instant> waiting_;  // own operators' requests, and until when
+  std::map<Ticket, Waiting> waiting_;  // own operators' requests
 };
 
 }  // namespace wardom::core

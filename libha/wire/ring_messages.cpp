@@ -48,7 +48,7 @@ Bytes body(const core::OperatorAnswer& answer) {
   out.u16(answer.to.value);
   out.u64(answer.request.value);
   out.i32(answer.exit_code);
-  out.text16(cut(answer.error, kMaxAnswerBytes));
+  out.text16(cut(answer.text, kMaxAnswerBytes));
   return out.take();
 }
 
@@ -98,7 +98,7 @@ core::OperatorAsk read_ask(Reader& in) {
   core::OperatorAsk ask;
   ask.from = HostId{in.u16()};
   ask.request = Ticket{in.u64()};
-  ask.wish = in.enumeration(core::Wish::trust_bmc);
+  ask.wish = in.enumeration(core::Wish::fence_unless_split);
   ask.host = HostId{in.u16()};
   ask.incarnation = in.incarnation();
   const auto time = in.u64();
@@ -113,7 +113,7 @@ core::OperatorAnswer read_answer(Reader& in) {
   answer.to = HostId{in.u16()};
   answer.request = Ticket{in.u64()};
   answer.exit_code = in.i32();
-  answer.error = in.text16(kMaxAnswerBytes);
+  answer.text = in.text16(kMaxAnswerBytes);
   return answer;
 }
 

@@ -52,6 +52,27 @@ void Domain::check_one_acts() {
   }
 }
 
+// FenceHonest: whoever is told that a host is fenced starts at once what has run there.
+void Domain::fenced(Host& host, const core::Reply& reply) {
+  const auto asked = host.fencings.at(reply.request.value);
+  host.fencings.erase(reply.request.value);
+  auto& victim = *hosts[asked.victim];
+  const auto name = "host " + std::to_string(victim.id.value);
+  trace("  [" + std::to_string(host.id.value) + "] reply about " + name + ": " +
+        (reply.ok ? "fenced, " : "") + reply.text);
+  if (!reply.ok) return void(++marks["fencings in vain"]);
+  ++marks["fencings by " + reply.text.substr(0, reply.text.find(':'))];
+  if (victim.powered && victim.life == asked.life)
+    return fail(129, "FenceHonest: " + name + " is told to be fenced, and has had power all the "
+                     "time: " + reply.text);
+  for (const auto& [guest, last] : written_until)
+    if (last.from == victim.id && last.until > clock.now())
+      return fail(129, "FenceHonest: " + name + " is told to be fenced, and what it wrote to " +
+                           truth(guest)->name + " may still land");
+  if (asked.switches_on && victim.bmc.powered && victim.bmc.reachable)
+    power_on(victim, machine.between(ms(300), ms(8000)));
+}
+
 void Domain::check_landed(Host& host, const Flight& flight) {
   const auto& [cell, payload, level] = std::tie(flight.cell, flight.payload, flight.level);
   for (auto byte : payload) hash = (hash ^ byte) * 1099511628211ULL;

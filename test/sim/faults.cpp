@@ -15,7 +15,7 @@ constexpr const char* kNames[] = {
     "bmc-unreachable", "bmc-slow", "bmc-deaf", "bmc-lie", "bmc-glitch", "start-fails", "start-open",
     "start-slow", "admin-start", "admin-shutdown", "redefine", "unprotect", "protect",
     "cell-damaged", "acks-lost", "io-errors", "answers-held", "leave", "suspend", "reads-fail",
-    "volume-flaps", "bmc-lies-for", "volume-move"};
+    "volume-flaps", "bmc-lies-for", "volume-move", "fence"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // Boundary lengths mixed with uniform ones: bugs sit on the timeouts.
@@ -193,6 +193,13 @@ void strike_guests(Domain& d, Host& h, const Fault& fault) {
   }
 }
 
+// fence_wardom on that host, about the other one. `lasts` says all else: how long it waits, and by
+// its milliseconds what it wants.
+void strike_fence(Domain& d, Host& h, const Fault& fault) {
+  const auto wants = whole_ms(fault.lasts);
+  d.fence(h, *d.hosts[fault.other], fault.lasts, wants % 2 == 0, wants / 2 % 2 == 0);
+}
+
 }  // namespace
 
 const char* to_text(FaultKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
@@ -280,6 +287,22 @@ std::vector<Fault> drawn(const Options& options, std::size_t round) {
     if (move.chance(300)) fault.lasts = whole_us(move.between(ms(100), ms(6000)));
     faults.push_back(fault);
   }
+  // Who fails is often fenced just then, and by several.
+  Stream fencing(options.seed, 600 + 1000 * round);
+  if (options.fences && fencing.chance(500)) {
+    Fault fault;
+    fault.round = round;
+    fault.kind = FaultKind::fence;
+    fault.other = burst && fencing.chance(600) ? victim : fencing.below(options.hosts);
+    for (auto asked = 1 + fencing.below(3); asked > 0; --asked) {
+      fault.host = fencing.below(options.hosts);
+      if (fencing.chance(250)) fault.other = fencing.below(options.hosts);
+      fault.at = whole_us(burst ? centre + fencing.between(ms(0), ms(8000))
+                                : fencing.between(Time{0}, kFaultsLast));
+      fault.lasts = whole_us(fencing.between(ms(500), ms(50000)));
+      faults.push_back(fault);
+    }
+  }
   // A lie that begins just as every path is lost cannot be told from a power cut: outside the
   // promise. So a lie comes alone on its host, and early enough to be seen beside life.
   for (auto& fault : faults) {
@@ -364,6 +387,7 @@ void strike(Domain& d, const Fault& fault) {
   strike_bmc(d, h, fault);
   strike_storage(d, h, fault);
   strike_guests(d, h, fault);
+  if (fault.kind == FaultKind::fence) strike_fence(d, h, fault);
 }
 
 }  // namespace wardom::sim

@@ -9,7 +9,7 @@
 
 namespace wardom::sim {
 
-inline constexpr int kFaultKinds = 43;
+inline constexpr int kFaultKinds = 44;
 // These are drawn by their number: no kind may come between them.
 inline constexpr int kDrawnKinds = 36;
 const char* to_text(FaultKind kind);

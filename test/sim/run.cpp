@@ -128,6 +128,7 @@ Options options_of(std::uint64_t seed) {
   options.quorum = Stream(seed, 53).chance(600);
   options.stays_up = Stream(seed, 54).chance(600);
   options.moves = Stream(seed, 57).chance(500);
+  options.fences = Stream(seed, 59).chance(500);
   options.upgrades = wire::spoken_levels().newest > kFirstLevel;
   // A schedule has little more time than the default delay.
   Stream isolation(seed, 51);

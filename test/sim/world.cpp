@@ -211,6 +211,7 @@ void Domain::start_daemon(Host& host) {
   member.timing = options.timing;
   member.config_digest = digest_of(host.file) << 32;
   member.memory_reserve_mib = 64;
+  member.stay_up = options.stays_up;
   member.ride_out = rides_out(host);
   member.grants_always = options.grants_always;
   member.seed = ids.next();
@@ -224,11 +225,12 @@ void Domain::start_daemon(Host& host) {
             (note.guest.is_zero() ? "" : " guest " + truth(note.guest)->name) + ": " + note.text);
   };
   events.reply = [this, &host](const core::Reply& reply) {
+    if (host.fencings.contains(reply.request.value)) return fenced(host, reply);
     const auto found = host.replies.find(reply.request.value);
     if (found == host.replies.end()) return fail(129, "a reply to nobody");
     auto* guest = truth(found->second.first);
     trace("  [" + std::to_string(host.id.value) + "] reply about " + guest->name + ": " +
-          (reply.ok ? "ok" : reply.error));
+          (reply.ok ? "ok" : reply.text));
     if (reply.ok) guest->is_protected = found->second.second;
     host.replies.erase(found);
   };
@@ -275,6 +277,7 @@ void Domain::kill_daemon(Host& host) {
   host.view = {};
   host.turn_at = Time::max();
   host.replies.clear();
+  host.fencings.clear();
 }
 
 void Domain::hang_daemon(Host& host, bool hung) {
@@ -602,6 +605,20 @@ void Domain::redefine(GuestTruth& guest) {
   host->definitions[guest.id] = ++guest.version;
   from_libvirt(*host, us(300), port::GuestDefined{guest.id, guest.name,
                                                xml_of(guest.id, guest.version), 1024 * 1024, 1});
+}
+
+void Domain::fence(Host& host, Host& victim, Duration patience, bool wait, bool switches_on) {
+  if (!host.loop || host.daemon_hung || host.frozen || &host == &victim) return;
+  core::OperatorAsk ask;
+  ask.from = host.id;
+  ask.request = Ticket{ids.next() | (1ULL << 63)};
+  ask.wish = wait ? core::Wish::fence_unless_split : core::Wish::fence;
+  ask.host = victim.id;
+  ask.time = std::chrono::floor<std::chrono::milliseconds>(patience);
+  ask.by = "Pacemaker";
+  host.fencings[ask.request.value] = {victim.index, victim.life, switches_on};
+  ++marks["fencings asked for"];
+  to_daemon(host, us(10), core::Input{ask});
 }
 
 void Domain::install(Host& host, const Levels& speaks) {

@@ -80,7 +80,7 @@ enum class FaultKind : std::uint8_t {
   unprotect, protect, cell_damaged, acks_lost, io_errors,
   // drawn apart from the others, or only asked for
   answers_held, leave, suspend, reads_fail, volume_flaps, bmc_lies_for,
-  volume_move
+  volume_move, fence
 };
 
 // A fault that a schedule must contain: so long after its beginning.
@@ -303,6 +303,12 @@ struct Host {
   Time timer_at{Time::max()};       // the earliest event that looks after turn_at
   Duration last_now{0};
   std::map<std::uint64_t, std::pair<GuestId, bool>> replies;  // tickets of operators' requests
+  struct FencingAsked {
+    std::size_t victim{0};
+    std::uint64_t life{0};  // of the victim, then
+    bool switches_on{false};
+  };
+  std::map<std::uint64_t, FencingAsked> fencings;  // by ticket
   // corosync
   bool corosync_up{true};
   Places ring;  // nodes as told last
@@ -365,6 +371,7 @@ struct Options {
   std::optional<std::vector<Fault>> faults;  // instead of drawn ones
   std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
   bool quorum{false};          // corosync has Wardom as its quorum device
+  bool fences{false};          // hosts are fenced at times, by any other
   bool moves{false};           // the volume is moved to another one at times
   bool upgrades{false};        // hosts begin with a release of the first level, and are upgraded
   std::optional<HostsFile> file;  // of every host at first
@@ -408,6 +415,8 @@ struct Domain {
   bool admin_start(Host& host, GuestTruth& guest);
   void admin_shutdown(GuestTruth& guest);
   void redefine(GuestTruth& guest);
+  // Pacemaker on that host has another fenced. wait: not while it lives in another split group.
+  void fence(Host& host, Host& victim, Duration patience, bool wait, bool switches_on);
 
   // plumbing
   // What a host does later: not if its power goes meanwhile, and after its freeze if it is frozen.
@@ -527,6 +536,7 @@ struct Domain {
   void check_submitted(const Host& host, Cell cell, const std::vector<std::uint8_t>& payload,
                        Level level);
   void check_one_acts();
+  void fenced(Host& host, const core::Reply& reply);
   bool verdict_seen(HostId host, const Incarnation& incarnation) const;
   bool leased(HostId host, const Incarnation& incarnation);
   const HostTable* table_of(const Host& host);

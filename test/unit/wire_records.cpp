@@ -233,7 +233,8 @@ TEST_CASE("operators_words_round_trip") {
   ask.from = HostId{2};
   ask.request = Ticket{1ULL << 63};
   ask.wish = GENERATE(core::Wish::confirm_dead, core::Wish::arm, core::Wish::disarm,
-                      core::Wish::trust_bmc);
+                      core::Wish::trust_bmc, core::Wish::fence,
+                      core::Wish::fence_unless_split);
   ask.host = HostId{3};
   ask.incarnation.number = 5;
   ask.time = std::chrono::hours{2};
@@ -248,8 +249,8 @@ TEST_CASE("operators_words_round_trip") {
   const auto answered = decode_ring_message(key, encode_ring_message(key, answer));
   REQUIRE(answered);
   const auto& said = std::get<core::OperatorAnswer>(answered.value());
-  CHECK(std::tie(said.to, said.request, said.exit_code, said.error) ==
-        std::tie(answer.to, answer.request, answer.exit_code, answer.error));
+  CHECK(std::tie(said.to, said.request, said.exit_code, said.text) ==
+        std::tie(answer.to, answer.request, answer.exit_code, answer.text));
   ask.time = std::chrono::hours{25};  // more than a decider would count down
   CHECK_FALSE(decode_ring_message(key, encode_ring_message(key, ask)));
 }

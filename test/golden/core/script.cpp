@@ -310,8 +310,8 @@ void Script::carry_out(core::Orders orders) {
   }
   for (const auto& note : orders.notes) say(note.text);
   for (const auto& reply : orders.replies)
-    say(reply.ok ? "-> operator: done"
-                 : "-> operator: exit " + std::to_string(reply.exit_code) + ", " + reply.error);
+    say(reply.ok ? "-> operator: done" + (reply.text.empty() ? "" : ", " + reply.text)
+                 : "-> operator: exit " + std::to_string(reply.exit_code) + ", " + reply.text);
 }
 
 void Script::say_operator(const std::vector<std::string>& words) {
@@ -328,6 +328,11 @@ void Script::say_operator(const std::vector<std::string>& words) {
   } else if (words[1] == "trust-bmc") {
     ask.wish = core::Wish::trust_bmc;
     ask.host = HostId{static_cast<std::uint16_t>(std::stoi(words[2]))};
+  } else if (words[1] == "fence") {
+    ask.wish = words.back() == "unless-split" ? core::Wish::fence_unless_split
+                                              : core::Wish::fence;
+    ask.host = HostId{static_cast<std::uint16_t>(std::stoi(words[2]))};
+    ask.time = milliseconds{std::stoi(words[3])};
   } else {
     ask.wish = core::Wish::arm;
   }

@@ -18,6 +18,7 @@
 //   host N accuses M B           its beats say that M's BMC lies in boot B; 0 0: they do not
 //   operator confirm-dead N      at host 1: of the newest incarnation
 //   operator trust-bmc N
+//   operator fence N MS [unless-split]   at host 1, which waits so long for the proof
 //   operator arm                 at host 1
 //   operator disarm MS           at host 1; 0: until somebody arms
 //   libvirt runs|lacks NAME      on host 1
