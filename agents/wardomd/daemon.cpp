@@ -20,6 +20,7 @@
 #include "libha/corosync/corosync_ring.hpp"
 #include "libha/corosync/votequorum_device.hpp"
 #include "libha/keeper_client/keeper_client.hpp"
+#include "libha/ipmi/configured.hpp"
 #include "libha/ipmi/ipmi_power.hpp"
 #include "libha/libvirt/hypervisor.hpp"
 #include "libha/net/udp_beats.hpp"
@@ -53,25 +54,12 @@ std::uint64_t draw() {
 }
 
 Result<IpmiOptions> bmcs_of(const Config& config, const HostConfig& self) {
-  IpmiOptions options;
-  options.session_timeout =
-      std::chrono::duration_cast<std::chrono::milliseconds>(config.timing.bmc_timeout);
-  options.retransmission = std::min(options.retransmission, options.session_timeout / 5);
+  auto options = configured_times(config.timing);
   for (const auto* host : config.members(self.domain)) {
     if (!host->bmc || host->id == self.id) continue;
-    auto password = load_password(host->bmc->password_file);
-    if (!password) return failure("BMC of " + host->name + ": " + password.error().message);
-    BmcAccess access;
-    access.host = host->id;
-    access.address = host->bmc->address.find(':') == std::string::npos
-                         ? host->bmc->address + ":" + std::to_string(host->bmc->port)
-                         : "[" + host->bmc->address + "]:" + std::to_string(host->bmc->port);
-    access.user = host->bmc->user;
-    access.password = std::move(password).value();
-    access.cipher_suites = {static_cast<std::uint8_t>(host->bmc->cipher_suite)};
-    access.privilege = host->bmc->privilege;
-    access.workarounds = host->bmc->workarounds;
-    options.bmcs.push_back(std::move(access));
+    auto access = configured_bmc(*host);
+    if (!access) return access.error();
+    options.bmcs.push_back(std::move(access).value());
   }
   return options;
 }

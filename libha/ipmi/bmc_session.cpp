@@ -169,13 +169,21 @@ port::PowerState BmcSession::read(BmcFailure* failure) {
   return on != 0 ? port::PowerState::on : port::PowerState::off;
 }
 
-bool BmcSession::power_down(BmcFailure* failure) {
+bool BmcSession::control(unsigned what, BmcFailure* failure) {
   const Response answer(tmpl_cmd_chassis_control_rs);
   if (answer.get() != nullptr &&
-      ipmi_cmd_chassis_control(context_->ipmi, IPMI_CHASSIS_CONTROL_POWER_DOWN, answer.get()) == 0)
+      ipmi_cmd_chassis_control(context_->ipmi, static_cast<std::uint8_t>(what), answer.get()) == 0)
     return true;
   *failure = failure_of(context_->ipmi);
   return false;
+}
+
+bool BmcSession::power_down(BmcFailure* failure) {
+  return control(IPMI_CHASSIS_CONTROL_POWER_DOWN, failure);
+}
+
+bool BmcSession::power_up(BmcFailure* failure) {
+  return control(IPMI_CHASSIS_CONTROL_POWER_UP, failure);
 }
 
 }  // namespace wardom

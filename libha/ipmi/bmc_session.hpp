@@ -53,10 +53,13 @@ class BmcSession {
   // Chassis Control, power down: never cycle or reset, which end with a running host. false:
   // *failure says why. true proves nothing about the power state.
   bool power_down(BmcFailure* failure);
+  // The same, power up.
+  bool power_up(BmcFailure* failure);
 
  private:
   struct Context;
   explicit BmcSession(std::unique_ptr<Context> context);
+  bool control(unsigned what, BmcFailure* failure);
   std::unique_ptr<Context> context_;
 };
 

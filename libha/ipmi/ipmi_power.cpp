@@ -43,7 +43,7 @@ void install_interrupt() {
   });
 }
 
-enum class Want : std::uint8_t { read, power_down };
+enum class Want : std::uint8_t { read, power_down, power_up };
 
 struct Request {
   Ticket ticket;
@@ -277,7 +277,10 @@ bool IpmiPower::Impl::attempt(Worker& worker, const Request& request, Clock::tim
       answer->state = worker.session->read(&failure);
       answered = answer->state != port::PowerState::unknown;
     } else {
-      answered = answer->accepted = worker.session->power_down(&failure);
+      auto& session = *worker.session;
+      answered = answer->accepted = request.want == Want::power_down
+                                        ? session.power_down(&failure)
+                                        : session.power_up(&failure);
     }
   }
   worker.tend_at = Clock::now() + options_.keep_alive;
@@ -438,6 +441,9 @@ IpmiPower::~IpmiPower() = default;
 void IpmiPower::ask(Ticket ticket, HostId host) { impl_->submit(ticket, host, Want::read); }
 void IpmiPower::power_off(Ticket ticket, HostId host) {
   impl_->submit(ticket, host, Want::power_down);
+}
+void IpmiPower::power_on(Ticket ticket, HostId host) {
+  impl_->submit(ticket, host, Want::power_up);
 }
 std::uint64_t IpmiPower::sessions_opened(HostId host) const {
   return impl_->sessions_opened(host);

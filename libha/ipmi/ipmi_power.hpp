@@ -56,6 +56,9 @@ class IpmiPower final : public port::Power {
 
   void ask(Ticket ticket, HostId host) override;
   void power_off(Ticket ticket, HostId host) override;
+  // Not the daemon's to order, so no part of the port. Answered by the event that answers
+  // power_off(), and proves as little.
+  void power_on(Ticket ticket, HostId host);
   // Sessions opened with this host's BMC so far. One that grows while nothing is wrong tells of a
   // BMC that restarts or forgets its sessions. 0: no BMC. From any thread.
   std::uint64_t sessions_opened(HostId host) const;
