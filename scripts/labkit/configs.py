@@ -179,7 +179,7 @@ def write_wardom(lab: Lab, disk: Path, upper: Path) -> None:
     put(disk / "etc/wardom/bmc-password", f"{BMC_PASSWORD}\n", 0o600)
     sbin = upper / "usr/sbin"
     sbin.mkdir(parents=True)
-    for program in ("wardomd", "wardom-keeper", "wardomctl"):
+    for program in ("wardomd", "wardom-keeper", "wardomctl", "fence_wardom"):
         (sbin / program).symlink_to(HOST_BIN_DIR / program)
     hooks = disk / "etc/libvirt/hooks/qemu.d"
     hooks.mkdir(parents=True)
