@@ -129,6 +129,7 @@ std::optional<bool> Errand::done(const control::Answer& answer) {
 // Until wardomd has a proof, refuses, or the time is over.
 bool Errand::off() {
   std::optional<Clock::time_point> nobody_since;
+  bool heard = false;  // a wardomd that could not prove it is not passed by when it goes
   std::string why = "no time was left to ask wardomd";
   while (left() >= (nobody_since ? milliseconds{0} : kAnswerSlack + kPatienceMin)) {
     const auto patience =
@@ -142,10 +143,11 @@ bool Errand::off() {
                                      std::min<milliseconds>(patience + kAnswerSlack, left()));
     if (answer.heard == control::Heard::answer) {
       nobody_since.reset();
+      heard = true;
       if (const auto over = done(answer)) return *over;
     } else if (answer.heard == control::Heard::nobody) {
       if (!nobody_since) nobody_since = Clock::now();
-      if (Clock::now() - *nobody_since >= kNobodyFor) return off_by_bmc();
+      if (!heard && Clock::now() - *nobody_since >= kNobodyFor) return off_by_bmc();
     } else {
       nobody_since.reset();
     }

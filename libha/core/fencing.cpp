@@ -154,7 +154,8 @@ std::optional<Fencing::Shown> Fencing::shown(const Asked& asked, Instant now) co
   if (power.offs < kOffs) return std::nullopt;
   const bool by_bmc = power_proof(evidence_, host, now).complete;
   // A BMC that has not been weighed against this very silence may be another machine's.
-  if ((!by_bmc || asked.said_before) && member.node_in_ring) return std::nullopt;
+  const bool outside = evidence_.ring_up() && evidence_.quorate() && !member.node_in_ring;
+  if ((!by_bmc || asked.said_before) && !outside) return std::nullopt;
   if (!by_bmc && verdict->proof == Proof::released) return std::nullopt;
   const auto proof = by_bmc ? Proof::power_off : verdict->proof;
   return Shown{proof,

@@ -298,6 +298,15 @@ class WithDaemon(Base):
         self.assertIn("power-off", result.stdout)
         self.assertEqual(bmc.power, "1")
 
+    def test_a_daemon_that_could_not_prove_it_is_not_passed_by(self):
+        bmc = self.bmc()
+        bmc.set_power(False)
+        daemon = self.daemon({"ok": False, "exit": 1, "error": "its BMC is distrusted"})
+        threading.Timer(1.0, lambda: (self.socket.unlink(), daemon.__exit__())).start()
+        result = self.fence(seconds=8)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertNotIn("x get power", bmc.calls())
+
     def test_reboot_is_the_off_part(self):
         with self.daemon(self.PROVED):
             result = self.fence("reboot")  # its BMC does not answer

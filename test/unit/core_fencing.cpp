@@ -134,6 +134,11 @@ TEST_CASE("a_verdict_of_before_fences_nothing_by_itself", "[fencing]") {
     site.leaves_ring();
     CHECK(site.ended(63'000) == "power-off");
   }
+  SECTION("its BMC reads off, and it may be in another ring") {
+    site.evidence.on_quorum(false, {kSelf});
+    site.power(Power::off, 60'020);
+    CHECK_FALSE(site.ended(60'030));
+  }
   SECTION("its BMC is dead too") {
     site.power(Power::unknown, 60'020);
     CHECK_FALSE(site.ended(60'030));
