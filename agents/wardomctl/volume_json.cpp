@@ -45,6 +45,8 @@ const char* cause_text(Cause cause) {
       return "operator";
     case Cause::yielded:
       return "yielded";
+    case Cause::start:
+      return "start";
   }
   return "?";
 }
@@ -196,6 +198,7 @@ json::object standing_json(const GuestEntry& guest) {
           {"phase", text_of(guest.phase)},
           {"holder", to_text(guest.holder)},
           {"wanted", guest.wanted == Wanted::running ? "running" : "stopped"},
+          {"manager", guest.manager == Manager::pacemaker ? "pacemaker" : "wardom"},
           {"isolation", guest.isolation ? json::value(core::to_text(*guest.isolation))
                                         : json::value()},
           {"parting", guest.parting},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <random>
 
 #include "agents/wardomd/key_files.hpp"
 #include "libha/core/guest_life.hpp"
@@ -22,10 +23,30 @@ constexpr std::size_t kMaxWaives = 64;
 constexpr std::int64_t kMaxPriority = 1000;
 // Before the control socket gives the request up, with time left for the answer.
 constexpr std::int64_t kMaxFencingMs = 1000 * (control::kRequestPatienceSeconds - 5);
+// The agent asks again where its own deadline is later.
+constexpr Duration kMostPatience = std::chrono::seconds{50};
 
 std::string text_of(const json::object& request, const char* key) {
   const auto* value = request.if_contains(key);
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+std::vector<std::string> waives_of(const json::object& request) {
+  std::vector<std::string> names;
+  if (const auto* waive = request.if_contains("waive"); waive != nullptr && waive->is_array())
+    for (const auto& thing : waive->get_array())
+      if (thing.is_string() && names.size() < kMaxWaives) names.emplace_back(thing.get_string());
+  return names;
+}
+
+// nullopt: not a number of milliseconds up to `most`; `otherwise` where there is none.
+std::optional<Duration> time_of(const json::object& request, const char* key, Duration most,
+                                Duration otherwise) {
+  const auto* value = request.if_contains(key);
+  if (value == nullptr || value->is_null()) return otherwise;
+  const auto* ms = value->if_int64();
+  if (ms == nullptr || *ms < 0 || *ms > whole_ms(most)) return std::nullopt;
+  return std::chrono::milliseconds{*ms};
 }
 
 json::value of(Result<json::value> view) {
@@ -56,6 +77,11 @@ json::value no_host(const std::string& name) {
 }  // namespace
 
 // Tickets of operators' requests never meet those of the core, which count from 1.
+std::uint64_t Requests::first_ticket() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 24) + (random() & 0xffffff);
+}
+
 Ticket Requests::ticket() { return Ticket{(std::uint64_t{1} << 63) | ++last_}; }
 
 void Requests::handle(const json::object& request, control::Answer answer) {
@@ -81,6 +107,10 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "may-start") return may_start(request, answer);
   if (what == "guest-protect") return protect(request, std::move(answer));
   if (what == "guest-unprotect") return unprotect(request, std::move(answer));
+  if (what == "guest-here")
+    return answer(reply_with(guest_here(sight_(), text_of(request, "guest"))));
+  if (what == "guest-start") return start_guest(request, std::move(answer));
+  if (what == "guest-stop") return stop_guest(request, std::move(answer));
   answer(reply_error(kUsage, "unknown request \"" + what + "\"; is wardomctl of another release?"));
 }
 
@@ -102,13 +132,9 @@ void Requests::may_start(const json::object& request, const control::Answer& ans
 }
 
 void Requests::protect(const json::object& request, control::Answer answer) {
-  Protecting protecting{answer, {}, 0, {}};
+  Protecting protecting{answer, waives_of(request), 0, {}};
   const auto guest = text_of(request, "guest");
   if (guest.empty()) return answer(reply_error(kUsage, "guest protect: no guest is named"));
-  if (const auto* waive = request.if_contains("waive"); waive != nullptr && waive->is_array())
-    for (const auto& thing : waive->get_array())
-      if (thing.is_string() && protecting.waive.size() < kMaxWaives)
-        protecting.waive.emplace_back(thing.get_string());
   if (const auto* priority = request.if_contains("priority"); priority != nullptr) {
     const auto* number = priority->if_int64();
     if (number == nullptr || *number < -kMaxPriority || *number > kMaxPriority)
@@ -128,6 +154,19 @@ void Requests::protect(const json::object& request, control::Answer answer) {
 }
 
 void Requests::on_described(const port::ActDone& done) {
+  if (const auto starting = starting_.find(done.ticket); starting != starting_.end()) {
+    auto [start, waive, answer] = std::move(starting->second);
+    starting_.erase(starting);
+    if (!done.ok) return answer(reply_error(kFailed, "libvirt on this host: " + done.error));
+    auto waived = check_local(done.name, done.xml, waive);
+    if (waived.refusal) return answer(*waived.refusal);
+    start.entry.name = done.name;
+    start.entry.memory_kib = done.memory_kib;
+    start.entry.vcpus = done.vcpus;
+    start.entry.waived = std::move(waived.names);
+    start.entry.xml = done.xml;
+    return submit_start(std::move(start), std::move(answer));
+  }
   const auto found = describing_.find(done.ticket);
   if (found == describing_.end()) return;
   auto protecting = std::move(found->second);
@@ -139,30 +178,36 @@ void Requests::on_described(const port::ActDone& done) {
   submit_protection(done, std::move(protecting));
 }
 
-// Everything host-local that the XML names must be shared, copied along or waived by name.
-void Requests::submit_protection(const port::ActDone& done, Protecting protecting) {
+// Everything host-local that the XML names must be shared, copied along or waived by name. Returns
+// what is waived; refuses by a reply.
+Requests::Waived Requests::check_local(const std::string& name, const std::string& xml,
+                                       const std::vector<std::string>& waive) const {
   const auto sight = sight_();
   std::vector<std::string> shared;
   for (const auto& path : sight.config.guests.shared_paths) shared.push_back(path.string());
-  auto things = guestxml::host_local_things(done.xml, shared);
-  if (!things)
-    return protecting.answer(reply_error(kFailed, done.name + ": " + things.error().message));
-  std::vector<std::string> waived;
+  auto things = guestxml::host_local_things(xml, shared);
+  if (!things) return {{}, reply_error(kFailed, name + ": " + things.error().message)};
+  Waived waived;
   std::vector<guestxml::LocalThing> blocking;
   for (auto& thing : things.value()) {
     if (thing.severity != guestxml::Severity::blocking) continue;
-    const auto& list = protecting.waive;
-    if (std::find(list.begin(), list.end(), thing.name) != list.end())
-      waived.push_back(thing.name);
+    if (std::find(waive.begin(), waive.end(), thing.name) != waive.end())
+      waived.names.push_back(thing.name);
     else
       blocking.push_back(std::move(thing));
   }
   if (!blocking.empty())
-    return protecting.answer(reply_error(
-        kRefused, done.name + " names things of this host, and would not run elsewhere, or with " +
+    waived.refusal = reply_error(
+        kRefused, name + " names things of this host, and would not run elsewhere, or with " +
                       "other data:" + list_text(blocking) +
                       "\nput each on shared storage (and under guests.shared_paths), or accept it "
-                      "with --waive NAME"));
+                      "with --waive NAME");
+  return waived;
+}
+
+void Requests::submit_protection(const port::ActDone& done, Protecting protecting) {
+  auto waived = check_local(done.name, done.xml, protecting.waive);
+  if (waived.refusal) return protecting.answer(*waived.refusal);
   core::Protect protect;
   protect.request = ticket();
   auto& entry = protect.entry;
@@ -172,7 +217,7 @@ void Requests::submit_protection(const port::ActDone& done, Protecting protectin
   entry.isolation = protecting.isolation;
   entry.memory_kib = done.memory_kib;
   entry.vcpus = done.vcpus;
-  entry.waived = std::move(waived);
+  entry.waived = std::move(waived.names);
   entry.xml = done.xml;
   const bool off = done.state == port::RunState::shut_off || done.state == port::RunState::absent;
   entry.wanted = off ? Wanted::stopped : Wanted::running;
@@ -194,6 +239,111 @@ void Requests::unprotect(const json::object& request, control::Answer answer) {
   }
   answer(reply_error(kFailed, "no protected guest is called \"" + guest +
                                   "\"; `wardomctl guest list`"));
+}
+
+// For ocf:wardom:Guest: with the XML that the guest is to have from now on, or, without one, as it
+// is recorded.
+void Requests::start_guest(const json::object& request, control::Answer answer) {
+  core::StartGuest start;
+  auto& entry = start.entry;
+  const auto patience = time_of(request, "patience_ms", kMostPatience, kMostPatience);
+  if (!patience)
+    return answer(reply_error(kUsage, "guest start: patience_ms is a number from 0 to 50000"));
+  start.patience = *patience;
+  if (const auto word = text_of(request, "isolation"); !word.empty()) {
+    entry.isolation = core::isolation_response(word);
+    if (!entry.isolation)
+      return answer(reply_error(kUsage, "guest start: isolation is leave, shutdown or kill"));
+  }
+  const auto guest = text_of(request, "guest");
+  if (const auto xml = text_of(request, "xml"); !xml.empty()) {
+    const auto summary = guestxml::summarize(xml);
+    if (!summary) return answer(reply_error(kUsage, "guest XML: " + summary.error().message));
+    if (summary.value().uuid.is_zero())
+      return answer(reply_error(kUsage, summary.value().name + ": its XML has no <uuid>; "
+                                            "`virsh dumpxml --inactive` writes one"));
+    if (!guest.empty() && guest != summary.value().name && guest != to_uuid(summary.value().uuid))
+      return answer(reply_error(kUsage, "guest start: the XML is of " + summary.value().name +
+                                            ", and " + guest + " is asked for"));
+    auto waived = check_local(summary.value().name, xml, waives_of(request));
+    if (waived.refusal) return answer(*waived.refusal);
+    entry.guest = summary.value().uuid;
+    entry.name = summary.value().name;
+    entry.memory_kib = summary.value().memory_kib;
+    entry.vcpus = summary.value().vcpus;
+    entry.waived = std::move(waived.names);
+    entry.xml = xml;
+  } else {
+    const auto found = known_guest(guest);
+    if (!found)
+      return answer(reply_error(kUsage, "no guest called \"" + guest + "\" is on record; name its "
+                                            "XML"));
+    entry.guest = found->first;
+    entry.name = found->second;
+    if (!on_record(entry.guest)) return start_as_defined(std::move(start), request, answer);
+  }
+  submit_start(std::move(start), std::move(answer));
+}
+
+bool Requests::on_record(GuestId guest) const {
+  const auto guests = sight_().loop.member().guests();
+  return std::any_of(guests.begin(), guests.end(),
+                     [&](const auto& view) { return view.entry.guest == guest; });
+}
+
+// By the definition that libvirt has of it on this host.
+void Requests::start_as_defined(core::StartGuest start, const json::object& request,
+                                const control::Answer& answer) {
+  if (describing_.size() + starting_.size() + submitted_.size() >= kMaxPending)
+    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+  const auto asked = ticket();
+  const auto guest = to_uuid(start.entry.guest);
+  starting_.emplace(asked, Starting{std::move(start), waives_of(request), answer});
+  hypervisor_.describe(asked, guest);
+}
+
+void Requests::submit_start(core::StartGuest start, control::Answer answer) {
+  if (submitted_.size() >= kMaxPending)
+    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+  start.request = ticket();
+  submitted_.emplace(start.request, std::move(answer));
+  submit_(start);
+}
+
+void Requests::stop_guest(const json::object& request, control::Answer answer) {
+  core::StopGuest stop;
+  const auto patience = time_of(request, "patience_ms", kMostPatience, kMostPatience);
+  const auto shutdown = time_of(request, "shutdown_ms", std::chrono::hours{1}, Duration::zero());
+  if (!patience || !shutdown)
+    return answer(reply_error(kUsage, "guest stop: patience_ms is a number from 0 to 50000, "
+                                      "shutdown_ms one from 0 to 3600000"));
+  const auto found = known_guest(text_of(request, "guest"));
+  if (!found)
+    return answer(reply_error(kUsage, "no guest called \"" + text_of(request, "guest") +
+                                          "\" is known here; give its UUID"));
+  if (submitted_.size() >= kMaxPending)
+    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+  stop.request = ticket();
+  stop.guest = found->first;
+  stop.name = found->second;
+  stop.patience = *patience;
+  stop.shutdown = *shutdown;
+  submitted_.emplace(stop.request, std::move(answer));
+  submit_(stop);
+}
+
+// By name, as it is recorded or as libvirt has it here; a UUID always names one.
+std::optional<std::pair<GuestId, std::string>> Requests::known_guest(
+    const std::string& guest) const {
+  const auto sight = sight_();
+  for (const auto& view : sight.loop.member().guests())
+    if (view.entry.name == guest || to_uuid(view.entry.guest) == guest)
+      return std::pair(view.entry.guest, view.entry.name);
+  if (const auto here = sight.loop.member().guest_here(guest))
+    return std::pair(here->guest, here->name);
+  if (const auto bits = parse_bits(guest); bits && guest.size() == 36)
+    return std::pair(GuestId{*bits}, guest);
+  return std::nullopt;
 }
 
 // The operator types the incarnation as `host show` prints it: a host that has booted since is

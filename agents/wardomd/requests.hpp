@@ -27,7 +27,8 @@ class Requests {
       : sight_(std::move(sight)),
         hypervisor_(hypervisor),
         submit_(std::move(submit)),
-        key_(std::move(key)) {}
+        key_(std::move(key)),
+        last_(first_ticket()) {}
 
   void handle(const boost::json::object& request, control::Answer answer);
   // The loop's answers to what was submitted or asked.
@@ -42,9 +43,28 @@ class Requests {
     std::optional<IsolationResponse> isolation;
   };
 
+  struct Starting {
+    core::StartGuest start;
+    std::vector<std::string> waive;
+    control::Answer answer;
+  };
+  struct Waived {
+    std::vector<std::string> names;
+    std::optional<boost::json::value> refusal{};
+  };
+
+  Waived check_local(const std::string& name, const std::string& xml,
+                     const std::vector<std::string>& waive) const;
+  std::optional<std::pair<GuestId, std::string>> known_guest(const std::string& guest) const;
   void may_start(const boost::json::object& request, const control::Answer& answer);
   void protect(const boost::json::object& request, control::Answer answer);
   void unprotect(const boost::json::object& request, control::Answer answer);
+  void start_guest(const boost::json::object& request, control::Answer answer);
+  bool on_record(GuestId guest) const;
+  void start_as_defined(core::StartGuest start, const boost::json::object& request,
+                        const control::Answer& answer);
+  void submit_start(core::StartGuest start, control::Answer answer);
+  void stop_guest(const boost::json::object& request, control::Answer answer);
   void confirm_dead(const boost::json::object& request, control::Answer answer);
   void trust_bmc(const boost::json::object& request, control::Answer answer);
   void fence(const boost::json::object& request, control::Answer answer);
@@ -56,14 +76,17 @@ class Requests {
   void submit(core::OperatorAsk ask, const boost::json::object& request, control::Answer answer);
   void submit_protection(const port::ActDone& done, Protecting protecting);
   Ticket ticket();
+  static std::uint64_t first_ticket();
 
   std::function<Sight()> sight_;
   port::Hypervisor& hypervisor_;
   std::function<void(core::Input)> submit_;
   KeyWishes key_;
   std::map<Ticket, Protecting> describing_;
+  std::map<Ticket, Starting> starting_;
   std::map<Ticket, control::Answer> submitted_;
-  std::uint64_t last_{0};
+  std::uint64_t last_;  // from a number of its own for each run: answers to an earlier run's
+                        // requests may still be on the ring
 };
 
 }  // namespace wardom::daemon

@@ -39,24 +39,29 @@ bool boot_is_over(const Sight& sight, const core::GuestView& view) {
   return now.number > view.entry.holder.number;
 }
 
+const char* word_of(core::Running running) {
+  switch (running) {
+    case core::Running::yes: return "running";
+    case core::Running::no: return "stopped";
+    case core::Running::paused: return "paused";
+    case core::Running::io_error: return "paused-ioerror";
+    case core::Running::unknown: break;
+  }
+  return "unknown";
+}
+
 // One word for people: as libvirt says for own guests, as the tables say for others'.
 std::string guest_state(const Sight& sight, const core::GuestView& view) {
   const auto& entry = view.entry;
   const bool own = view.owner == sight.self.id;
   if (entry.phase == GuestPhase::refused) return "refused";
-  if (entry.phase == GuestPhase::yielded) return "yielded";
+  const bool managed = entry.manager == Manager::pacemaker;
+  if (entry.phase == GuestPhase::yielded)
+    return managed && entry.wanted == Wanted::stopped ? "stopped" : "yielded";
   if (view.owner == kNoHost || boot_is_over(sight, view)) return "lost";
   if (entry.phase != GuestPhase::holding) return core::to_text(entry.phase);
   if (entry.parting) return "yielding";
-  if (own) {
-    switch (view.running) {
-      case core::Running::yes: return "running";
-      case core::Running::no: return "stopped";
-      case core::Running::paused: return "paused";
-      case core::Running::io_error: return "paused-ioerror";
-      case core::Running::unknown: return "unknown";
-    }
-  }
+  if (own) return word_of(view.running);
   return entry.wanted == Wanted::running ? "running" : "stopped";
 }
 
@@ -68,6 +73,7 @@ json::object guest_object(const Sight& sight, const Names& names, const core::Gu
           {"owner", names.host(view.owner)},
           {"state", guest_state(sight, view)},
           {"generation", entry.generation.value},
+          {"manager", entry.manager == Manager::pacemaker ? "pacemaker" : "wardom"},
           {"priority", entry.priority},
           {"wanted", entry.wanted == Wanted::running ? "running" : "stopped"},
           {"isolation", core::to_text(response)},
@@ -525,6 +531,36 @@ Result<json::value> guest_show(const Sight& sight, const std::string& guest) {
     return json::value(shown);
   }
   return failure("no protected guest is called \"" + guest + "\"; `wardomctl guest list`");
+}
+
+// What ocf:wardom:Guest asks every few seconds: from what is known, without a word to libvirt.
+json::value guest_here(const Sight& sight, const std::string& guest) {
+  const auto& member = sight.loop.member();
+  const Names names(sight.config, member);
+  // recorded: what the volume says of it is known here.
+  json::object shown{{"here", "unknown"}, {"owner", nullptr}, {"state", nullptr},
+                     {"recorded", member.ready()}, {"to_adopt", false}};
+  if (const auto here = member.guest_here(guest)) {
+    shown["uuid"] = to_uuid(here->guest);
+    shown["name"] = here->name;
+    shown["here"] = word_of(here->running);
+    if (here->process.pid > 0)
+      shown["process"] = json::object{{"pid", here->process.pid},
+                                      {"start_time", here->process.start_time}};
+  } else if (member.hypervisor_answers()) {
+    shown["here"] = word_of(core::Running::no);
+  }
+  for (const auto& view : member.guests()) {
+    if (view.entry.name != guest && to_uuid(view.entry.guest) != guest) continue;
+    shown["uuid"] = to_uuid(view.entry.guest);
+    shown["name"] = view.entry.name;
+    shown["owner"] = names.host(view.owner);
+    shown["state"] = guest_state(sight, view);
+    shown["reason"] = names.in_text(view.entry.reason);
+    shown["to_adopt"] = view.owner == sight.self.id && view.entry.manager == Manager::wardom &&
+                        view.entry.phase == GuestPhase::holding && !view.entry.parting;
+  }
+  return shown;
 }
 
 }  // namespace wardom::daemon

@@ -46,5 +46,6 @@ boost::json::value host_list(const Sight& sight);
 Result<boost::json::value> host_show(const Sight& sight, const std::string& host);
 boost::json::value guest_list(const Sight& sight);
 Result<boost::json::value> guest_show(const Sight& sight, const std::string& guest);
+boost::json::value guest_here(const Sight& sight, const std::string& guest);
 
 }  // namespace wardom::daemon

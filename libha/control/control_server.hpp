@@ -16,7 +16,8 @@
 
 namespace wardom::control {
 
-inline constexpr std::size_t kMaxRequestBytes = 64 * 1024;
+// A guest's XML (kMaxGuestXmlBytes) as a JSON text, and some more.
+inline constexpr std::size_t kMaxRequestBytes = 1024 * 1024;
 inline constexpr std::size_t kMaxConnections = 64;
 inline constexpr int kRequestPatienceSeconds = 60;  // from connection to the end of the answer
 

@@ -180,13 +180,31 @@ struct Unprotect {
   GuestId guest;
 };
 
+// What Pacemaker wants of this host with a guest that it manages (ocf:wardom:Guest). Answered once
+// the outcome stands on the volume; as failed when `patience` is over, and then nothing is taken
+// back: the next word about that guest says what is to become of it.
+struct StartGuest {
+  Ticket request;
+  GuestEntry entry;  // as in Protect; no xml: as it is recorded
+  Duration patience{};
+};
+struct StopGuest {
+  Ticket request;
+  GuestId guest;
+  std::string name;
+  Duration shutdown{};  // the guest's own time to shut down, before it is killed
+  Duration patience{};
+};
+
 // A message of another member's daemon that came over the ring (hints and requests).
-struct PleaseAssign {  // "decider: give me this guest that I hold, it is to be protected"
+// "Decider: give me this guest, I hold it and it is to be protected", or "it is to start here".
+struct PleaseAssign {
   HostId from;
   Incarnation incarnation;
   DaemonEpoch epoch;
   GuestId guest;
   std::int32_t priority{0};
+  bool start{false};
 };
 
 // An operator's word to the whole domain. A daemon takes it from its own socket and carries it to
@@ -225,10 +243,10 @@ struct Leaving {
 using Input =
     std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, AskStamp, StartListed, CellsRead,
                  CellWritten, BeatSeen, OtherLevel, PowerSeen, PowerOffTaken, RingMembers,
-                 RingQuorum, RingLost,
-                 GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition, ActDone, Protect,
-                 Unprotect, PleaseAssign, Load, OperatorAsk, OperatorAnswer, DeviceSet,
-                 DeviceLost, RingFormed, VoteTaken, Leaving>;
+                 RingQuorum, RingLost, GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition,
+                 ActDone, Protect, Unprotect, StartGuest, StopGuest, PleaseAssign, Load,
+                 OperatorAsk, OperatorAnswer, DeviceSet, DeviceLost, RingFormed, VoteTaken,
+                 Leaving>;
 
 // ---- orders -------------------------------------------------------------------------------------
 

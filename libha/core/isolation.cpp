@@ -77,9 +77,15 @@ void Target::follow_table(Turn& turn) {
   });
   for (const auto& own : cell_.wanted().guests) {
     if (!own.parting || !holds(own) || partings_.contains(own.guest)) continue;
-    if (isolation_.is_zero()) isolation_ = RecoveryId{turn.random.bits()};
-    partings_[own.guest] = {"isolated before wardomd was restarted", isolation_,
-                            Recording{cell_.acknowledged()}, true};
+    Parting parting{"stopped by Pacemaker", {}, Recording{cell_.acknowledged()}, true};
+    if (own.wanted == Wanted::stopped) {
+      parting.stop = evidence_.timing().shutdown_patience;
+    } else {
+      if (isolation_.is_zero()) isolation_ = RecoveryId{turn.random.bits()};
+      parting.why = "isolated before wardomd was restarted";
+      parting.recovery = isolation_;
+    }
+    partings_[own.guest] = std::move(parting);
   }
 }
 
@@ -94,6 +100,10 @@ void Target::advance(GuestId guest, Parting& parting, bool isolated, Turn& turn)
 
 // The last moment at which nothing has been done to the guest yet.
 void Target::act_on_response(GuestId guest, Parting& parting, bool isolated, Turn& turn) {
+  if (parting.stop) {
+    parting.step = ShuttingDown{std::nullopt, false, turn.now.at, turn.now.at + *parting.stop};
+    return;
+  }
   const auto response = response_of(*entry(guest));
   const bool off = !parting.resumed && (!isolated || response == IsolationResponse::leave);
   if (off) {
@@ -112,14 +122,17 @@ void Target::act_on_response(GuestId guest, Parting& parting, bool isolated, Tur
 void Target::shut_down(GuestId guest, Parting& parting, ShuttingDown& step, Turn& turn) {
   const auto* now = seen(guest);
   const bool gone = hypervisor_ok_ && (now == nullptr || now->running == Running::no);
-  const auto patience = wardom::to_text(evidence_.timing().shutdown_patience);
+  const auto patience =
+      wardom::to_text(parting.stop.value_or(evidence_.timing().shutdown_patience));
+  const std::string by = parting.stop ? "" : " by its isolation response";
   if (gone) {
-    parting.step = Killing{"shut down by its isolation response", std::nullopt, turn.now.at};
+    parting.step = Killing{"shut down" + by, std::nullopt, turn.now.at};
   } else if (turn.now.at >= step.until) {
-    turn.note({Severity::warning, "target", evidence_.self(), guest, parting.recovery, "parting",
+    turn.note({Severity::warning, "target", evidence_.self(), guest, parting.recovery,
+               parting.stop ? "" : "parting",
                entry(guest)->name + " did not shut down within " + patience + ": it is killed"});
-    parting.step = Killing{"asked to shut down by its isolation response, killed after " + patience,
-                           std::nullopt, turn.now.at};
+    parting.step = Killing{"asked to shut down" + by + ", killed after " + patience, std::nullopt,
+                           turn.now.at};
   } else if (hypervisor_ok_ && !step.pressed && !step.asked && turn.now.at >= step.next) {
     order(Act::shutdown, *entry(guest), turn);
     step.asked = turn.orders.acts.back().ticket;
@@ -155,8 +168,9 @@ void Target::finish_parting(GuestId guest, const Parting& parting, const std::st
   if (own == nullptr || !holds(*own)) return;
   yield(*own, parting.why + ": " + how + ", then yielded", turn);
   own->recovery = parting.recovery;
-  turn.note({Severity::warning, "target", evidence_.self(), guest, own->recovery, "yielded",
-             own->name + ": " + own->reason});
+  turn.note({parting.stop ? Severity::notice : Severity::warning, "target", evidence_.self(), guest,
+             own->recovery, parting.stop ? "" : "yielded", own->name + ": " + own->reason});
+  if (const auto stop = stops_.find(guest); stop != stops_.end()) stop->second.gone = true;
   partings_.erase(guest);
 }
 

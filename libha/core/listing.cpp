@@ -16,7 +16,8 @@ void Target::on_list(std::vector<ListedGuest> listed) {
 void Target::on_ladder(Instant now) {
   for (const auto& [guest, listed] : listed_) {
     const auto* own = entry(guest);
-    if (own == nullptr || own->wanted == Wanted::running || listed.start) killed_[guest] = now;
+    const bool off = own != nullptr && own->wanted == Wanted::stopped && !own->parting;
+    if (!off || listed.start) killed_[guest] = now;
   }
 }
 
@@ -32,8 +33,8 @@ bool Target::start_listed(GuestId guest) const {
 }
 
 // From here on the keeper may list it, whether or not its answer comes.
-void Target::ask_to_list(GuestId guest, Work& work, Turn& turn) {
-  work.step = Listing{turn.ticket(), {}};
+void Target::ask_to_list(GuestId guest, Work& work, bool claims, Turn& turn) {
+  work.step = Listing{turn.ticket(), {}, claims};
   listed_[guest] = {guest, {}, me_.epoch};
   turn.orders.list_starts.push_back({*std::get<Listing>(work.step).asked, guest});
 }
@@ -44,9 +45,9 @@ void Target::on_start_listed(const StartListed& answer, Turn& turn) {
   auto& work = found->second;
   auto* listing = std::get_if<Listing>(&work.step);
   if (listing == nullptr || listing->asked != answer.ticket) return;
-  const bool protect = work.assignment.cause == Cause::protect;
-  if (answer.listed) return protect ? claim_protected(answer.guest, work, turn) : start(work, turn);
-  *listing = {std::nullopt, turn.now.at + kActPause};
+  if (answer.listed)
+    return listing->claims ? claim_listed(Assignment(work.assignment), turn) : start(work, turn);
+  *listing = {std::nullopt, turn.now.at + kActPause, listing->claims};
   turn.note({Severity::warning, "target", evidence_.self(), answer.guest,
              work.assignment.recovery, "", "not listed, so not started: " + answer.error});
 }
@@ -54,7 +55,7 @@ void Target::on_start_listed(const StartListed& answer, Turn& turn) {
 // A refusal to list may be long past: everything that spoke for the start is looked at anew.
 void Target::list_again(GuestId guest, Work& work, Instant next, Turn& turn) {
   if (turn.now.at < next) return;
-  if (work.assignment.cause == Cause::protect) {
+  if (std::get<Listing>(work.step).claims) {
     works_.erase(guest);  // begun anew while its assignment stands
     return;
   }

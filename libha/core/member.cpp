@@ -754,6 +754,10 @@ std::vector<GuestView> Member::guests() const {
   return views;
 }
 
+std::optional<GuestHere> Member::guest_here(const std::string& guest) const {
+  return target_.here(guest);
+}
+
 std::vector<std::vector<HostId>> Member::split_groups() const {
   const auto* leading = board_.leading_decision();
   return leading == nullptr ? std::vector<std::vector<HostId>>{} : leading->groups;

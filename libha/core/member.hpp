@@ -93,6 +93,10 @@ class Member {
   Level oldest_level() const;
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
+  // What of a guest is on this host, as libvirt has said it last and the keeper lists it, whether
+  // or not it is protected. By name or UUID; nullopt: nothing is known of it here.
+  bool hypervisor_answers() const { return target_.hypervisor_ok(); }
+  std::optional<GuestHere> guest_here(const std::string& guest) const;
   std::vector<Problem> problems(Instant now) const;
   // The split groups as the leading decider has recorded them, its own first; empty: the domain is
   // whole, or nobody decides.
@@ -141,6 +145,8 @@ class Member {
   void take(const ActDone& done, Turn& turn);
   void take(const Protect& protect, Turn& turn);
   void take(const Unprotect& unprotect, Turn& turn);
+  void take(const StartGuest& start, Turn& turn);
+  void take(const StopGuest& stop, Turn& turn);
   void take(const PleaseAssign& please, Turn& turn);
   void take(const Load& load, Turn& turn);
   void take(const OperatorAsk& ask, Turn& turn);

@@ -199,7 +199,7 @@ struct Verdict {
 };
 
 enum class Cause : std::uint8_t {
-  protect = 0, verdict = 1, retry = 2, operator_word = 3, yielded = 4
+  protect = 0, verdict = 1, retry = 2, operator_word = 3, yielded = 4, start = 5
 };
 
 // "Guest g, generation n, now belongs to host t." Sticky until t yields, refuses or is proved dead.
@@ -305,6 +305,9 @@ enum class Wanted : std::uint8_t { running = 0, stopped = 1 };
 // yielded.
 enum class IsolationResponse : std::uint8_t { leave = 0, shutdown = 1, kill = 2 };
 
+// Who has a guest started and stopped: Wardom itself recovers it, or Pacemaker asks for each start.
+enum class Manager : std::uint8_t { wardom = 0, pacemaker = 1 };
+
 // One protected guest in its host's table.
 struct GuestEntry {
   GuestId guest;
@@ -315,8 +318,10 @@ struct GuestEntry {
                                   // incarnation keeps the entry as history, and owns nothing by it
   DaemonEpoch epoch;              // of the daemon that claimed it
   Wanted wanted{Wanted::running};
+  Manager manager{Manager::wardom};
   std::optional<IsolationResponse> isolation;  // none: as the holder's wardom.toml says
-  // Its isolation response has begun: its holder ends it and will yield it, come what may.
+  // Its isolation response has begun, or, where it is wanted stopped, Pacemaker has it stopped: its
+  // holder ends it and will yield it, come what may.
   bool parting{false};
   std::int32_t priority{0};       // higher starts first; -1000..1000
   std::uint64_t memory_kib{0};

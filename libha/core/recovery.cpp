@@ -178,11 +178,12 @@ bool Decider::owned(const GuestFacts& facts) const {
                       [&](const Claim& claim) { return over(claim); });
 }
 
-// Wanted running, and no living host's: its host is dead, or gave it up.
+// Wanted running by Wardom, and no living host's: its host is dead, or gave it up. Pacemaker asks
+// for what it manages.
 bool Decider::lost(const GuestFacts& facts) const {
   const Claim* newest = facts.newest();
   return newest != nullptr && newest->entry->wanted == Wanted::running &&
-         !newest->entry->xml.empty() && !owned(facts);
+         newest->entry->manager == Manager::wardom && !newest->entry->xml.empty() && !owned(facts);
 }
 
 // How long a write that the dead had issued may still be on its way through the storage.
@@ -300,7 +301,11 @@ std::vector<Seeker> Decider::seekers(const std::vector<Candidate>& fit, Turn& tu
       without_owner.insert(guest);
       continue;
     }
-    if (!lost(facts)) continue;
+    if (!lost(facts)) {
+      // Whoever asks for it does not wait anew for what its dead host had under way.
+      if (!owned(facts)) writes_may_land(facts, turn.now.at);
+      continue;
+    }
     const Claim* newest = facts.newest();
     without_owner.insert(guest);
     const bool late = writes_may_land(facts, turn.now.at);
@@ -391,6 +396,13 @@ void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> 
   }
 }
 
+namespace {
+bool heard(HostState state) {
+  return state == HostState::alive || state == HostState::mgmt_lost ||
+         state == HostState::storage_lost;
+}
+}  // namespace
+
 void Decider::answer_requests(Turn& turn) {
   const auto& guests = board_.guests();
   for (const auto& please : std::exchange(requests_, {})) {
@@ -398,11 +410,18 @@ void Decider::answer_requests(Turn& turn) {
         !board_.in_directory(please.from))
       continue;
     if (!present(please.from, please.incarnation, please.epoch)) continue;
+    if (please.start && please.from != evidence_.self()) {
+      const bool dead = condemned(please.from);
+      if (!heard(judge(evidence_, please.from, dead, volume_ok_, turn.now.at).state))
+        continue;  // it stands apart, and starts nothing
+    }
     if (cell_.wanted().assignments.size() >= kMaxAssignments) return;
     const auto found = guests.find(please.guest);
     const GuestFacts* facts = found == guests.end() ? nullptr : &found->second;
     if (facts != nullptr && owned(*facts)) continue;  // the asking host sees it, and says so
-    auto assignment = new_assignment(please.guest, facts, Cause::protect);
+    if (facts != nullptr && writes_may_land(*facts, turn.now.at)) continue;  // it asks again
+    auto assignment =
+        new_assignment(please.guest, facts, please.start ? Cause::start : Cause::protect);
     assignment.target = please.from;
     assignment.target_incarnation = please.incarnation;
     assignment.target_epoch = please.epoch;
@@ -412,7 +431,8 @@ void Decider::answer_requests(Turn& turn) {
     given_[assignment.guest] = assignment.generation;
     cell_.change().assignments.push_back(assignment);
     turn.note({Severity::info, "decider", please.from, please.guest, {}, "",
-               "assigned for protection to " + host_text(please.from)});
+               (please.start ? "assigned, to be started, to " : "assigned for protection to ") +
+                   host_text(please.from)});
   }
 }
 

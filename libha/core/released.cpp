@@ -41,6 +41,10 @@ void Member::take(const Unprotect& unprotect, Turn& turn) {
   target_.on_unprotect(unprotect, turn);
 }
 
+// These two wait until their time is over: Pacemaker takes a failure for the host's.
+void Member::take(const StartGuest& start, Turn& turn) { target_.on_start_guest(start, turn); }
+void Member::take(const StopGuest& stop, Turn& turn) { target_.on_stop_guest(stop, turn); }
+
 StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant now) const {
   if (released() && target_.knows(guest))
     return {false, true, name + ": this host's lease has ended; nothing of its table starts here"};

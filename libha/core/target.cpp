@@ -24,11 +24,6 @@ bool never_protected(const GuestEntry& entry) {
   return entry.phase == GuestPhase::refused && entry.xml.empty();
 }
 
-bool runs(const GuestSeen* seen) {
-  return seen != nullptr && (seen->running == Running::yes || seen->running == Running::paused ||
-                             seen->running == Running::io_error);
-}
-
 }  // namespace
 
 // After a rise of the epoch the claims that this very daemon has under way are an earlier one's.
@@ -116,6 +111,8 @@ void Target::tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn) 
       const GuestId guest = current->first;
       advance(guest, current->second, turn);
     }
+    follow_stops(turn);
+    follow_starts(turn);
     respond(isolated, turn);
   }
   keep_list(turn);
@@ -166,17 +163,6 @@ void Target::give_all_up(bool volume_ok, Turn& turn) {
   if (const auto ticket = cell_.due(turn)) turn.orders.tables.push_back({*ticket, cell_.wanted()});
 }
 
-void Target::drop_requests(Turn& turn) {
-  const auto refuse = [&](Ticket request) {
-    turn.orders.replies.push_back({request, false, 1,
-                                   "this host's lease has ended; see `wardomctl status`"});
-  };
-  for (const auto& [guest, request] : protects_) refuse(request.ticket);
-  for (const auto& [request, revision] : unprotects_) refuse(request);
-  protects_.clear();
-  unprotects_.clear();
-}
-
 bool Target::gave_all_up() const {
   const auto& guests = cell_.wanted().guests;
   return gives_up_ && loaded_ && cell_.settled() &&
@@ -200,13 +186,13 @@ void Target::take_assignments(Turn& turn) {
 }
 
 void Target::begin_claim(const Assignment& assignment, Turn& turn) {
-  if (assignment.cause == Cause::protect) {
+  if (assignment.cause == Cause::protect || assignment.cause == Cause::start) {
     // It may run already: the ladder must know of it before any other host relies on the ladder.
     Work& work = works_[assignment.guest] = Work{assignment, Listing{}};
     if (protects_.contains(assignment.guest))
-      ask_to_list(assignment.guest, work, turn);
+      ask_to_list(assignment.guest, work, true, turn);
     else
-      claim_protected(assignment.guest, work, turn);
+      claim_listed(assignment, turn);
     return;
   }
   const auto& guests = board_.guests();
@@ -221,12 +207,18 @@ void Target::begin_claim(const Assignment& assignment, Turn& turn) {
   write_claim(assignment, std::move(claim), turn);
 }
 
-void Target::claim_protected(GuestId guest, Work& work, Turn& turn) {
-  const Assignment assignment = work.assignment;
-  const auto request = protects_.find(guest);
+void Target::claim_listed(const Assignment& assignment, Turn& turn) {
+  if (assignment.cause == Cause::protect)
+    claim_protected(assignment, turn);
+  else
+    claim_start(assignment, turn);
+}
+
+void Target::claim_protected(const Assignment& assignment, Turn& turn) {
+  const auto request = protects_.find(assignment.guest);
   GuestEntry claim;
   if (request == protects_.end()) {
-    claim.guest = guest;             // asked for by a daemon that is gone: refuse, on the volume
+    claim.guest = assignment.guest;  // asked for by a daemon that is gone: refuse, on the volume
     claim.wanted = Wanted::stopped;  // it was never protected: nobody is to start it
     claim.reason = "the request for protection is no longer open";
   } else {
@@ -239,9 +231,15 @@ void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& t
   works_.erase(assignment.guest);
   const auto* before = entry(assignment.guest);
   const bool ended = before != nullptr && is_tombstone(*before);
+  const bool gave_up = before != nullptr && before->phase == GuestPhase::yielded;
+  if (!claim.reason.empty() && gave_up) {  // what that yield says goes on to be the newest record
+    auto stays = *before;
+    stays.reason = std::move(claim.reason);
+    claim = std::move(stays);
+  }
   claim.parting = false;
   claim.phase = claim.reason.empty() ? GuestPhase::claimed
-                : ended              ? GuestPhase::yielded
+                : gave_up            ? GuestPhase::yielded
                                      : GuestPhase::refused;
   claim.generation = assignment.generation;
   claim.holder = me_.incarnation;
@@ -297,7 +295,7 @@ void Target::check(GuestId guest, Work& work, Turn& turn) {
   if (protect) return finish_protect(guest, turn);
   if (!hypervisor_ok_) return refuse(guest, work, "libvirt does not answer on this host", turn);
   refresh_record(work.assignment, *facts);
-  ask_to_list(guest, work, turn);
+  ask_to_list(guest, work, false, turn);
 }
 
 void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
@@ -430,15 +428,23 @@ void Target::settle(GuestId guest, GuestPhase phase, const std::string& reason, 
   works_.erase(guest);
   auto* own = change_entry(guest);
   if (own == nullptr) return;
+  const bool holds = phase == GuestPhase::holding;
+  const bool started = own->manager == Manager::pacemaker;
   own->phase = phase;
+  // What the claim took the place of may have kept an older record from being the newest: a
+  // refusal would not.
+  if (!holds && started) {
+    own->phase = GuestPhase::yielded;
+    own->wanted = Wanted::stopped;
+  }
   own->reason = reason;
   own->since = turn.now.wall;
-  const bool holds = phase == GuestPhase::holding;
   const bool step = !own->recovery.is_zero();
   turn.note({holds ? Severity::notice : Severity::error, "target", evidence_.self(), guest,
              own->recovery, step ? (holds ? "running" : "refused") : "",
-             own->name + (holds ? (step ? " runs here" : " is protected here")
+             own->name + (holds ? (step || started ? " runs here" : " is protected here")
                                 : " refused: " + reason)});
+  if (!holds) answer_start(guest, reason, turn);
 }
 
 void Target::order(Act act, const GuestEntry& entry, Turn& turn) {
@@ -459,13 +465,7 @@ void Target::on_written(const CellWritten& written, Turn& turn) {
     return;
   }
   board_.want_table(evidence_.self());  // the board shows what stands on the volume
-  for (auto at = protects_.begin(); at != protects_.end();) {
-    const auto* own = entry(at->first);
-    const bool held = own != nullptr && own->phase == GuestPhase::holding && mine(*own) &&
-                      cell_.settled();
-    if (held) turn.orders.replies.push_back({at->second.ticket, true, 0, ""});
-    at = held ? protects_.erase(at) : std::next(at);
-  }
+  answer_held(turn);
   std::erase_if(unprotects_, [&](const auto& waiting) {
     if (cell_.acknowledged() < waiting.second) return false;
     turn.orders.replies.push_back({waiting.first, true, 0, ""});
@@ -487,6 +487,7 @@ void Target::on_done(const ActDone& done, Turn& turn) {
       if (const auto known = seen_.find(done.guest); known != seen_.end())
         known->second.running = Running::no;
     on_parting_done(done, turn);
+    on_stop_done(done, turn);
     if (found == works_.end()) return;
     auto* ending = std::get_if<Ending>(&found->second.step);
     if (ending == nullptr || ending->killing != done.ticket) return;
@@ -506,7 +507,10 @@ void Target::finish_start(GuestId guest, Work& work, const ActDone& done, Turn& 
   auto& now = seen_[guest];
   now.guest = guest;
   if (own != nullptr) now.name = own->name;
-  if (done.running != Running::unknown) now.running = done.running;  // an event may know more
+  if (done.running != Running::unknown)
+    now.running = done.running;  // an event may know more
+  else if (done.ok && now.running == Running::no)
+    now.running = Running::unknown;  // seen before it was started
   now.defined = true;
   if (done.ok || done.running == Running::yes) {
     settle(guest, GuestPhase::holding, "", turn);
@@ -566,6 +570,10 @@ void Target::on_hypervisor_down(const HypervisorDown& down, Turn& turn) {
   for (auto& [guest, parting] : partings_) {
     if (auto* step = std::get_if<ShuttingDown>(&parting.step)) step->asked.reset();
     if (auto* step = std::get_if<Killing>(&parting.step)) step->asked.reset();
+  }
+  for (auto& [guest, stop] : stops_) {
+    stop.shutdown.reset();
+    stop.kill.reset();
   }
   for (auto& [guest, seen] : seen_) seen.running = Running::unknown;
   turn.note({Severity::warning, "libvirt", evidence_.self(), {}, {}, "",
@@ -697,103 +705,6 @@ void Target::watch_guest(GuestId guest, const GuestFacts& facts, Turn& turn) {
     std::erase_if(cell_.change().guests, [&](const GuestEntry& e) { return e.guest == guest; });
 }
 
-void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn) {
-  const auto refuse = [&](int exit_code, std::string why) {
-    turn.orders.replies.push_back({protect.request, false, exit_code, std::move(why)});
-  };
-  if (!loaded_) return refuse(1, "the state volume is not read yet; see `wardomctl status`");
-  if (condemned_) return refuse(3, "this host's incarnation was declared dead; reboot it");
-  if (me_.stays_up && protect.entry.wanted == Wanted::running &&
-      !runs_for_certain(protect.entry.guest))
-    return refuse(1, protect.entry.name + " is being started, or its process is not known; where "
-                         "watchdog.stay_up is on it is protected when it runs: try again");
-  if (lock.decider == kNoHost)
-    return refuse(1, "no host owns the domain lock now, so nobody decides; see `wardomctl status`");
-  const GuestId guest = protect.entry.guest;
-  const auto* own = entry(guest);
-  if (!board_.in_directory(evidence_.self()))
-    return refuse(1, "this host is a member, and may be given no guest before all hosts have the "
-                     "same wardom.toml; `wardomctl status` on " + host_text(lock.decider) +
-                         " says what that waits for");
-  if (own != nullptr && mine(*own) && is_active(own->phase)) {
-    auto* changed = change_entry(guest);
-    changed->waived = protect.entry.waived;
-    changed->priority = protect.entry.priority;
-    changed->isolation = protect.entry.isolation;
-    unprotects_.emplace_back(protect.request, cell_.revision());  // answered when it stands
-    return;
-  }
-  const auto& guests = board_.guests();
-  const auto found = guests.find(guest);
-  if (found != guests.end()) {
-    for (const auto& claim : found->second.claims)
-      if (is_active(claim.entry->phase) &&
-          board_.verdict_on(claim.host, claim.entry->holder) == nullptr &&
-          !(claim.host == evidence_.self() && mine(*claim.entry)))
-        return refuse(3, protect.entry.name + " is protected and belongs to " +
-                             host_text(claim.host) + " (incarnation " +
-                             to_text(claim.entry->holder) + ")");
-  }
-  if (cell_.wanted().guests.size() >= kMaxGuestsPerHost)
-    return refuse(1, "this host's table is full: " + std::to_string(kMaxGuestsPerHost) +
-                         " guests");
-  if (protects_.contains(guest))
-    return refuse(1, protect.entry.name + " is being protected already; wait for the answer");
-  auto& request = protects_[guest];
-  request = {protect.request, protect.entry, turn.now.at + kRequestPatience, {}};
-  ask(guest, request, turn);
-}
-
-void Target::ask(GuestId guest, Request& request, Turn& turn) {
-  request.ask_again = turn.now.at + kAskAgain;
-  turn.orders.asks.push_back(
-      {evidence_.self(), me_.incarnation, me_.epoch, guest, request.entry.priority});
-}
-
-// The entry stays as a tombstone, so that no older record of the guest comes back to life.
-void Target::on_unprotect(const Unprotect& unprotect, Turn& turn) {
-  const auto* own = loaded_ ? entry(unprotect.guest) : nullptr;
-  if (condemned_) {
-    turn.orders.replies.push_back({unprotect.request, false, 3,
-                                   "this host's incarnation was declared dead; reboot it"});
-    return;
-  }
-  if (own == nullptr || !is_active(own->phase) || works_.contains(unprotect.guest)) {
-    turn.orders.replies.push_back({unprotect.request, false, 1,
-                                   "not protected on this host; `wardomctl guest list` names its "
-                                   "owner, run the command there"});
-    return;
-  }
-  auto* changed = change_entry(unprotect.guest);
-  order(Act::unmark, *changed, turn);
-  const auto& guests = board_.guests();
-  const auto found = guests.find(unprotect.guest);
-  if (found != guests.end())
-    changed->generation = std::max(changed->generation, found->second.top);
-  changed->generation = changed->generation.next();
-  yield(*changed, "no longer protected", turn);
-  changed->wanted = Wanted::stopped;
-  changed->xml.clear();
-  unprotects_.emplace_back(unprotect.request, cell_.revision());
-}
-
-void Target::expire_requests(Turn& turn) {
-  for (auto at = protects_.begin(); at != protects_.end();) {
-    if (turn.now.at < at->second.deadline) {
-      if (turn.now.at >= at->second.ask_again && !works_.contains(at->first))
-        ask(at->first, at->second, turn);
-      ++at;
-      continue;
-    }
-    turn.orders.replies.push_back(
-        {at->second.ticket, false, 1,
-         "the decider gave no assignment within " +
-             std::to_string(whole_ms(kRequestPatience) / 1000) +
-             " s; is corosync's ring complete? see `wardomctl status`"});
-    at = protects_.erase(at);
-  }
-}
-
 StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
   const auto* own = entry(guest);
   const auto& guests = board_.guests();
@@ -820,7 +731,11 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
                 ", generation " + std::to_string(newest->entry->generation.value)};
   }
   if (condemned_) return {false, true, "this host's incarnation was declared dead; reboot it"};
-  if (own->parting) return {false, true, name + " is being ended here by its isolation response"};
+  if (own->parting)
+    return {false, true,
+            name + (own->wanted == Wanted::stopped ? " is being stopped here for Pacemaker"
+                                                   : " is being ended here by its isolation "
+                                                     "response")};
   const auto work = works_.find(guest);
   if (work != works_.end() && !std::holds_alternative<Starting>(work->second.step))
     return {false, true, name + " is claimed here, but not every host's claims were read yet"};
@@ -837,15 +752,16 @@ Instant Target::next_deadline() const {
   auto next = Instant::never();
   for (const auto& [guest, request] : protects_) {
     next = std::min(next, request.deadline);
-    if (!works_.contains(guest)) next = std::min(next, request.ask_again);
+    if (asks(guest, request)) next = std::min(next, request.ask_again);
   }
+  for (const auto& [guest, stop] : stops_) next = std::min(next, stop.deadline);
   if (const auto retry = cell_.retry_deadline()) next = std::min(next, *retry);
   if (condemned_) return std::min(next, looked_.again);  // nothing goes on here
   for (const auto& [guest, work] : works_)
     if (const auto* listing = std::get_if<Listing>(&work.step);
         listing != nullptr && !listing->asked)
       next = std::min(next, listing->next);
-  next = std::min(next, parting_deadline());
+  next = std::min({next, parting_deadline(), stop_deadline()});
   if (!hypervisor_ok_) return next;  // its return is an input
   for (const auto& [guest, work] : works_) {
     if (const auto* unsettled = std::get_if<Unsettled>(&work.step);

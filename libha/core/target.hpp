@@ -27,6 +27,19 @@ inline constexpr Duration kAskAgain = std::chrono::seconds{1};
 // A kill or a removal of a definition that failed is tried again after this pause.
 inline constexpr Duration kActPause = std::chrono::seconds{2};
 
+inline bool runs(const GuestSeen* seen) {
+  return seen != nullptr && (seen->running == Running::yes || seen->running == Running::paused ||
+                             seen->running == Running::io_error);
+}
+
+// What of a guest is on this host.
+struct GuestHere {
+  GuestId guest;
+  std::string name;
+  Running running{Running::unknown};
+  GuestProcess process;  // all zero: not known
+};
+
 struct StartAnswer {
   bool allowed{false};
   bool known{false};   // the guest is protected somewhere in this domain
@@ -49,6 +62,8 @@ class Target {
   void on_done(const ActDone& done, Turn& turn);
   void on_protect(const Protect& protect, const LockView& lock, Turn& turn);
   void on_unprotect(const Unprotect& unprotect, Turn& turn);
+  void on_start_guest(const StartGuest& start, Turn& turn);
+  void on_stop_guest(const StopGuest& stop, Turn& turn);
   // isolated: how long this host has been standing apart, once that is for longer than the delay.
   void tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn);
   // The domain has gone on to this format level: a table of an earlier one is written anew, once.
@@ -78,6 +93,7 @@ class Target {
   Sequence sequence() const { return cell_.sequence(); }
   const HostTable& table() const { return cell_.wanted(); }
   const GuestSeen* seen(GuestId guest) const;
+  std::optional<GuestHere> here(const std::string& guest) const;  // Member::guest_here
   std::vector<Problem> problems() const;
 
  private:
@@ -85,6 +101,7 @@ class Target {
   struct Listing {  // the keeper is asked to list the start
     std::optional<Ticket> asked;
     Instant next;  // none asked: when to try again
+    bool claims{false};  // its claim follows, else its start
   };
   struct Claiming {
     std::uint64_t revision;  // of the own table that carries the claim
@@ -107,7 +124,7 @@ class Target {
   };
   struct Work {
     Assignment assignment;
-    std::variant<Listing, Claiming, Checking, Starting, Unsettled, Ending> step;
+    std::variant<Claiming, Listing, Checking, Starting, Unsettled, Ending> step;
     bool resumed{false};  // claimed by an earlier daemon of this boot
     bool ended{false};    // the claim took the place of a tombstone
   };
@@ -116,6 +133,7 @@ class Target {
     GuestEntry entry;
     Instant deadline;
     Instant ask_again;
+    bool start{false};  // Pacemaker's: it is to run here
   };
   // An isolation response under way (isolation.cpp). The entry says so before anything is done
   // (GuestEntry::parting), so that it is carried to its end by whatever daemon comes next.
@@ -138,13 +156,39 @@ class Target {
     RecoveryId recovery;
     std::variant<Recording, ShuttingDown, Killing> step;
     bool resumed{false};  // begun by an earlier daemon of this boot
+    std::optional<Duration> stop{};  // Pacemaker has it stopped; its time to shut down
+  };
+  // What Pacemaker has stopped here, until the answer is given (managed.cpp).
+  struct Stop {
+    StopGuest asked;
+    Instant until;     // the guest's own time to shut down
+    Instant deadline;
+    // Of a guest that is not this host's:
+    std::optional<Ticket> shutdown;
+    bool pressed{false};
+    std::optional<Ticket> kill;
+    Instant next;
+    bool gone{false};  // libvirt says so, after a kill
   };
 
   void load_own_table(Turn& turn);
   void resume(const GuestEntry& entry, Turn& turn);
   void take_assignments(Turn& turn);
   void begin_claim(const Assignment& assignment, Turn& turn);
-  void claim_protected(GuestId guest, Work& work, Turn& turn);
+  void claim_listed(const Assignment& assignment, Turn& turn);
+  void claim_protected(const Assignment& assignment, Turn& turn);
+  void claim_start(const Assignment& assignment, Turn& turn);
+  void follow_starts(Turn& turn);
+  void answer_held(Turn& turn);
+  void answer_start(GuestId guest, const std::string& failure, Turn& turn);
+  void follow_stops(Turn& turn);
+  bool stopped_here(GuestId guest, Stop& stop, Turn& turn);
+  void stop_own(GuestId guest, const Stop& stop, Turn& turn);
+  void stop_other(Stop& stop, Turn& turn);
+  void on_stop_done(const ActDone& done, Turn& turn);
+  Instant stop_deadline() const;
+  std::string why_not_started(GuestId guest) const;
+  std::string why_not_stopped(GuestId guest) const;
   void write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn);
   void advance(GuestId guest, Work& work, Turn& turn);
   void check(GuestId guest, Work& work, Turn& turn);
@@ -157,7 +201,7 @@ class Target {
   std::string objection(const Assignment& assignment, const GuestFacts* facts) const;
   void on_list(std::vector<ListedGuest> listed);
   bool start_listed(GuestId guest) const;
-  void ask_to_list(GuestId guest, Work& work, Turn& turn);
+  void ask_to_list(GuestId guest, Work& work, bool claims, Turn& turn);
   void list_again(GuestId guest, Work& work, Instant next, Turn& turn);
   void keep_list(Turn& turn);
   void settle_listed(GuestId guest, Turn& turn);
@@ -186,6 +230,7 @@ class Target {
   void on_parting_done(const ActDone& done, Turn& turn);
   void finish_parting(GuestId guest, const Parting& parting, const std::string& how, Turn& turn);
   Instant parting_deadline() const;
+  bool asks(GuestId guest, const Request& request) const;
   void expire_requests(Turn& turn);
   void ask(GuestId guest, Request& request, Turn& turn);
   void update_wanted(const GuestSeen& seen, Turn& turn);
@@ -213,8 +258,9 @@ class Target {
   std::map<GuestId, Work> works_;
   std::map<GuestId, Parting> partings_;
   RecoveryId isolation_;  // of all guests that are ended by one isolation
-  std::map<GuestId, Request> protects_;
+  std::map<GuestId, Request> protects_;  // and starts
   std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
+  std::map<GuestId, Stop> stops_;
   std::map<GuestId, ListedGuest> listed_;  // what the keeper has on its list, at least
   std::map<GuestId, Instant> killed_;  // by the ladder, or maybe so
   std::map<GuestId, GuestSeen> seen_;

@@ -15,6 +15,7 @@ Bytes body(const core::PleaseAssign& please) {
   out.u32(please.epoch.value);
   out.bits(please.guest);
   out.i32(please.priority);
+  out.flag(please.start);
   return out.take();
 }
 
@@ -78,6 +79,7 @@ core::PleaseAssign read_please(Reader& in) {
   please.epoch = DaemonEpoch{in.u32()};
   please.guest = GuestId{in.bits()};
   please.priority = in.i32();
+  please.start = in.flag();
   return please;
 }
 

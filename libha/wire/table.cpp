@@ -14,7 +14,7 @@ namespace {
 constexpr int kLevel = 1;
 
 constexpr std::size_t kGuestLeast =
-    16 + 2 + 8 + 1 + 24 + 4 + 3 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
+    16 + 2 + 8 + 1 + 24 + 4 + 4 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
 
 void write(Writer& out, const GuestEntry& g) {
   out.bits(g.guest);
@@ -24,6 +24,7 @@ void write(Writer& out, const GuestEntry& g) {
   out.incarnation(g.holder);
   out.u32(g.epoch.value);
   out.u8(static_cast<std::uint8_t>(g.wanted));
+  out.u8(static_cast<std::uint8_t>(g.manager));
   out.u8(g.isolation ? static_cast<std::uint8_t>(1 + static_cast<std::uint8_t>(*g.isolation)) : 0);
   out.u8(g.parting ? 1 : 0);
   out.i32(g.priority);
@@ -47,6 +48,7 @@ GuestEntry read_guest(Reader& in) {
   g.holder = in.incarnation();
   g.epoch = DaemonEpoch{in.u32()};
   g.wanted = in.enumeration(Wanted::stopped);
+  g.manager = in.enumeration(Manager::pacemaker);
   constexpr auto kHighest = static_cast<std::uint8_t>(IsolationResponse::kill);
   if (const auto said = in.enumeration<std::uint8_t>(kHighest + 1); said != 0)
     g.isolation = static_cast<IsolationResponse>(said - 1);

@@ -27,6 +27,8 @@ enum class Barrier : std::uint8_t {
   vote_reads_fresh,       // each vote rests on a read that is at most one poll old
   lies_told,              // what others have seen of a BMC that lies counts as what this host saw
   guests_in_directory,    // guests go to hosts of the lock's directory alone
+  stop_stands,            // a stop is answered once the guest's yield is on the volume
+  asked_start_waits,      // a start that is asked for waits for what may still land
   count
 };
 

@@ -184,6 +184,9 @@ void strike_guests(Domain& d, Host& h, const Fault& fault) {
     case FaultKind::admin_shutdown: return d.admin_shutdown(guest);
     case FaultKind::redefine: return d.redefine(guest);
     case FaultKind::unprotect:
+      // What runs unrecorded while Pacemaker has it started elsewhere is outside the promise; the
+      // daemon refuses this once it knows that Pacemaker manages the guest.
+      if (guest.managed) return;
       if (auto* runs = d.runner(guest.id)) d.unprotect(*runs, guest);
       return;
     case FaultKind::protect:

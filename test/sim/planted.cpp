@@ -54,6 +54,8 @@ const char* to_text(Planted planted) {
     case Planted::lies_untold: return "a BMC's lie is known only to the daemon that saw it";
     case Planted::moved_unheld: return "the volume is moved though not every host holds";
     case Planted::rests_unsaid: return "a lease rests before the slot says that there is none";
+    case Planted::stop_unrecorded: return "a stop is answered before the yield stands";
+    case Planted::start_unwaited: return "Pacemaker's start does not wait for late writes";
   }
   return "?";
 }
@@ -169,6 +171,8 @@ Removed removed_for(Planted planted) {
     case Planted::vote_unwaited: return {Barrier::votes_waited_for, {}};
     case Planted::lies_untold: return {Barrier::lies_told, {}};
     case Planted::guests_to_strangers: return {Barrier::guests_in_directory, {}};
+    case Planted::stop_unrecorded: return {Barrier::stop_stands, {}};
+    case Planted::start_unwaited: return {Barrier::asked_start_waits, {}};
     case Planted::vote_by_old_read: return {Barrier::vote_reads_fresh, {Barrier::reads_in_time}};
     default: return {};
   }
@@ -386,6 +390,15 @@ Options planted_options(Planted planted, std::uint64_t seed) {
                        {FaultKind::cut_all, ms(2300), ms(25000), false, 2},
                        {FaultKind::storage_stall, ms(2300), ms(25000), false, 2},
                        {FaultKind::bmc_unreachable, ms(0), ms(25000), false, 2}};
+      break;
+    case Planted::stop_unrecorded:
+      options.pacemaker = true;
+      options.focus = {{FaultKind::lossy, ms(0), ms(1000), false}};
+      break;
+    case Planted::start_unwaited:
+      options.pacemaker = true;
+      options.focus = {{FaultKind::hang, ms(0), ms(20000), false},
+                       {FaultKind::bmc_unreachable, ms(0), ms(20000), false}};
       break;
     case Planted::late_writes_forgotten:
       options.focus = {{FaultKind::hang, ms(0), ms(20000), false},

@@ -80,6 +80,14 @@ BARRIERS = {
         ("guests_in_directory",
          "    if (!board_.in_directory(host)) continue;\n",
          "    if (!board_.in_directory(host) && !{removed}) continue;\n"),
+        ("asked_start_waits",
+         "writes_may_land(*facts, turn.now.at)) continue;",
+         "writes_may_land(*facts, turn.now.at) && !{removed}) continue;"),
+    ],
+    "core/managed.cpp": [
+        ("stop_stands",
+         "  return stop.gone && cell_.settled();\n",
+         "  return stop.gone && (cell_.settled() || {removed});\n"),
     ],
     "runtime/loop.cpp": [
         ("acts_in_time_again",

@@ -30,11 +30,12 @@ void build_up(Domain& d) {
 
 // Every host is up and every guest protected, for the next round.
 void repair(Domain& d) {
+  d.healed = false;
   for (auto& host : d.hosts) d.power_on(*host, d.machine.between(ms(300), ms(3000)));
   d.clock.in(kPause / 2, [&d] {
     for (auto& guest : d.guests) {
       for (auto& host : d.hosts)
-        if (!guest.wanted && d.admin_start(*host, guest)) break;
+        if (!guest.wanted && !guest.managed && d.admin_start(*host, guest)) break;
       if (auto* host = d.runner(guest.id); host != nullptr && !guest.is_protected)
         d.protect(*host, guest);
     }
@@ -129,6 +130,7 @@ Options options_of(std::uint64_t seed) {
   options.stays_up = Stream(seed, 54).chance(600);
   options.moves = Stream(seed, 57).chance(500);
   options.fences = Stream(seed, 59).chance(500);
+  options.pacemaker = Stream(seed, 63).chance(400);
   options.upgrades = wire::spoken_levels().newest > kFirstLevel;
   // A schedule has little more time than the default delay.
   Stream isolation(seed, 51);
@@ -181,6 +183,7 @@ Outcome run(const Options& options) {
   for (const auto& guest : d.guests)
     if (!guest.is_protected && !d.violation)
       d.fail(128, guest.name + " could not be protected in a healthy domain");
+  if (options.pacemaker) d.begin_managing();
   for (Barrier barrier : options.without) removed_barriers.set(static_cast<std::size_t>(barrier));
   Outcome outcome;
   for (std::size_t round = 0; !d.violation; ++round) {

@@ -31,7 +31,8 @@ Domain::Domain(Options o)
       disk(options.seed, 2),
       machine(options.seed, 3),
       virt(options.seed, 4),
-      ids(options.seed, 5) {
+      ids(options.seed, 5),
+      crm(options.seed, 7) {
   for (std::size_t i = 0; i < options.hosts; ++i) {
     auto host = std::make_unique<Host>();
     host->id = HostId{static_cast<std::uint16_t>(i + 1)};
@@ -226,6 +227,7 @@ void Domain::start_daemon(Host& host) {
   };
   events.reply = [this, &host](const core::Reply& reply) {
     if (host.fencings.contains(reply.request.value)) return fenced(host, reply);
+    if (take_answer(host, reply)) return;
     const auto found = host.replies.find(reply.request.value);
     if (found == host.replies.end()) return fail(129, "a reply to nobody");
     auto* guest = truth(found->second.first);
@@ -278,6 +280,7 @@ void Domain::kill_daemon(Host& host) {
   host.turn_at = Time::max();
   host.replies.clear();
   host.fencings.clear();
+  host.orders.clear();
 }
 
 void Domain::hang_daemon(Host& host, bool hung) {
@@ -669,6 +672,7 @@ bool Domain::is_member(const Host& host) const {
 
 void Domain::heal() {
   trace("---- heal");
+  healed = true;
   for (auto& from : cut)
     for (auto& to : from) to[0] = to[1] = false;
   for (auto& from : loss)

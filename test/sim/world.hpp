@@ -68,8 +68,10 @@ enum class Planted : std::uint8_t {
   guests_to_strangers,   // a host that not all files name is given guests
   moved_unheld,          // the volume is moved though not every host holds
   rests_unsaid,          // a lease rests before the slot says that there is none
+  stop_unrecorded,       // Pacemaker is told of a stop before the volume says so
+  start_unwaited,        // Pacemaker's start does not wait for what may still land
 };
-inline constexpr int kPlanted = 44;
+inline constexpr int kPlanted = 46;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -109,6 +111,8 @@ struct GuestTruth {
   bool wanted{true};          // not shut down by its administrator
   std::uint32_t version{1};   // of the definition
   std::optional<IsolationResponse> isolation;
+  bool managed{false};        // by Pacemaker
+  Time answer_due{0};         // to its newest order
 };
 
 struct Domain;
@@ -309,6 +313,7 @@ struct Host {
     bool switches_on{false};
   };
   std::map<std::uint64_t, FencingAsked> fencings;  // by ticket
+  std::map<std::uint64_t, std::pair<GuestId, bool>> orders;   // of Pacemaker's; starts, or stops
   // corosync
   bool corosync_up{true};
   Places ring;  // nodes as told last
@@ -372,6 +377,7 @@ struct Options {
   std::optional<IsolationResponse> isolation;  // of every guest, instead of drawn ones
   bool quorum{false};          // corosync has Wardom as its quorum device
   bool fences{false};          // hosts are fenced at times, by any other
+  bool pacemaker{false};       // Pacemaker manages some of the guests
   bool moves{false};           // the volume is moved to another one at times
   bool upgrades{false};        // hosts begin with a release of the first level, and are upgraded
   std::optional<HostsFile> file;  // of every host at first
@@ -417,6 +423,14 @@ struct Domain {
   void redefine(GuestTruth& guest);
   // Pacemaker on that host has another fenced. wait: not while it lives in another split group.
   void fence(Host& host, Host& victim, Duration patience, bool wait, bool switches_on);
+  // pacemaker.cpp
+  void begin_managing();
+  void manage(GuestTruth& guest);
+  void order(GuestTruth& guest);
+  void order_start(Host& host, GuestTruth& guest);
+  void order_stop(Host& host, GuestTruth& guest);
+  bool take_answer(Host& host, const core::Reply& reply);
+  void check_stopped(const Host& host, const GuestTruth& guest);
 
   // plumbing
   // What a host does later: not if its power goes meanwhile, and after its freeze if it is frozen.
@@ -562,7 +576,8 @@ struct Domain {
   std::vector<GuestTruth> guests;
   bool cut[kMaxHosts][kMaxHosts][kLinks]{};
   std::uint64_t loss[kMaxHosts][kMaxHosts][kLinks]{};  // permille
-  Stream net, disk, machine, virt, ids;
+  Stream net, disk, machine, virt, ids, crm;
+  bool healed{false};  // no fault is under way
   std::vector<std::vector<std::uint8_t>> spare_datagrams;
   std::vector<runtime::Arrival> taken;  // by the turn under way
   std::optional<Violation> violation;

@@ -88,6 +88,8 @@ std::string Script::feed(const std::string& line) {
     tell_rights();
   } else if (words[0] == "protect" || words[0] == "unprotect")
     ask_for(words[0], words[1]);
+  else if (words[0] == "pacemaker")
+    say_pacemaker(words);
   else if (words[0] == "operator")
     say_operator(words);
   else if (words[0] == "hook") {
@@ -117,6 +119,7 @@ void Script::guests(HostId host, std::vector<std::string> names) {
     peer.table.guests.push_back(entry(one.substr(0, colon), peer.incarnation));
     if (colon != std::string::npos)
       peer.table.guests.back().isolation = core::isolation_response(one.substr(colon + 1));
+    if (one.ends_with(":managed")) peer.table.guests.back().manager = Manager::pacemaker;
   }
   ++peer.table_sequence;
   if (host == kSelf)
@@ -352,6 +355,16 @@ void Script::ask_for(const std::string& what, const std::string& name) {
   auto asked = entry(name, {});
   asked.wanted = Wanted::stopped;
   step(core::Protect{Ticket{79}, asked});
+}
+
+void Script::say_pacemaker(const std::vector<std::string>& words) {
+  const auto& name = words[2];
+  if (words[1] == "stops")
+    return step(core::StopGuest{Ticket{77}, guest(name), name, milliseconds{std::stoi(words[3])},
+                                milliseconds{20000}});
+  auto asked = entry(name, {});
+  if (words.size() < 4) asked.xml.clear();
+  step(core::StartGuest{Ticket{76}, asked, milliseconds{20000}});
 }
 
 void Script::say(const std::string& text) {

@@ -1,7 +1,7 @@
 // A script drives one member of a domain of three: it says what the world does, and the member's
 // orders and words come out as text. Lines:
 //
-//   guests HOST NAME...          protected guests that HOST holds, before `start`
+//   guests HOST NAME[:RESPONSE|:managed]...    guests that HOST holds, before `start`
 //   start                        the member (host 1) starts, all is well
 //   run MS                       time passes
 //   stall MS                     it passes without host 1's daemon; a beat of each host has waited
@@ -27,6 +27,8 @@
 //   keeper released              host 1's keeper has recorded that
 //   volume hangs|works           for host 1: heartbeats and writes fail meanwhile
 //   protect|unprotect NAME       at host 1, of a guest that is off
+//   pacemaker starts NAME [xml]  on host 1, for at most 20 s; xml: as the request gives it
+//   pacemaker stops NAME MS      on host 1; MS: to shut down by itself
 //   restart NAME...              the daemon of host 1 starts anew; libvirt runs these guests
 #pragma once
 
@@ -77,6 +79,7 @@ class Script {
   void carry_out(core::Orders orders);
   void answer_reads(const std::vector<core::ReadCells>& reads);
   void ask_for(const std::string& what, const std::string& name);
+  void say_pacemaker(const std::vector<std::string>& words);
   void say_operator(const std::vector<std::string>& words);
   void tell_quorum();
   void tell_rights();
