@@ -181,6 +181,9 @@ def write_wardom(lab: Lab, disk: Path, upper: Path) -> None:
     sbin.mkdir(parents=True)
     for program in ("wardomd", "wardom-keeper", "wardomctl", "fence_wardom"):
         (sbin / program).symlink_to(HOST_BIN_DIR / program)
+    agents = upper / "usr/lib/ocf/resource.d/wardom"
+    agents.mkdir(parents=True)
+    (agents / "Guest").symlink_to(HOST_BIN_DIR / "wardom-ocf-guest")
     hooks = disk / "etc/libvirt/hooks/qemu.d"
     hooks.mkdir(parents=True)
     (hooks / "wardom").symlink_to(HOST_BIN_DIR / "wardom-qemu-hook")

@@ -21,7 +21,8 @@ SURVIVOR = "n2"
 RECOVERY_LIMIT_S = 60.0
 TIMELINE_LIMIT_S = 15.0
 LOOK_S = 0.05
-PROGRAMS = ["wardomd", "wardom-keeper", "wardomctl", "fence_wardom", "wardom-qemu-hook"]
+PROGRAMS = ["wardomd", "wardom-keeper", "wardomctl", "fence_wardom", "wardom-qemu-hook",
+            "wardom-ocf-guest"]
 ON_TERMINAL = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 

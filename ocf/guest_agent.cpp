@@ -1,0 +1,261 @@
+#include "ocf/guest_agent.hpp"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <sstream>
+#include <thread>
+
+#include "libha/control_client/control_client.hpp"
+#include "libha/guestxml/guest_xml.hpp"
+#include "ocf/guest_process.hpp"
+
+namespace wardom::ocf {
+namespace {
+
+namespace json = boost::json;
+using control::Heard;
+using std::chrono::milliseconds;
+
+// wardomd answers from what it knows; it may be busy, and libvirt is not waited for.
+constexpr milliseconds kMonitorPatience{2000};
+// As wardomd takes it at most in one request (agents/wardomd/requests.cpp).
+constexpr milliseconds kMostPatience{50000};
+constexpr milliseconds kAskAgain{500};
+// Of a stop's time, for the kill that follows when the guest has not shut down.
+constexpr milliseconds kKillReserve{20000};
+
+// What the resource is about. Of a guest whose XML is not readable here the UUID is remembered.
+struct Named {
+  std::string guest;  // UUID where it is known, else libvirt's name
+  std::string uuid;   // empty: not known
+  std::string xml;    // empty: none is given
+};
+
+std::string directory() {
+  const char* set = std::getenv("HA_RSCTMP");
+  return set == nullptr || *set == '\0' ? "/run/resource-agents" : set;
+}
+// "UUID PID START-TIME" of this resource, as seen last. Gone with the boot, as the guest is.
+std::string note_path(const Call& call) {
+  std::string name = call.instance;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return directory() + "/wardom-guest-" + name;
+}
+
+struct Remembered {
+  std::string uuid;
+  Process process;
+};
+std::optional<Remembered> recall(const Call& call) {
+  const auto text = read_file(note_path(call), 4096);
+  if (!text) return std::nullopt;
+  Remembered seen;
+  std::istringstream fields(*text);
+  if (!(fields >> seen.uuid >> seen.process.pid >> seen.process.start_time)) return std::nullopt;
+  return seen;
+}
+void remember(const Call& call, const std::string& uuid, const Process& process) {
+  const auto before = recall(call);
+  const bool same = before && before->uuid == uuid && before->process.pid == process.pid &&
+                    before->process.start_time == process.start_time;
+  if (uuid.empty() || same) return;
+  replace_file(note_path(call), uuid + " " + std::to_string(process.pid) + " " +
+                                    std::to_string(process.start_time) + "\n");
+}
+
+std::string socket_path() {
+  return parameter("socket").value_or(control::kDefaultSocket);
+}
+
+// 0, or the exit code of what is wrong; the reason has been told then.
+int read_parameters(const Call& call, Named& named) {
+  const auto config = parameter("config");
+  const auto guest = parameter("guest");
+  if (const auto uri = parameter("hypervisor"); uri && *uri != "qemu:///system")
+    return fail(configured, "hypervisor=" + *uri + ": Wardom's guests are those of qemu:///system");
+  if (!flag("force_stop", false))
+    return fail(configured, "force_stop=" + *parameter("force_stop") + ": is neither yes nor no");
+  if (!config && !guest)
+    return fail(configured, "no guest is named: give guest=NAME, or config=FILE with its XML");
+  const auto seen = recall(call);
+  if (seen) named.uuid = seen->uuid;
+  if (!config) {
+    named.guest = *guest;
+    if (guest->size() == 36 && parse_bits(*guest)) named.uuid = *guest;
+    return success;
+  }
+  const auto text = read_file(*config, kMaxGuestXmlBytes);
+  const std::string unreadable = text ? "" : std::strerror(errno);
+  const auto summary = text ? guestxml::summarize(*text)
+                            : Result<guestxml::Summary>(failure(unreadable));
+  // A guest that was started here is stopped and watched without it.
+  named.guest = guest.value_or(named.uuid);
+  if (!summary) {
+    const bool needed = call.action == "start" || call.action == "validate-all";
+    if (!needed && !named.guest.empty()) return success;
+    if (call.action == "monitor" && call.probe) return not_running;
+    return fail(installed, "config=" + *config + ": " + summary.error().message);
+  }
+  if (summary.value().uuid.is_zero())
+    return fail(configured, "config=" + *config + ": has no <uuid>; `virsh dumpxml --inactive " +
+                                summary.value().name + "` writes one");
+  named.uuid = to_uuid(summary.value().uuid);
+  if (guest && *guest != summary.value().name && *guest != named.uuid)
+    return fail(configured, "config=" + *config + " is of " + summary.value().name +
+                                ", and guest=" + *guest);
+  named.guest = named.uuid;
+  named.xml = *text;
+  return success;
+}
+
+control::Answer ask(const json::object& request, milliseconds patience) {
+  return control::ask(socket_path(), request, patience);
+}
+
+Process process_in(const json::object& shown) {
+  Process process;
+  const auto* found = shown.if_contains("process");
+  if (found == nullptr || !found->is_object()) return process;
+  const auto& fields = found->get_object();
+  if (const auto* pid = fields.if_contains("pid")) process.pid = pid->to_number<std::int64_t>();
+  if (const auto* start = fields.if_contains("start_time"))
+    process.start_time = start->to_number<std::uint64_t>();
+  return process;
+}
+
+std::string text_in(const json::object& shown, const char* key) {
+  const auto* value = shown.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
+}
+
+bool is_true(const json::object& shown, const char* key) {
+  const auto* value = shown.if_contains(key);
+  return value != nullptr && value->is_bool() && value->get_bool();
+}
+
+// Neither wardomd nor libvirt says: the process does.
+int look_for_process(const Call& call, const Named& named, const std::string& why) {
+  const auto seen = recall(call);
+  if (seen && seen->process.pid > 0 && lives(seen->process)) return success;
+  const auto uuid = named.uuid;
+  if (!uuid.empty() && find_qemu(uuid)) return success;
+  if (!uuid.empty()) return not_running;
+  // A guest that is known by its name alone, and of which nothing was ever seen here.
+  return call.probe ? static_cast<int>(not_running) : fail(failed, why);
+}
+
+int monitor(const Call& call, const Named& named) {
+  const auto answer = ask({{"do", "guest-here"}, {"guest", named.guest}},
+                          std::min(kMonitorPatience, call.left()));
+  const auto* shown = answer.exit_code == 0 ? answer.result.if_object() : nullptr;
+  if (shown == nullptr) return look_for_process(call, named, answer.error);
+  const auto here = text_in(*shown, "here");
+  const auto process = process_in(*shown);
+  if (here != "stopped" && process.pid > 0) remember(call, text_in(*shown, "uuid"), process);
+  // Pacemaker has found it running: from now on Wardom's recovery leaves it to Pacemaker.
+  if (here == "running" && !call.probe && is_true(*shown, "to_adopt"))
+    ask({{"do", "guest-start"}, {"guest", text_in(*shown, "uuid")}, {"patience_ms", 1000}},
+        std::min(kMonitorPatience, call.left()));
+  if (here == "running") return success;
+  if (here == "stopped") return not_running;
+  if (here == "paused-ioerror")
+    return fail(failed, "paused by an error of its disks; `virsh domblkerror` names them");
+  if (here == "paused")
+    return fail(degraded, "paused, and not by an error; `virsh resume` goes on");
+  Named known = named;
+  if (known.uuid.empty()) known.uuid = text_in(*shown, "uuid");
+  if (process.pid > 0 && lives(process)) return success;
+  return look_for_process(call, known, "libvirt does not answer on this host");
+}
+
+json::object start_request(const Call&, const Named& named, milliseconds patience) {
+  json::object request{{"do", "guest-start"}, {"guest", named.guest},
+                       {"patience_ms", patience.count()}};
+  if (!named.xml.empty()) request["xml"] = named.xml;
+  if (const auto isolation = parameter("isolation")) request["isolation"] = *isolation;
+  json::array waive;
+  std::istringstream words(parameter("waive").value_or(""));
+  for (std::string word; words >> word;) waive.emplace_back(word);
+  request["waive"] = waive;
+  return request;
+}
+
+// Asks until it is done, is refused, or there is no time left. A wardomd that is being restarted
+// is waited for.
+int ask_until_done(const Call& call, const Named& named,
+                   json::object (*request)(const Call&, const Named&, milliseconds)) {
+  std::string why = "there was no time to ask wardomd";
+  while (call.left() > kAskAgain) {
+    const auto patience = std::min(kMostPatience, call.left() - kAskAgain / 2);
+    const auto asked = Clock::now();
+    const auto answer = ask(request(call, named, patience), patience + kAskAgain / 4);
+    if (answer.heard == Heard::answer && answer.exit_code == 0) return success;
+    why = answer.error;
+    if (answer.heard == Heard::answer && answer.exit_code != 1)
+      return fail(answer.exit_code == 2 ? arguments : installed, why);  // 3: refused for this host
+    const bool at_once = Clock::now() - asked < patience / 2;
+    if (answer.heard == Heard::answer && at_once) return fail(failed, why);
+    std::this_thread::sleep_for(std::min(kAskAgain, call.left()));
+  }
+  return fail(failed, why);
+}
+
+int start(const Call& call, const Named& named) {
+  const int code = ask_until_done(call, named, start_request);
+  if (code != success) return code;
+  // Recorded for a monitor or a stop while wardomd is away.
+  const auto here = ask({{"do", "guest-here"}, {"guest", named.guest}},
+                        std::min(kMonitorPatience, call.left()));
+  if (const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr)
+    remember(call, text_in(*shown, "uuid"), process_in(*shown));
+  return success;
+}
+
+json::object stop_request(const Call& call, const Named& named, milliseconds patience) {
+  const bool force = flag("force_stop", false).value_or(false);
+  const auto until = call.deadline() - std::min(kKillReserve, call.timeout / 2);
+  const auto left = std::chrono::floor<milliseconds>(until - Clock::now());
+  return {{"do", "guest-stop"},
+          {"guest", named.uuid.empty() ? named.guest : named.uuid},
+          {"shutdown_ms", force ? 0 : std::max<std::int64_t>(left.count(), 0)},
+          {"patience_ms", patience.count()}};
+}
+
+int stop(const Call& call, Named named) {
+  if (named.uuid.empty()) {
+    // By its name alone wardomd may know nothing of it; then libvirt must have none either.
+    const auto here = ask({{"do", "guest-here"}, {"guest", named.guest}},
+                          std::min(kMonitorPatience, call.left()));
+    const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr;
+    if (shown != nullptr) named.uuid = text_in(*shown, "uuid");
+    if (shown != nullptr && named.uuid.empty() && text_in(*shown, "here") == "stopped" &&
+        is_true(*shown, "recorded"))
+      return success;
+  }
+  return ask_until_done(call, named, stop_request);
+}
+
+}  // namespace
+
+int run_guest(const Call& call) {
+  if (call.action == "meta-data") {
+    std::fputs(guest_metadata().c_str(), stdout);
+    return success;
+  }
+  Named named;
+  if (call.action == "start" || call.action == "stop" || call.action == "monitor" ||
+      call.action == "validate-all") {
+    if (const int code = read_parameters(call, named); code != success) return code;
+  }
+  if (call.action == "start") return start(call, named);
+  if (call.action == "stop") return stop(call, named);
+  if (call.action == "monitor") return monitor(call, named);
+  if (call.action == "validate-all") return success;
+  if (call.action == "reload-agent") return success;  // read anew with each call
+  return fail(unimplemented, "no such action: " + call.action);
+}
+
+}  // namespace wardom::ocf

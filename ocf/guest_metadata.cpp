@@ -1,0 +1,84 @@
+#include <string>
+
+#include "ocf/guest_agent.hpp"
+
+namespace wardom::ocf {
+namespace {
+
+// The document type makes the newer attributes known to tools that check against the old one.
+constexpr const char* kHead = R"(<?xml version="1.0"?>
+<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
+<!ATTLIST parameter unique-group CDATA #IMPLIED reloadable (0|1) #IMPLIED>
+<!ATTLIST action name CDATA #REQUIRED>
+]>
+<resource-agent name="Guest" version=")" WARDOM_VERSION R"(">
+<version>1.1</version>
+<longdesc lang="en">
+Runs a libvirt/KVM guest through Wardom, which starts it on a host only when it is proved that no
+other host runs it: Pacemaker chooses the host, and each start is assigned and claimed on the state
+volume. A monitor asks wardomd, forks nothing and never waits for libvirt. Fence hosts with
+fence_wardom, or with anything else: what Pacemaker believes of a host is no proof for Wardom.
+</longdesc>
+<shortdesc lang="en">Runs a libvirt/KVM guest through Wardom</shortdesc>
+<parameters>
+)";
+
+struct Parameter {
+  const char* name;
+  const char* attributes;
+  const char* type;
+  const char* standard;  // nullptr: none
+  const char* shortdesc;
+  const char* longdesc;
+};
+
+constexpr Parameter kParameters[] = {
+    {"guest", R"(unique-group="guest")", "string", nullptr, "Name or UUID of the guest",
+     "Name or UUID of the guest, as libvirt knows it. Needed unless config is given."},
+    {"config", R"(unique-group="config")", "string", nullptr, "File with the guest's XML",
+     "Absolute path of a file with the guest's libvirt XML, with its uuid, the same on all hosts. "
+     "The guest is started with what stands there. Without it, the guest is started with what is "
+     "recorded on the state volume, changes made by virsh included."},
+    {"hypervisor", R"(reloadable="1")", "string", "qemu:///system", "libvirt's URI",
+     "Accepted for resources that were made for VirtualDomain: qemu:///system and nothing else."},
+    {"force_stop", R"(reloadable="1")", "boolean", "false", "Kill instead of shutting down",
+     "Whether a stop kills the guest at once. Otherwise the guest is asked to shut down, and "
+     "killed 20 seconds before the stop's timeout."},
+    {"isolation", R"(reloadable="1")", "string", nullptr, "What happens on an isolated host",
+     "What becomes of the guest on a host that stands apart while others go on: leave, shutdown or "
+     "kill. Default: as wardom.toml says."},
+    {"waive", R"(reloadable="1")", "string", nullptr, "Host-local things that are accepted",
+     "Things of one host that the guest's XML names, and that exist on all hosts all the same, as "
+     "`wardomctl guest protect` prints them, separated by spaces."},
+    {"socket", R"(reloadable="1")", "string", "/run/wardom/wardomd.sock", "wardomd's socket",
+     "Control socket of the local wardomd."},
+};
+
+constexpr const char* kTail = R"(</parameters>
+<actions>
+<action name="start" timeout="90s"/>
+<action name="stop" timeout="90s"/>
+<action name="monitor" timeout="20s" interval="10s" depth="0"/>
+<action name="reload-agent" timeout="10s"/>
+<action name="validate-all" timeout="10s"/>
+<action name="meta-data" timeout="5s"/>
+</actions>
+</resource-agent>
+)";
+
+}  // namespace
+
+std::string guest_metadata() {
+  std::string text = kHead;
+  for (const auto& one : kParameters) {
+    text += std::string("<parameter name=\"") + one.name + "\" " + one.attributes + ">\n";
+    text += std::string("<longdesc lang=\"en\">\n") + one.longdesc + "\n</longdesc>\n";
+    text += std::string("<shortdesc lang=\"en\">") + one.shortdesc + "</shortdesc>\n";
+    text += std::string("<content type=\"") + one.type + "\"";
+    if (one.standard != nullptr) text += std::string(" default=\"") + one.standard + "\"";
+    text += "/>\n</parameter>\n";
+  }
+  return text + kTail;
+}
+
+}  // namespace wardom::ocf

@@ -1,0 +1,278 @@
+"""ocf:wardom:Guest as Pacemaker's executor runs it, against a fake wardomd.
+
+    ocf_guest.py PROGRAM
+
+Without xmllint, pcs, crmsh or the schemas the cases that need them are skipped.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "wardom-ocf-guest"
+RNG = pathlib.Path("/usr/share/resource-agents/ra-api-1.dtd")
+UUID = "6f7c1f9e-0d5b-4a77-9a53-0b6d3a2c1e01"
+XML = f"<domain type='qemu'><name>g1</name><uuid>{UUID}</uuid><memory>65536</memory></domain>"
+
+SUCCESS, FAILED, ARGUMENTS, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING = 0, 1, 2, 3, 5, 6, 7
+DEGRADED = 190
+
+
+class FakeDaemon:
+    """Answers each request by what `answer` makes of it: an object, bytes, or None for silence."""
+
+    def __init__(self, path, answer):
+        self.answer = answer
+        self.requests = []
+        self.open = []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(8)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            data = b""
+            while not data.endswith(b"\n"):
+                part = connection.recv(65536)
+                if not part:
+                    break
+                data += part
+            if not data:
+                connection.close()
+                continue
+            request = json.loads(data)
+            self.requests.append(request)
+            said = self.answer(request)
+            if said is None:
+                self.open.append(connection)
+                continue
+            if not isinstance(said, bytes):
+                said = json.dumps(said).encode() + b"\n"
+            try:
+                connection.sendall(said)
+            except OSError:
+                pass
+            connection.close()
+
+    def close(self):
+        self.listener.close()
+        for one in self.open:
+            one.close()
+
+    def asked(self, what):
+        return [one for one in self.requests if one["do"] == what]
+
+
+def here(state, **more):
+    return {"ok": True, "result": {"here": state, "owner": "n1", "state": state, "uuid": UUID,
+                                   "name": "g1", **more}}
+
+
+def no(code, error):
+    return {"ok": False, "exit": code, "error": error}
+
+
+class Guest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+        self.config = self.path / "g1.xml"
+        self.config.write_text(XML)
+        self.daemon = None
+
+    def serve(self, answer):
+        self.daemon = FakeDaemon(self.path / "sock", answer)
+        self.addCleanup(self.daemon.close)
+
+    def run_agent(self, action, timeout_ms=8000, interval_ms=10000, **parameters):
+        env = {"PATH": os.environ["PATH"], "OCF_RESOURCE_INSTANCE": "vm-g1",
+               "HA_RSCTMP": self.folder.name, "OCF_RESKEY_socket": str(self.path / "sock"),
+               "OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
+        if interval_ms is not None:
+            env["OCF_RESKEY_CRM_meta_interval"] = str(interval_ms)
+        for name, value in parameters.items():
+            env[f"OCF_RESKEY_{name}"] = str(value)
+        began = time.monotonic()
+        done = subprocess.run([PROGRAM, action], env=env, capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.took = time.monotonic() - began
+        self.said = done.stderr
+        self.printed = done.stdout
+        reasons = [line for line in done.stderr.splitlines() if line.startswith("ocf-exit-reason:")]
+        self.assertLessEqual(len(reasons), 1, done.stderr)
+        return done.returncode
+
+    # --- monitor ------------------------------------------------------------------------------
+
+    def test_monitor_says_what_the_daemon_knows(self):
+        state = {}
+        self.serve(lambda request: here(state["now"]))
+        for now, code in (("running", SUCCESS), ("stopped", NOT_RUNNING),
+                          ("paused-ioerror", FAILED), ("paused", DEGRADED)):
+            state["now"] = now
+            self.assertEqual(self.run_agent("monitor", config=self.config), code, now)
+        self.assertEqual(self.daemon.asked("guest-here")[0]["guest"], UUID)
+
+    def test_monitor_without_a_daemon_goes_by_the_process(self):
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-uuid", UUID,
+                               "-x"]) as qemu:
+            try:
+                time.sleep(0.2)
+                self.assertEqual(self.run_agent("monitor", config=self.config), SUCCESS)
+            finally:
+                qemu.kill()
+        self.assertEqual(self.run_agent("monitor", config=self.config), NOT_RUNNING)
+
+    def test_monitor_with_a_silent_daemon_is_bounded(self):
+        self.serve(lambda request: None)
+        self.assertEqual(self.run_agent("monitor", config=self.config), NOT_RUNNING)
+        self.assertLess(self.took, 4)
+
+    def test_monitor_remembers_the_process(self):
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as qemu:
+            try:
+                fields = pathlib.Path(f"/proc/{qemu.pid}/stat").read_text().rsplit(")", 1)[1]
+                start = int(fields.split()[19])
+                self.serve(lambda request: here("running", process={"pid": qemu.pid,
+                                                                    "start_time": start}))
+                self.assertEqual(self.run_agent("monitor", guest="g1"), SUCCESS)
+                self.daemon.answer = lambda request: None
+                self.assertEqual(self.run_agent("monitor", guest="g1"), SUCCESS)
+            finally:
+                qemu.kill()
+        self.assertEqual(self.run_agent("monitor", guest="g1"), NOT_RUNNING)
+
+    def test_monitor_while_libvirt_is_away(self):
+        self.serve(lambda request: here("unknown"))
+        self.assertEqual(self.run_agent("monitor", config=self.config), NOT_RUNNING)
+
+    def test_probe_on_a_clean_host(self):
+        self.assertEqual(self.run_agent("monitor", interval_ms=None, guest="g1"), NOT_RUNNING)
+        self.assertEqual(self.run_agent("monitor", interval_ms=0, config="/nowhere.xml"),
+                         NOT_RUNNING)
+
+    def test_monitor_costs_little(self):
+        self.serve(lambda request: here("running"))
+        before = os.times()
+        for _ in range(20):
+            self.assertEqual(self.run_agent("monitor", config=self.config), SUCCESS)
+        after = os.times()
+        used = after.children_user + after.children_system
+        used -= before.children_user + before.children_system
+        self.assertLess(used / 20, 0.03)
+
+    # --- start --------------------------------------------------------------------------------
+
+    def test_start_hands_the_xml_over(self):
+        self.serve(lambda request: here("running"))
+        code = self.run_agent("start", config=self.config, waive="nvram:/a file:/b",
+                              isolation="kill")
+        self.assertEqual(code, SUCCESS, self.said)
+        request = self.daemon.asked("guest-start")[0]
+        self.assertEqual((request["xml"], request["waive"], request["isolation"]),
+                         (XML, ["nvram:/a", "file:/b"], "kill"))
+        self.assertLessEqual(request["patience_ms"], 8000)
+
+    def test_start_without_a_daemon_fails_before_its_deadline(self):
+        self.assertEqual(self.run_agent("start", timeout_ms=4000, config=self.config), FAILED)
+        self.assertIn("wardomd", self.said)
+        self.assertTrue(2 < self.took < 4, self.took)
+
+    def test_start_waits_for_a_daemon_that_comes(self):
+        threading.Timer(1.0, lambda: self.serve(lambda request: here("running"))).start()
+        self.assertEqual(self.run_agent("start", config=self.config), SUCCESS, self.said)
+
+    def test_start_with_a_silent_daemon(self):
+        self.serve(lambda request: None)
+        self.assertEqual(self.run_agent("start", timeout_ms=4000, config=self.config), FAILED)
+        self.assertLess(self.took, 4)
+
+    def test_start_that_is_refused_says_why(self):
+        self.serve(lambda request: no(1, "libvirt: cannot open the disk"))
+        self.assertEqual(self.run_agent("start", config=self.config), FAILED)
+        self.assertIn("ocf-exit-reason:libvirt: cannot open the disk", self.said)
+        self.daemon.answer = lambda request: no(3, "g1 names things of this host:\n  nvram:/a")
+        self.assertEqual(self.run_agent("start", config=self.config), INSTALLED)
+        self.assertIn("nvram:/a", self.said)
+
+    # --- stop ---------------------------------------------------------------------------------
+
+    def test_stop_leaves_time_for_the_kill(self):
+        self.serve(lambda request: {"ok": True, "result": {"done": True}})
+        self.assertEqual(self.run_agent("stop", timeout_ms=90000, config=self.config), SUCCESS)
+        request = self.daemon.asked("guest-stop")[0]
+        self.assertEqual(request["guest"], UUID)
+        self.assertTrue(60000 < request["shutdown_ms"] <= 67000, request)
+        self.assertEqual(self.run_agent("stop", config=self.config, force_stop="yes"), SUCCESS)
+        self.assertEqual(self.daemon.asked("guest-stop")[1]["shutdown_ms"], 0)
+
+    def test_stop_is_never_done_without_proof(self):
+        self.config.write_text("<domain>cut off")
+        self.assertEqual(self.run_agent("stop", config=self.config), INSTALLED)
+        self.assertEqual(self.run_agent("stop", timeout_ms=2000, guest="g1"), FAILED)
+        self.serve(lambda request: b"nonsense\n")
+        self.assertEqual(self.run_agent("stop", timeout_ms=2000, guest="g1"), FAILED)
+
+    def test_stop_of_what_was_started_here_needs_no_config(self):
+        self.serve(lambda request: here("running", process={"pid": 1, "start_time": 1}))
+        self.assertEqual(self.run_agent("start", config=self.config), SUCCESS)
+        self.config.unlink()
+        self.assertEqual(self.run_agent("stop", config=self.config), SUCCESS, self.said)
+        self.assertEqual(self.daemon.asked("guest-stop")[0]["guest"], UUID)
+
+    # --- parameters ---------------------------------------------------------------------------
+
+    def test_nonsense_is_refused(self):
+        for parameters, code in (({}, CONFIGURED),
+                                 ({"config": "/nowhere.xml"}, INSTALLED),
+                                 ({"config": "/dev/zero"}, INSTALLED),
+                                 ({"config": self.folder.name}, INSTALLED),
+                                 ({"guest": "g1", "hypervisor": "xen:///"}, CONFIGURED),
+                                 ({"guest": "g1", "force_stop": "perhaps"}, CONFIGURED),
+                                 ({"guest": "other", "config": self.config}, CONFIGURED)):
+            for action in ("validate-all", "start"):
+                self.assertEqual(self.run_agent(action, timeout_ms=2000, **parameters), code,
+                                 (action, parameters, self.said))
+                self.assertIn("ocf-exit-reason:", self.said)
+        self.config.write_text(XML.replace(f"<uuid>{UUID}</uuid>", ""))
+        self.assertEqual(self.run_agent("validate-all", config=self.config), CONFIGURED)
+        self.assertEqual(self.run_agent("explode", config=self.config), UNIMPLEMENTED)
+
+    def test_validation_that_succeeds_is_silent(self):
+        self.assertEqual(self.run_agent("validate-all", config=self.config), SUCCESS)
+        self.assertEqual((self.said, self.printed), ("", ""))
+
+    # --- metadata -----------------------------------------------------------------------------
+
+    def test_metadata_needs_nothing(self):
+        done = subprocess.run([PROGRAM, "meta-data"], env={}, capture_output=True, text=True,
+                              timeout=5, check=True)
+        self.assertIn('<resource-agent name="Guest"', done.stdout)
+        self.assertEqual(done.stderr, "")
+
+    @unittest.skipUnless(shutil.which("xmllint") and RNG.exists(), "no xmllint, or no OCF schema")
+    def test_metadata_is_valid(self):
+        done = subprocess.run([PROGRAM, "meta-data"], env={}, capture_output=True, text=True,
+                              timeout=5, check=True)
+        text = done.stdout.replace("ra-api-1.dtd", str(RNG))
+        checked = subprocess.run(["xmllint", "--valid", "--noout", "-"], input=text,
+                                 capture_output=True, text=True, timeout=20, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
