@@ -78,11 +78,15 @@ bool Fencing::look(Asked& asked, bool decides, Instant now) {
   } else {
     if (!asked.shown_since) asked.shown_since = now;
     const auto due = std::max(*asked.shown_since + shows->stands, shows->until);
-    if (now >= due) {
+    // One of the readings that show it may be a slip, and those of before are not counted: it may
+    // have been switched on since.
+    const auto& asked_power = evidence_.of(asked.ask.host).power.asked;
+    const bool again = !shows->read || (asked_power && *asked_power > *asked.shown_since);
+    if (now >= due && again) {
       ended_.push_back({asked.ask, true, shows->how});
       return true;
     }
-    asked.due = due;
+    if (again) asked.due = due;
   }
   if (now >= asked.until) {
     ended_.push_back({asked.ask, false, {}});
@@ -157,11 +161,12 @@ std::optional<Fencing::Shown> Fencing::shown(const Asked& asked, Instant now) co
   const bool outside = evidence_.ring_up() && evidence_.quorate() && !member.node_in_ring;
   if ((!by_bmc || asked.said_before) && !outside) return std::nullopt;
   if (!by_bmc && verdict->proof == Proof::released) return std::nullopt;
+  const bool all_since = power.first_off_asked && *power.first_off_asked >= asked.at;
   const auto proof = by_bmc ? Proof::power_off : verdict->proof;
   return Shown{proof,
                words(proof, host, boot,
                      by_bmc && verdict->proof != proof ? "its BMC reads off" : verdict->detail),
-               counted(late_after_off_), {}};
+               counted(late_after_off_), {}, !all_since};
 }
 
 std::vector<Fencing::Ended> Fencing::take_ended() { return std::exchange(ended_, {}); }

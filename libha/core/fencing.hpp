@@ -76,6 +76,7 @@ class Fencing {
     std::string how;
     Duration stands{0};
     Instant until{};
+    bool read{false};  // by its BMC: of which another reading, asked since, has to say so too
   };
   struct Said {
     Incarnation incarnation;

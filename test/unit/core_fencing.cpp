@@ -116,7 +116,9 @@ TEST_CASE("a_verdict_of_before_fences_nothing_by_itself", "[fencing]") {
   CHECK_FALSE(site.ended(60'010));  // its power was read before it was asked for
   SECTION("its BMC still reads off") {
     site.power(Power::off, 60'020);
-    CHECK(site.ended(60'030) == "power-off");
+    CHECK_FALSE(site.ended(60'030));  // one reading may be a slip
+    site.power(Power::off, 60'050);
+    CHECK(site.ended(60'060) == "power-off");
   }
   SECTION("it has been switched on since, without Wardom") {
     site.power(Power::on, 60'020);
@@ -132,7 +134,9 @@ TEST_CASE("a_verdict_of_before_fences_nothing_by_itself", "[fencing]") {
     site.power(Power::off, 60'020);
     CHECK_FALSE(site.ended(60'030));
     site.leaves_ring();
-    CHECK(site.ended(63'000) == "power-off");
+    CHECK_FALSE(site.ended(63'000));
+    site.power(Power::off, 63'010);
+    CHECK(site.ended(63'020) == "power-off");
   }
   SECTION("its BMC reads off, and it may be in another ring") {
     site.evidence.on_quorum(false, {kSelf});
