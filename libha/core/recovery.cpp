@@ -427,6 +427,11 @@ void Decider::answer_requests(Turn& turn) {
     assignment.target_epoch = please.epoch;
     assignment.from = please.from;
     assignment.from_incarnation = please.incarnation;
+    const auto* before = please.start && facts != nullptr ? facts->newest() : nullptr;
+    if (before != nullptr) {  // whose last word on the guest may not be read yet
+      assignment.from = before->host;
+      assignment.from_incarnation = before->entry->holder;
+    }
     assignment.priority = please.priority;
     given_[assignment.guest] = assignment.generation;
     cell_.change().assignments.push_back(assignment);

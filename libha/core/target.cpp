@@ -294,7 +294,9 @@ void Target::check(GuestId guest, Work& work, Turn& turn) {
                    : refuse(guest, work, no, turn);
   if (protect) return finish_protect(guest, turn);
   if (!hypervisor_ok_) return refuse(guest, work, "libvirt does not answer on this host", turn);
-  refresh_record(work.assignment, *facts);
+  const auto request = protects_.find(guest);
+  const bool named = request != protects_.end() && !request->second.entry.xml.empty();
+  if (work.assignment.cause != Cause::start || !named) refresh_record(work.assignment, *facts);
   ask_to_list(guest, work, false, turn);
 }
 
