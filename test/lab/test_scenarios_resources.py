@@ -28,7 +28,7 @@ RESOURCE = """\
 
 
 class GuestResources(ScenarioCase):
-    up_words = ("--hosts", "3", "--guests", "2", "--profile", "fast", "--pacemaker")
+    up_words = ("--hosts", "3", "--guests", "2", "--profile", "default", "--pacemaker")
 
     def setUp(self) -> None:
         super().setUp()
