@@ -69,6 +69,10 @@ const HostConfig* member_called(const Sight& sight, const std::string& name) {
   return found == members.end() ? nullptr : *found;
 }
 
+json::value too_many() {
+  return reply_error(kFailed, "too many requests are waiting; try again");
+}
+
 json::value no_host(const std::string& name) {
   return reply_error(kUsage, "no host of this domain is called \"" + name +
                                  "\"; `wardomctl host list`");
@@ -147,7 +151,7 @@ void Requests::protect(const json::object& request, control::Answer answer) {
       return answer(reply_error(kUsage, "guest protect: isolation is leave, shutdown or kill"));
   }
   if (describing_.size() + submitted_.size() >= kMaxPending)
-    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+    return answer(too_many());
   const auto asked = ticket();
   describing_.emplace(asked, std::move(protecting));
   hypervisor_.describe(asked, guest);
@@ -228,17 +232,14 @@ void Requests::submit_protection(const port::ActDone& done, Protecting protectin
 void Requests::unprotect(const json::object& request, control::Answer answer) {
   const auto guest = text_of(request, "guest");
   const auto sight = sight_();
-  for (const auto& view : sight.loop.member().guests()) {
-    if (view.entry.name != guest && to_uuid(view.entry.guest) != guest) continue;
-    if (submitted_.size() >= kMaxPending)
-      return answer(reply_error(kFailed, "too many requests are waiting; try again"));
-    core::Unprotect unprotect{ticket(), view.entry.guest};
-    submitted_.emplace(unprotect.request, std::move(answer));
-    submit_(unprotect);
-    return;
-  }
-  answer(reply_error(kFailed, "no protected guest is called \"" + guest +
-                                  "\"; `wardomctl guest list`"));
+  const auto view = sight.loop.member().guest_called(guest);
+  if (!view)
+    return answer(reply_error(kFailed, "no protected guest is called \"" + guest +
+                                           "\"; `wardomctl guest list`"));
+  if (submitted_.size() >= kMaxPending) return answer(too_many());
+  core::Unprotect unprotect{ticket(), view->entry.guest};
+  submitted_.emplace(unprotect.request, std::move(answer));
+  submit_(unprotect);
 }
 
 // For ocf:wardom:Guest: with the XML that the guest is to have from now on, or, without one, as it
@@ -278,24 +279,18 @@ void Requests::start_guest(const json::object& request, control::Answer answer) 
     if (!found)
       return answer(reply_error(kUsage, "no guest called \"" + guest + "\" is on record; name its "
                                             "XML"));
-    entry.guest = found->first;
-    entry.name = found->second;
-    if (!on_record(entry.guest)) return start_as_defined(std::move(start), request, answer);
+    entry.guest = found->guest;
+    entry.name = found->name;
+    if (!found->recorded) return start_as_defined(std::move(start), request, answer);
   }
   submit_start(std::move(start), std::move(answer));
-}
-
-bool Requests::on_record(GuestId guest) const {
-  const auto guests = sight_().loop.member().guests();
-  return std::any_of(guests.begin(), guests.end(),
-                     [&](const auto& view) { return view.entry.guest == guest; });
 }
 
 // By the definition that libvirt has of it on this host.
 void Requests::start_as_defined(core::StartGuest start, const json::object& request,
                                 const control::Answer& answer) {
   if (describing_.size() + starting_.size() + submitted_.size() >= kMaxPending)
-    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+    return answer(too_many());
   const auto asked = ticket();
   const auto guest = to_uuid(start.entry.guest);
   starting_.emplace(asked, Starting{std::move(start), waives_of(request), answer});
@@ -304,7 +299,7 @@ void Requests::start_as_defined(core::StartGuest start, const json::object& requ
 
 void Requests::submit_start(core::StartGuest start, control::Answer answer) {
   if (submitted_.size() >= kMaxPending)
-    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+    return answer(too_many());
   start.request = ticket();
   submitted_.emplace(start.request, std::move(answer));
   submit_(start);
@@ -322,10 +317,10 @@ void Requests::stop_guest(const json::object& request, control::Answer answer) {
     return answer(reply_error(kUsage, "no guest called \"" + text_of(request, "guest") +
                                           "\" is known here; give its UUID"));
   if (submitted_.size() >= kMaxPending)
-    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+    return answer(too_many());
   stop.request = ticket();
-  stop.guest = found->first;
-  stop.name = found->second;
+  stop.guest = found->guest;
+  stop.name = found->name;
   stop.patience = *patience;
   stop.shutdown = *shutdown;
   submitted_.emplace(stop.request, std::move(answer));
@@ -333,16 +328,17 @@ void Requests::stop_guest(const json::object& request, control::Answer answer) {
 }
 
 // By name, as it is recorded or as libvirt has it here; a UUID always names one.
-std::optional<std::pair<GuestId, std::string>> Requests::known_guest(
-    const std::string& guest) const {
+std::optional<Requests::Known> Requests::known_guest(const std::string& guest) const {
   const auto sight = sight_();
-  for (const auto& view : sight.loop.member().guests())
-    if (view.entry.name == guest || to_uuid(view.entry.guest) == guest)
-      return std::pair(view.entry.guest, view.entry.name);
-  if (const auto here = sight.loop.member().guest_here(guest))
-    return std::pair(here->guest, here->name);
+  const auto& member = sight.loop.member();
+  if (const auto view = member.guest_called(guest))
+    return Known{view->entry.guest, view->entry.name, true};
+  if (const auto here = member.guest_here(guest)) {
+    const bool recorded = member.guest_called(to_uuid(here->guest)).has_value();
+    return Known{here->guest, here->name, recorded};
+  }
   if (const auto bits = parse_bits(guest); bits && guest.size() == 36)
-    return std::pair(GuestId{*bits}, guest);
+    return Known{GuestId{*bits}, guest, false};
   return std::nullopt;
 }
 
@@ -451,7 +447,7 @@ std::string Requests::asker(const json::object& request) const {
 void Requests::submit(core::OperatorAsk ask, const json::object& request,
                       control::Answer answer) {
   if (submitted_.size() >= kMaxPending)
-    return answer(reply_error(kFailed, "too many requests are waiting; try again"));
+    return answer(too_many());
   const auto sight = sight_();
   ask.from = sight.self.id;
   ask.request = ticket();

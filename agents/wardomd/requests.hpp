@@ -43,6 +43,11 @@ class Requests {
     std::optional<IsolationResponse> isolation;
   };
 
+  struct Known {
+    GuestId guest;
+    std::string name;
+    bool recorded{false};  // on the volume
+  };
   struct Starting {
     core::StartGuest start;
     std::vector<std::string> waive;
@@ -55,12 +60,11 @@ class Requests {
 
   Waived check_local(const std::string& name, const std::string& xml,
                      const std::vector<std::string>& waive) const;
-  std::optional<std::pair<GuestId, std::string>> known_guest(const std::string& guest) const;
+  std::optional<Known> known_guest(const std::string& guest) const;
   void may_start(const boost::json::object& request, const control::Answer& answer);
   void protect(const boost::json::object& request, control::Answer answer);
   void unprotect(const boost::json::object& request, control::Answer answer);
   void start_guest(const boost::json::object& request, control::Answer answer);
-  bool on_record(GuestId guest) const;
   void start_as_defined(core::StartGuest start, const boost::json::object& request,
                         const control::Answer& answer);
   void submit_start(core::StartGuest start, control::Answer answer);

@@ -420,9 +420,8 @@ Result<json::value> why(const Sight& sight, const std::string& about) {
                                     {"state", core::to_text(view.judged.state)},
                                     {"chain", chain}});
   }
-  for (const auto& view : member.guests()) {
-    const auto& entry = view.entry;
-    if (entry.name != about && to_uuid(entry.guest) != about) continue;
+  if (const auto view = member.guest_called(about)) {
+    const auto& entry = view->entry;
     auto chain = chain_of(names, sight.loop.book().about(entry.guest));
     std::string text = std::string("now: ") + core::to_text(entry.phase) + ", generation " +
                        std::to_string(entry.generation.value) + ", by incarnation " +
@@ -432,7 +431,7 @@ Result<json::value> why(const Sight& sight, const std::string& about) {
         json::object{{"at_ms", now.wall.ms}, {"source", "volume"}, {"what", text}});
     return json::value(json::object{{"about", about},
                                     {"kind", "guest"},
-                                    {"state", guest_state(sight, view)},
+                                    {"state", guest_state(sight, *view)},
                                     {"chain", chain}});
   }
   return failure("no host or protected guest is called \"" + about +
@@ -514,10 +513,9 @@ json::value guest_list(const Sight& sight) {
 
 Result<json::value> guest_show(const Sight& sight, const std::string& guest) {
   const Names names(sight.config, sight.loop.member());
-  for (const auto& view : sight.loop.member().guests()) {
-    const auto& entry = view.entry;
-    if (entry.name != guest && to_uuid(entry.guest) != guest) continue;
-    auto shown = guest_object(sight, names, view);
+  if (const auto view = sight.loop.member().guest_called(guest)) {
+    const auto& entry = view->entry;
+    auto shown = guest_object(sight, names, *view);
     shown["phase"] = core::to_text(entry.phase);
     shown["holder"] = to_text(entry.holder);
     shown["since_ms"] = entry.since.ms;
@@ -550,15 +548,15 @@ json::value guest_here(const Sight& sight, const std::string& guest) {
   } else if (member.hypervisor_answers()) {
     shown["here"] = word_of(core::Running::no);
   }
-  for (const auto& view : member.guests()) {
-    if (view.entry.name != guest && to_uuid(view.entry.guest) != guest) continue;
-    shown["uuid"] = to_uuid(view.entry.guest);
-    shown["name"] = view.entry.name;
-    shown["owner"] = names.host(view.owner);
-    shown["state"] = guest_state(sight, view);
-    shown["reason"] = names.in_text(view.entry.reason);
-    shown["to_adopt"] = view.owner == sight.self.id && view.entry.manager == Manager::wardom &&
-                        view.entry.phase == GuestPhase::holding && !view.entry.parting;
+  if (const auto view = member.guest_called(guest)) {
+    const auto& entry = view->entry;
+    shown["uuid"] = to_uuid(entry.guest);
+    shown["name"] = entry.name;
+    shown["owner"] = names.host(view->owner);
+    shown["state"] = guest_state(sight, *view);
+    shown["reason"] = names.in_text(entry.reason);
+    shown["to_adopt"] = view->owner == sight.self.id && entry.manager == Manager::wardom &&
+                        entry.phase == GuestPhase::holding && !entry.parting;
   }
   return shown;
 }

@@ -28,8 +28,9 @@ void Target::on_start_guest(const StartGuest& start, Turn& turn) {
     refuse(stop->second.asked.request, "its start was asked for meanwhile");
     stops_.erase(stop);
   }
-  protects_[guest] = {start.request, start.entry, turn.now.at + start.patience, turn.now.at, true};
-  protects_[guest].entry.manager = Manager::pacemaker;
+  auto& request = protects_[guest];
+  request = {start.request, start.entry, turn.now.at + start.patience, turn.now.at, true};
+  request.entry.manager = Manager::pacemaker;
 }
 
 void Target::on_stop_guest(const StopGuest& stop, Turn& turn) {
@@ -106,10 +107,10 @@ void Target::claim_start(const Assignment& assignment, Turn& turn) {
     return write_claim(assignment, std::move(claim), turn);
   }
   const auto& asked = request->second.entry;
-  const auto recorded = claim;
   if (!asked.xml.empty()) {
+    const auto priority = claim.priority;
     claim = asked;
-    claim.priority = recorded.priority;
+    claim.priority = priority;
   }
   if (claim.name.empty()) claim.name = asked.name;
   if (asked.isolation) claim.isolation = asked.isolation;

@@ -737,21 +737,34 @@ std::vector<HostView> Member::hosts(Instant now) const {
   return views;
 }
 
+// nullptr: without XML it is a tombstone, or was asked to be protected, and never was.
+const Claim* Member::record_of(const GuestFacts& facts) {
+  const auto* newest = facts.newest();
+  return newest == nullptr || newest->entry->xml.empty() ? nullptr : newest;
+}
+
+GuestView Member::view_of(const Claim& record) const {
+  GuestView view;
+  view.entry = *record.entry;
+  const bool dead = board_.verdict_on(record.host, record.entry->holder) != nullptr;
+  if (is_active(record.entry->phase) && !dead) view.owner = record.host;
+  if (record.host == settings_.self)
+    if (const auto* seen = target_.seen(record.entry->guest)) view.running = seen->running;
+  return view;
+}
+
 std::vector<GuestView> Member::guests() const {
   std::vector<GuestView> views;
-  for (const auto& [guest, facts] : board_.guests()) {
-    const auto* newest = facts.newest();
-    // Without XML: a tombstone, or asked to be protected, and never was.
-    if (newest == nullptr || newest->entry->xml.empty()) continue;
-    GuestView view;
-    view.entry = *newest->entry;
-    const bool dead = board_.verdict_on(newest->host, newest->entry->holder) != nullptr;
-    if (is_active(newest->entry->phase) && !dead) view.owner = newest->host;
-    if (newest->host == settings_.self)
-      if (const auto* seen = target_.seen(guest)) view.running = seen->running;
-    views.push_back(std::move(view));
-  }
+  for (const auto& [guest, facts] : board_.guests())
+    if (const auto* record = record_of(facts)) views.push_back(view_of(*record));
   return views;
+}
+
+std::optional<GuestView> Member::guest_called(const std::string& guest) const {
+  for (const auto& [id, facts] : board_.guests())
+    if (const auto* record = record_of(facts))
+      if (record->entry->name == guest || to_uuid(id) == guest) return view_of(*record);
+  return std::nullopt;
 }
 
 std::optional<GuestHere> Member::guest_here(const std::string& guest) const {
@@ -775,10 +788,8 @@ ProofAbout Member::proof(HostId host, Instant now) const {
 
 std::vector<GuestId> Member::protected_guests() const {
   std::vector<GuestId> ids;
-  for (const auto& [guest, facts] : board_.guests()) {
-    const auto* newest = facts.newest();
-    if (newest != nullptr && !newest->entry->xml.empty()) ids.push_back(guest);
-  }
+  for (const auto& [guest, facts] : board_.guests())
+    if (record_of(facts) != nullptr) ids.push_back(guest);
   return ids;
 }
 

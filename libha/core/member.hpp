@@ -93,6 +93,8 @@ class Member {
   Level oldest_level() const;
   std::vector<HostView> hosts(Instant now) const;
   std::vector<GuestView> guests() const;
+  // The one of these with that name or UUID.
+  std::optional<GuestView> guest_called(const std::string& guest) const;
   // What of a guest is on this host, as libvirt has said it last and the keeper lists it, whether
   // or not it is protected. By name or UUID; nullopt: nothing is known of it here.
   bool hypervisor_answers() const { return target_.hypervisor_ok(); }
@@ -123,6 +125,8 @@ class Member {
   const LockWord& lock_word() const { return board_.lock(); }
 
  private:
+  static const Claim* record_of(const GuestFacts& facts);
+  GuestView view_of(const Claim& record) const;
   void take(const VolumeReady& ready, Turn& turn);
   void take(const VolumeLost& lost, Turn& turn);
   void take(const OwnHeartbeat& heartbeat, Turn& turn);
