@@ -90,12 +90,4 @@ std::optional<std::string> read_file(const std::string& path, std::size_t most) 
   return text;
 }
 
-bool replace_file(const std::string& path, const std::string& text) {
-  const std::string fresh = path + ".new";
-  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return false;
-  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  return (close(fd) == 0) && written && rename(fresh.c_str(), path.c_str()) == 0;
-}
-
 }  // namespace wardom::ocf

@@ -51,7 +51,5 @@ int fail(Code code, const std::string& reason);
 
 // The whole file; nullopt where it cannot be read, or is longer than that.
 std::optional<std::string> read_file(const std::string& path, std::size_t most);
-// Whole or not at all.
-bool replace_file(const std::string& path, const std::string& text);
 
 }  // namespace wardom::ocf

@@ -10,7 +10,8 @@
 
 #include "libha/control_client/control_client.hpp"
 #include "libha/guestxml/guest_xml.hpp"
-#include "ocf/guest_process.hpp"
+#include "libha/proc/process.hpp"
+#include "libha/proc/replace_file.hpp"
 
 namespace wardom::ocf {
 namespace {
@@ -47,7 +48,7 @@ std::string note_path(const Call& call) {
 
 struct Remembered {
   std::string uuid;
-  Process process;
+  GuestProcess process;
 };
 std::optional<Remembered> recall(const Call& call) {
   const auto text = read_file(note_path(call), 4096);
@@ -57,13 +58,15 @@ std::optional<Remembered> recall(const Call& call) {
   if (!(fields >> seen.uuid >> seen.process.pid >> seen.process.start_time)) return std::nullopt;
   return seen;
 }
-void remember(const Call& call, const std::string& uuid, const Process& process) {
+void remember(const Call& call, const std::string& uuid, const GuestProcess& process) {
   const auto before = recall(call);
   const bool same = before && before->uuid == uuid && before->process.pid == process.pid &&
                     before->process.start_time == process.start_time;
   if (uuid.empty() || same) return;
-  replace_file(note_path(call), uuid + " " + std::to_string(process.pid) + " " +
-                                    std::to_string(process.start_time) + "\n");
+  const auto text = uuid + " " + std::to_string(process.pid) + " " +
+                    std::to_string(process.start_time) + "\n";
+  // A note that cannot be written is missed only while wardomd is away.
+  static_cast<void>(proc::replace_file(note_path(call), text));
 }
 
 std::string socket_path() {
@@ -115,12 +118,18 @@ control::Answer ask(const json::object& request, milliseconds patience) {
   return control::ask(socket_path(), request, patience);
 }
 
-Process process_in(const json::object& shown) {
-  Process process;
+// What wardomd knows of the guest on this host.
+control::Answer ask_here(const Call& call, const Named& named) {
+  return ask({{"do", "guest-here"}, {"guest", named.guest}},
+             std::min(kMonitorPatience, call.left()));
+}
+
+GuestProcess process_in(const json::object& shown) {
+  GuestProcess process;
   const auto* found = shown.if_contains("process");
   if (found == nullptr || !found->is_object()) return process;
   const auto& fields = found->get_object();
-  if (const auto* pid = fields.if_contains("pid")) process.pid = pid->to_number<std::int64_t>();
+  if (const auto* pid = fields.if_contains("pid")) process.pid = pid->to_number<std::int32_t>();
   if (const auto* start = fields.if_contains("start_time"))
     process.start_time = start->to_number<std::uint64_t>();
   return process;
@@ -136,20 +145,35 @@ bool is_true(const json::object& shown, const char* key) {
   return value != nullptr && value->is_bool() && value->get_bool();
 }
 
+// It is the same process, and not a zombie.
+bool lives(const GuestProcess& process) {
+  const auto stat = proc::stat_of(process.pid);
+  return stat && stat->start_time == process.start_time && stat->state != 'Z' &&
+         stat->state != 'X';
+}
+
+// A QEMU of that guest runs here, by the command lines of all processes.
+bool has_qemu(const std::string& uuid) {
+  const auto wanted = parse_bits(uuid);
+  const auto pids = proc::all_pids().value_or(std::vector<std::int32_t>{});
+  return std::any_of(pids.begin(), pids.end(), [&](std::int32_t pid) {
+    const auto line = proc::read_file("/proc/" + std::to_string(pid) + "/cmdline");
+    const auto guest = line ? proc::guest_in(*line) : std::nullopt;
+    return guest && wanted && guest->bytes == wanted->bytes;
+  });
+}
+
 // Neither wardomd nor libvirt says: the process does.
 int look_for_process(const Call& call, const Named& named, const std::string& why) {
   const auto seen = recall(call);
   if (seen && seen->process.pid > 0 && lives(seen->process)) return success;
-  const auto uuid = named.uuid;
-  if (!uuid.empty() && find_qemu(uuid)) return success;
-  if (!uuid.empty()) return not_running;
+  if (!named.uuid.empty()) return has_qemu(named.uuid) ? success : not_running;
   // A guest that is known by its name alone, and of which nothing was ever seen here.
   return call.probe ? static_cast<int>(not_running) : fail(failed, why);
 }
 
 int monitor(const Call& call, const Named& named) {
-  const auto answer = ask({{"do", "guest-here"}, {"guest", named.guest}},
-                          std::min(kMonitorPatience, call.left()));
+  const auto answer = ask_here(call, named);
   const auto* shown = answer.exit_code == 0 ? answer.result.if_object() : nullptr;
   if (shown == nullptr) return look_for_process(call, named, answer.error);
   const auto here = text_in(*shown, "here");
@@ -207,8 +231,7 @@ int start(const Call& call, const Named& named) {
   const int code = ask_until_done(call, named, start_request);
   if (code != success) return code;
   // Recorded for a monitor or a stop while wardomd is away.
-  const auto here = ask({{"do", "guest-here"}, {"guest", named.guest}},
-                        std::min(kMonitorPatience, call.left()));
+  const auto here = ask_here(call, named);
   if (const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr)
     remember(call, text_in(*shown, "uuid"), process_in(*shown));
   return success;
@@ -227,8 +250,7 @@ json::object stop_request(const Call& call, const Named& named, milliseconds pat
 int stop(const Call& call, Named named) {
   if (named.uuid.empty()) {
     // By its name alone wardomd may know nothing of it; then libvirt must have none either.
-    const auto here = ask({{"do", "guest-here"}, {"guest", named.guest}},
-                          std::min(kMonitorPatience, call.left()));
+    const auto here = ask_here(call, named);
     const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr;
     if (shown != nullptr) named.uuid = text_in(*shown, "uuid");
     if (shown != nullptr && named.uuid.empty() && text_in(*shown, "here") == "stopped" &&

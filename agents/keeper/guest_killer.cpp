@@ -26,6 +26,8 @@
 namespace wardom::keeper {
 namespace {
 
+using proc::all_pids;
+using proc::guest_in;
 using proc::read_file;
 using proc::start_time_of;
 
@@ -48,25 +50,6 @@ bool pidfd_kill(int fd) {
 bool has_ended(int pidfd) {
   pollfd one{pidfd, POLLIN, 0};
   return ::poll(&one, 1, 0) == 1;
-}
-
-std::optional<std::int32_t> pid_of(std::string_view name) {
-  std::int32_t pid = 0;
-  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), pid);
-  if (parsed.ec != std::errc{} || parsed.ptr != name.data() + name.size()) return std::nullopt;
-  return pid;
-}
-
-// nullopt: the directory cannot be read, or not to its end.
-std::optional<std::vector<std::int32_t>> all_pids(const std::string& proc) {
-  std::vector<std::int32_t> pids;
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(proc.c_str()), ::closedir);
-  if (!directory) return std::nullopt;
-  errno = 0;
-  while (const auto* entry = ::readdir(directory.get()))
-    if (const auto pid = pid_of(entry->d_name); pid && *pid > 1) pids.push_back(*pid);
-  if (errno != 0) return std::nullopt;
-  return pids;
 }
 
 std::optional<std::string> link_of(const std::string& path) {
@@ -125,17 +108,6 @@ std::string why_lingers(std::int32_t pid, const std::string& proc, const std::st
   return {};
 }
 
-// What stands after `-uuid` on the process's command line.
-std::optional<GuestId> uuid_in(const std::string& line) {
-  constexpr std::string_view kOption("\0-uuid\0", 7);
-  const auto at = line.find(kOption);
-  if (at == std::string::npos) return std::nullopt;
-  const auto start = at + kOption.size();
-  const auto end = line.find('\0', start);
-  const auto bits = parse_bits(std::string_view(line).substr(start, end - start));
-  return bits ? std::optional(GuestId{*bits}) : std::nullopt;
-}
-
 // Only a cgroup that is one guest's own: libvirt names it machine-qemu-… (by systemd) or
 // …libvirt-qemu.
 bool is_guests_own(const std::string& cgroup) {
@@ -179,7 +151,7 @@ class Killer {
         found |= rules_.strict && lives_unnamed(pid, proc_);
         continue;
       }
-      const auto uuid = uuid_in(*line);
+      const auto uuid = guest_in(*line);
       if (!uuid || !by_id.contains(*uuid)) continue;
       if (const auto start = start_time_of(pid, proc_)) found |= take(pid, *start);
     }

@@ -13,9 +13,12 @@
 
 #include "libha/core/local_formats.hpp"
 #include "libha/guestxml/guest_xml.hpp"
+#include "libha/proc/descriptor.hpp"
 
 namespace wardom::hook {
 namespace {
+
+using proc::Descriptor;
 
 using Clock = std::chrono::steady_clock;
 
@@ -119,20 +122,6 @@ class FlatJson {
 
   std::string_view text_;
   std::size_t at_{0};
-};
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
 };
 
 bool wait_for(int fd, short events, Clock::time_point until) {

@@ -7,25 +7,14 @@
 #include <cstring>
 
 #include "libha/config/config.hpp"
+#include "libha/proc/descriptor.hpp"
 
 namespace wardom {
 namespace {
 
+using proc::Descriptor;
+
 constexpr std::size_t kMaxSecretBytes = 256;  // of a file; both kinds are far shorter
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::string octal(mode_t mode) {
   std::string text = "0000";

@@ -11,9 +11,12 @@
 #include <optional>
 
 #include "libha/core/local_formats.hpp"
+#include "libha/proc/descriptor.hpp"
 
 namespace wardom::control {
 namespace {
+
+using proc::Descriptor;
 
 namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
@@ -23,20 +26,6 @@ constexpr int kDone = 0;
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 constexpr int kRefused = 3;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::string system_error() { return std::strerror(errno); }
 

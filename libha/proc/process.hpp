@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libha/core/records.hpp"
 
@@ -15,7 +16,19 @@ inline constexpr std::size_t kMaxProcFileBytes = 2 * 1024 * 1024;
 // nullopt: cannot be read, or is longer than kMaxProcFileBytes.
 std::optional<std::string> read_file(const std::string& path);
 
-// Field 22 of /proc/PID/stat; nullopt: there is no such process. `proc` stands for /proc.
+// nullopt: the directory cannot be read, or not to its end. `proc` stands for /proc.
+std::optional<std::vector<std::int32_t>> all_pids(const std::string& proc = "/proc");
+
+// What stands after `-uuid` on a process's command line, as /proc/PID/cmdline has it.
+std::optional<GuestId> guest_in(const std::string& command_line);
+
+// Of /proc/PID/stat, fields 3 and 22.
+struct ProcessStat {
+  char state{'?'};
+  std::uint64_t start_time{0};
+};
+// nullopt: there is no such process.
+std::optional<ProcessStat> stat_of(std::int32_t pid, const std::string& proc = "/proc");
 std::optional<std::uint64_t> start_time_of(std::int32_t pid, const std::string& proc = "/proc");
 
 // A guest's QEMU by the pid file that libvirt keeps of it. All zero where there is none. The cgroup
