@@ -6,7 +6,6 @@ Without ipmi_sim, xmllint, crmsh or the fence-agents' schema the cases that need
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import shutil
@@ -18,6 +17,9 @@ import tempfile
 import threading
 import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from fake_daemon import FakeDaemon  # noqa: E402
 
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "fence_wardom"
 RNG = pathlib.Path("/usr/share/cluster/relaxng/metadata.rng")
@@ -84,54 +86,6 @@ def free_port():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
-
-
-class FakeDaemon:
-    """Answers each request by what `answer` makes of it: an object, bytes, or None for silence."""
-
-    def __init__(self, path, answer):
-        self.answer = answer
-        self.requests = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen(8)
-        self.open = []
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            data = b""
-            while not data.endswith(b"\n"):
-                part = connection.recv(65536)
-                if not part:
-                    break
-                data += part
-            request = json.loads(data)
-            self.requests.append(request)
-            said = self.answer(request)
-            if said is None:
-                self.open.append(connection)  # until the client gives up
-                continue
-            try:
-                connection.sendall(said if isinstance(said, bytes) else json.dumps(said).encode())
-            except OSError:
-                pass
-            connection.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
-        for connection in self.open:
-            connection.close()
 
 
 class Bmc:

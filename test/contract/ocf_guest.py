@@ -5,17 +5,18 @@
 Without xmllint, pcs, crmsh or the schemas the cases that need them are skipped.
 """
 
-import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from fake_daemon import FakeDaemon  # noqa: E402
 
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "wardom-ocf-guest"
 RNG = pathlib.Path("/usr/share/resource-agents/ra-api-1.dtd")
@@ -24,56 +25,6 @@ XML = f"<domain type='qemu'><name>g1</name><uuid>{UUID}</uuid><memory>65536</mem
 
 SUCCESS, FAILED, ARGUMENTS, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING = 0, 1, 2, 3, 5, 6, 7
 DEGRADED = 190
-
-
-class FakeDaemon:
-    """Answers each request by what `answer` makes of it: an object, bytes, or None for silence."""
-
-    def __init__(self, path, answer):
-        self.answer = answer
-        self.requests = []
-        self.open = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen(8)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            data = b""
-            while not data.endswith(b"\n"):
-                part = connection.recv(65536)
-                if not part:
-                    break
-                data += part
-            if not data:
-                connection.close()
-                continue
-            request = json.loads(data)
-            self.requests.append(request)
-            said = self.answer(request)
-            if said is None:
-                self.open.append(connection)
-                continue
-            if not isinstance(said, bytes):
-                said = json.dumps(said).encode() + b"\n"
-            try:
-                connection.sendall(said)
-            except OSError:
-                pass
-            connection.close()
-
-    def close(self):
-        self.listener.close()
-        for one in self.open:
-            one.close()
-
-    def asked(self, what):
-        return [one for one in self.requests if one["do"] == what]
 
 
 def here(state, **more):
