@@ -260,6 +260,43 @@ class LyingBmc(ScenarioCase):
         self.await_all_distrust()
         self.assert_harmless("alive", LIE_WATCH_S)
 
+    def trust(self, asked: str, host: str, code: int = 0) -> str:
+        done = self.cluster.run(asked, "wardomctl", "host", "trust-bmc", host)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_it_is_called_mended(self) -> None:
+        """By an operator, on a host that does not decide; a lie after that counts again, and a true
+        reading proves again."""
+        asked = next(host for host in self.others if host != self.decider)
+        self.assertIn("not distrusted", self.trust(asked, self.victim, code=3))
+        self.lie()
+        self.await_all_distrust()
+        self.assertIn("not distrusted", self.trust(asked, asked, code=3))
+        # It still lies.
+        self.assertIn("trusted again", self.trust(asked, self.victim))
+        self.await_all_distrust()
+        self.cluster.lab("bmc", self.victim, "up")
+        self.await_reading("on")
+        self.trust(asked, self.victim)
+        self.await_none_distrusts()
+        for host in self.cluster.host_names:
+            self.cluster.kill_service(host, "wardomd")
+        eventually("all hosts alive in all eyes", self.cluster.all_alive,
+                   explain=self.cluster.picture)
+        self.await_none_distrusts()
+        self.assert_all_untouched()
+        self.decider = self.await_decider()
+        if self.decider != self.victim:
+            self.await_reading("on")
+        self.cluster.lab("cut", self.victim)
+        self.await_recovery(self.victim)
+        self.await_proof(self.victim, "power-off")
+
+    def await_none_distrusts(self) -> None:
+        eventually(f"nobody distrusts the BMC of {self.victim}", lambda: not self.distrusting(),
+                   explain=self.cluster.picture)
+
     def test_its_host_isolated(self) -> None:
         self.lie()
         self.cluster.lab("split", f"{self.victim}|{','.join(self.others)}")
