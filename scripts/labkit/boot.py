@@ -76,7 +76,8 @@ def build_root(lab: Lab, host: Host) -> Path:
     root = directory / "root"
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     mount("overlay", root, "overlay", 0,
-          f"lowerdir=/,upperdir={directory / 'upper'},workdir={directory / 'work'}")
+          f"lowerdir={f'{lab.installed}:' if lab.package else ''}/,"
+          f"upperdir={directory / 'upper'},workdir={directory / 'work'}")
     for where, options in (("run", "mode=755"), ("tmp", "mode=1777"), ("dev", "mode=755")):
         mount("tmpfs", root / where, "tmpfs", MS_NOSUID, options)
     for where in ("lock", "resource-agents", "lab"):

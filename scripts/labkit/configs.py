@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import uuid
 from pathlib import Path
 
@@ -173,10 +174,16 @@ def corosync_node(host: Host) -> str:
 
 
 def write_wardom(lab: Lab, disk: Path, upper: Path) -> None:
-    """Wardom's own files, and its programs where a package would put them."""
+    """Wardom's own files. The package lies under the host's root (boot.py), but for what lies in
+    directories of the host's own; without one the programs stand where it would put them."""
     put(disk / "etc/wardom/wardom.toml", wardom_toml(lab))
     put(disk / "etc/wardom/key", (lab.dir / "wardom.key").read_text(), 0o600)
     put(disk / "etc/wardom/bmc-password", f"{BMC_PASSWORD}\n", 0o600)
+    if lab.package:
+        for name in ("etc/wardom", "var/lib/wardom"):
+            shutil.copystat(lab.installed / name, disk / name)
+        shutil.copytree(lab.installed / "etc/libvirt", disk / "etc/libvirt", dirs_exist_ok=True)
+        return
     sbin = upper / "usr/sbin"
     sbin.mkdir(parents=True)
     for program in ("wardomd", "wardom-keeper", "wardomctl", "fence_wardom"):

@@ -78,6 +78,9 @@ class Lab:
     hosts: list[Host]
     guests: list[str]
     wardom_bin: str
+    # The unpacked package that the hosts get; empty: they get wardom_bin's programs, as developers
+    # wish who set WARDOM_BIN. wardom_bin also holds what tests need and no package has.
+    package: str = ""
     # Machines that are there, without power, and in no file of the cluster's: `adopt` makes them hosts.
     spares: list[Host] = dataclasses.field(default_factory=list)
     watchdog: bool = False  # hosts have the lab's watchdog, and so hold leases
@@ -103,6 +106,11 @@ class Lab:
     @property
     def volume_log(self) -> Path:
         return self.dir / "storage-volume.requests"
+
+    @property
+    def installed(self) -> Path:
+        """A copy of the package: another build must not change it under a running lab."""
+        return self.dir / "package"
 
     @property
     def code(self) -> Path:

@@ -32,13 +32,24 @@ def specification(lab: Lab) -> dict[str, dict]:
                            f"nbd://{STORAGE_SERVER}:{VOLUME_PORT}/volume"], restart=True),
         "corosync": service(["corosync", "-f"]),
         "libvirtd": service(["libvirtd", "--listen"]),
-        "keeper": service(["wardom-keeper"], ["volume"], restart=True),
-        "wardomd": service(["wardomd"], ["corosync", "libvirtd"], restart=True),
+        "keeper": service(unit_command(lab, "wardom-keeper"), ["volume"], restart=True),
+        "wardomd": service(unit_command(lab, "wardomd"), ["corosync", "libvirtd"], restart=True),
         "pacemaker": service(["pacemakerd"], [
             "corosync", "libvirtd", *(("wardomd",) if lab.pacemaker else ())], env={
             "PCMK_logfile": "/var/log/lab/pacemaker-detail.log", "PCMK_logpriority": "notice"}),
     }
     return {name: known[name] for name in (*BASE, *of_stack(lab))}
+
+
+def unit_command(lab: Lab, program: str) -> list[str]:
+    """What the package's unit starts; without a package the program by its name."""
+    if not lab.package:
+        return [program]
+    unit = lab.installed / "usr/lib/systemd/system" / f"{program}.service"
+    for line in unit.read_text().splitlines():
+        if line.startswith("ExecStart="):
+            return line.removeprefix("ExecStart=").split()
+    raise errors.LabError("it starts nothing", str(unit))
 
 
 def write(lab: Lab, host: Host) -> None:

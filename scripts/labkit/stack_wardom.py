@@ -15,6 +15,8 @@ PROGRAMS = ("wardomd", "wardom-keeper", "wardomctl", "wardom-qemu-hook")
 VOLUME_HOSTS = 8
 VOLUME_DOMAINS = 2
 ALIVE_LIMIT_S = 30.0
+PACKAGE_LIMIT_S = 300.0
+REPOSITORY = Path(__file__).resolve().parents[2]
 CTL_LIMIT_S = 20.0
 
 
@@ -24,6 +26,9 @@ def check_programs(lab: Lab) -> None:
     if missing:
         raise errors.LabError(f"programs are missing: {', '.join(missing)}", lab.wardom_bin,
                               "build Wardom first, or set WARDOM_BIN to the directory they are in")
+    if lab.package:
+        run.command([str(REPOSITORY / "scripts" / "package"), "--as-built"],
+                    limit_s=PACKAGE_LIMIT_S)
 
 
 def start(lab: Lab, progress: Callable[[str], None]) -> None:

@@ -65,6 +65,8 @@ def up(lab: Lab, progress: Progress) -> None:
     lab.save()
     (lab.dir / "wardom.key").write_text(secrets.token_hex(32) + "\n")
     hosts.copy_code(lab)
+    if lab.package:
+        shutil.copytree(lab.package, lab.installed, symlinks=True)
     storage.create_disks(lab)
     fabric.create(lab)
     storage.start(lab)
@@ -139,9 +141,14 @@ STACKS: dict[str, Callable[[Lab, Progress], None]] = {
 }
 
 
-def default_wardom_bin() -> str:
-    repository = Path(__file__).resolve().parents[2]
-    return os.environ.get("WARDOM_BIN") or str(repository / "build" / "release" / "bin")
+def wardom_of(stack: str) -> dict[str, str]:
+    """Where the hosts' Wardom comes from: the package of the release build, or WARDOM_BIN."""
+    if stack != "wardom":
+        return {"wardom_bin": ""}
+    if os.environ.get("WARDOM_BIN"):
+        return {"wardom_bin": os.environ["WARDOM_BIN"]}
+    build = stack_wardom.REPOSITORY / "build" / "release"
+    return {"wardom_bin": str(build / "bin"), "package": str(build / "package" / "root")}
 
 
 def plan(name: str, stack: str, profile: str, with_bmc: bool, host_count: int, domains: int,
@@ -161,4 +168,4 @@ def plan(name: str, stack: str, profile: str, with_bmc: bool, host_count: int, d
                hosts=layout.plan_hosts(host_count, domains),
                spares=[Host(host_count + i + 1, "d1", 1) for i in range(spares)],
                guests=[f"g{i + 1}" for i in range(guest_count)],
-               wardom_bin=default_wardom_bin() if stack == "wardom" else "", post_s=post_s)
+               post_s=post_s, **wardom_of(stack))

@@ -228,7 +228,7 @@ if __name__ == "__main__":
     if reason:
         print(f"skipped: {reason}")
         sys.exit(CANNOT)
-    subprocess.run([str(ROOT / "scripts/package"), "--build", str(BUILD), "--if-needed"],
+    subprocess.run([str(ROOT / "scripts/package"), "--build", str(BUILD), "--as-built"],
                    check=True, stdout=subprocess.DEVNULL)
     scratch.leave_the_machines_mounts()
     unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)
