@@ -66,6 +66,9 @@ void give_lease_times(Geometry& geometry, const std::string& profile);
 // One line more in the audit file, and in the system's log. Error: it does not stand there.
 Result<void> put_on_record(const std::string& path, boost::json::object entry);
 
+// Where no two superblocks say the same. nullopt: they do not contradict each other.
+std::optional<int> settle_contradiction(const VolumeOptions& options);
+
 int volume_format(const VolumeOptions& options);
 int volume_show(const VolumeOptions& options);
 int volume_check(const VolumeOptions& options);

@@ -424,6 +424,8 @@ int carry_out(const VolumeOptions& options, const disk::VolumeFile& volume, cons
 }  // namespace
 
 int volume_repair(const VolumeOptions& options) {
+  if (wire::region_named(options.region) == Region::superblock)
+    if (const auto code = settle_contradiction(options)) return *code;
   const auto opened = open_volume(options, disk::Access::read_write);
   if (!opened) return fail(kFailed, opened.error().message);
   const auto& volume = *opened.value().volume;

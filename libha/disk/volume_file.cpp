@@ -106,8 +106,10 @@ VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name)
   }
   if (best == nullptr) return no_copy(copies, name);
   if (best_votes == 1 && good > 1)
-    return VolumeError{Trouble::damaged, name + ": its superblocks contradict each other; was a "
-                                                "format interrupted? format it anew"};
+    return VolumeError{Trouble::damaged,
+                       name + ": its superblocks contradict each other; what they lead to is still "
+                              "there: `wardomctl volume repair " + name +
+                           " --region superblock` shows what each says, and asks which one holds"};
   Superblocks found{best->said.geometry, best->said.state, {}};
   for (std::size_t i = 0; i < copies.size(); ++i) {
     const bool differs = copies[i].trouble.empty() && copies[i].said != best->said;
@@ -152,6 +154,46 @@ Result<void> change_superblocks(BlockIo& io, const std::string& name, const wire
   return success();
 }
 
+SuperblockCopies superblock_copies(BlockIo& io) {
+  SuperblockCopies copies;
+  for (std::uint8_t i = 0; i < copies.size(); ++i) {
+    auto found = read_copy(io, i);
+    auto& copy = copies[i];
+    copy.offset = wire::kSuperblockOffsets[i];
+    copy.state = found.state;
+    copy.trouble = std::move(found.trouble);
+    if (!copy.trouble.empty()) continue;
+    copy.said = std::move(found.said);
+    copy.sequence = found.sequence;
+  }
+  return copies;
+}
+
+bool contradict(const SuperblockCopies& copies) {
+  std::size_t whole = 0;
+  for (std::size_t i = 0; i < copies.size(); ++i) {
+    if (!copies[i].said) continue;
+    ++whole;
+    for (std::size_t j = i + 1; j < copies.size(); ++j)
+      if (copies[j].said == copies[i].said) return false;
+  }
+  return whole > 1;
+}
+
+// From the first write on two of them agree.
+Result<void> settle_superblocks(BlockIo& io, const SuperblockCopies& copies, std::size_t chosen) {
+  Sequence last;
+  for (const auto& copy : copies) last = std::max(last, copy.sequence);
+  const auto& said = *copies[chosen].said;
+  for (const bool others : {true, false})
+    for (std::uint8_t i = 0; i < copies.size(); ++i) {
+      if ((i != chosen) != others) continue;
+      last = last.next();
+      if (auto done = write_copy(io, i, said, last); !done) return done;
+    }
+  return success();
+}
+
 VolumeNow read_volume_now(BlockIo& io) {
   const auto copy = read_copy(io, 0);
   VolumeNow now;
@@ -167,6 +209,10 @@ VolumeFile::VolumeFile(std::shared_ptr<BlockIo> io, Superblocks found)
       state_(std::move(found.state)),
       layout_(geometry_),
       warnings_(std::move(found.warnings)) {}
+
+VolumeFile VolumeFile::supposed(std::shared_ptr<BlockIo> io, const wire::Superblock& superblock) {
+  return {std::move(io), {superblock.geometry, superblock.state, {}}};
+}
 
 VolumeResult<VolumeFile> VolumeFile::open(const std::string& path, Access access,
                                           const Wanted& wanted) {

@@ -1,12 +1,15 @@
 // A formatted state volume, opened: its superblock has been found, checked and agreed upon.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "libha/disk/block_io.hpp"
+#include "libha/wire/block.hpp"
+#include "libha/wire/layout.hpp"
 #include "libha/wire/superblock.hpp"
 
 namespace wardom::disk {
@@ -40,6 +43,21 @@ struct Superblocks {
 // outvoted: the volume is refused. `name` stands for the volume in messages.
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name);
 
+// What one of the three says, whatever the others do. Blocks.
+struct SuperblockCopy {
+  Offset offset{0};
+  wire::ExtentState state{wire::ExtentState::unreadable};
+  std::optional<wire::Superblock> said;  // where it is a whole one of this version
+  Sequence sequence;
+  std::string trouble;  // otherwise
+};
+using SuperblockCopies = std::array<SuperblockCopy, wire::kSuperblockCopies>;
+SuperblockCopies superblock_copies(BlockIo& io);
+// More than one of them is whole, and no two say the same.
+bool contradict(const SuperblockCopies& copies);
+// Makes all of them say what copy `chosen` says, itself last. Error: a copy cannot be written.
+Result<void> settle_superblocks(BlockIo& io, const SuperblockCopies& copies, std::size_t chosen);
+
 // Changes what the superblocks say, one copy after the other, so that at any moment two of them
 // agree; an earlier change that was cut short is completed or undone first. Error: a copy cannot be
 // read or written, or is damaged, or the volume says neither `from` nor `to`.
@@ -70,6 +88,9 @@ class VolumeFile {
   // The same over any BlockIo.
   static VolumeResult<VolumeFile> over(std::shared_ptr<BlockIo> io, const std::string& name,
                                        const Wanted& wanted);
+
+  // As it would be if all superblocks said this.
+  static VolumeFile supposed(std::shared_ptr<BlockIo> io, const wire::Superblock& superblock);
 
   const std::shared_ptr<BlockIo>& io() const { return io_; }
   const Geometry& geometry() const { return geometry_; }

@@ -534,6 +534,149 @@ class Repair(Volume):
         self.assertEqual(self.json("check", self.path)["damages"], [])
 
 
+SUPERBLOCKS = (0, 512 * 1024, MIB - BLOCK)
+IN_USE, HELD, MOVED = 0, 1, 3
+
+
+class Contradiction(Volume):
+    """No two superblocks say the same: a change or a format was cut short, and a third has rotted."""
+
+    def copy(self, number):
+        with open(self.path, "rb") as file:
+            file.seek(SUPERBLOCKS[number])
+            return file.read(BLOCK)
+
+    def superblock(self, number, sequence, use, path=b"", t_f=None):
+        """As it stands, but for what is named here."""
+        image = bytearray(self.copy(number))
+        (size,) = struct.unpack_from("<I", image, 36)
+        payload = image[80:80 + size]
+        state = 16 + 8 * 4 + 8
+        state += 1 + payload[state]  # the cluster's name
+        change = 0 if use == IN_USE else 77
+        by = b"" if use == IN_USE else b"n1"
+        payload[state:] = (struct.pack("<BQB", use, change, len(path)) + path +
+                           bytes([len(by)]) + by + bytes(16))
+        if t_f:
+            struct.pack_into("<I", payload, 32, t_f)
+        made = bytearray(extent(self.uuid, 0, 0, number, 0, 0, sequence, bytes(payload)))
+        made[40:64] = image[40:64]
+        made[508:512] = struct.pack("<I", crc32c(made[:508]))
+        self.write(SUPERBLOCKS[number], made)
+
+    def rot(self, number):
+        self.write(SUPERBLOCKS[number] + 100, b"rot")
+
+    def repair(self, typed, code=0):
+        return self.volume("repair", self.path, "--region", "superblock", "--audit-file",
+                           self.audit, code=code, typed=typed + "\n")
+
+    def hosts_live_there(self):
+        self.put(SLOT, 3, 0, 7, 41, slot_payload("n3"))
+        self.put(BALLOT, self.hosts + 3, 0, 7, 1, ballot_payload(4, 3), writer=3)
+
+    def test_every_command_says_what_to_do(self):
+        self.format()
+        self.superblock(0, 2, HELD)
+        self.rot(1)
+        for command in ("show", "check", "dump"):
+            error = self.volume(command, self.path, code=1).stderr
+            self.assertIn(f"volume repair {self.path} --region superblock", error)
+            self.assertNotIn("anew", error)
+
+    def test_the_one_that_was_written_last_holds(self):
+        self.format()
+        self.hosts_live_there()
+        before = self.lines("--region", "slot", "--host", 3)
+        self.superblock(0, 2, HELD)
+        self.rot(1)
+        said = self.repair("copy 2", code=3).stderr
+        for words in ("copy 0 at offset 0", "held for a change; written as number 2",
+                      "copy 1 at offset 524288: damaged", "in use; written as number 1",
+                      "leads to 2 cells of its own, of n3; nobody writes to it",
+                      "copy 0 of the same volume was written later"):
+            self.assertIn(words, said)
+        self.repair("copy 1", code=3)
+        self.repair("", code=3)
+        self.repair("copy 0")
+        self.assertEqual(self.json("check", self.path)["damages"], [])
+        self.assertEqual(self.json("show", self.path)["use"]["state"], "held")
+        self.assertEqual(self.lines("--region", "slot", "--host", 3), before)
+        (begun, done) = map(json.loads, self.audit.read_text().splitlines())
+        self.assertEqual([begun["done"], done["done"]], [None, True])
+        self.assertEqual([one.get("use", {}).get("state") for one in begun["were"]],
+                         ["held", None, "in-use"])
+        self.assertIn("is being moved or changed", self.repair("copy 0", code=3).stderr)
+
+    def test_a_move_that_was_decided_is_not_taken_back(self):
+        self.format()
+        self.superblock(1, 3, MOVED, b"/new")
+        self.superblock(2, 2, HELD, b"/new")
+        self.rot(0)
+        said = self.repair("copy 2", code=3).stderr
+        self.assertIn("moved to /new; written as number 3", said)
+        self.assertIn("copy 1 of the same volume was written later", said)
+        self.repair("copy 1")
+        self.assertEqual(self.json("show", self.path)["use"]["state"], "moved")
+
+    def test_three_that_differ(self):
+        self.format()
+        self.superblock(0, 2, HELD)
+        self.superblock(1, 3, IN_USE, t_f=20000)
+        self.assertIn("contradict", self.volume("show", self.path, code=1).stderr)
+        self.repair("copy 0", code=3)
+        self.repair("copy 1")
+        self.assertEqual(self.json("show", self.path)["profile"]["t_f_s"], 20.0)
+
+    def two_volumes(self):
+        """One was formatted over the other; of each, one superblock is left."""
+        self.format()
+        self.hosts_live_there()
+        cells = [self.offset(SLOT, 3, 0), self.offset(BALLOT, self.hosts + 3, 0)]
+        kept = []
+        for at in cells:
+            with open(self.path, "rb") as file:
+                file.seek(at)
+                kept.append(file.read(BLOCK))
+        old, old_uuid = self.copy(2), self.uuid
+        self.format("--force")
+        self.write(SUPERBLOCKS[2], old)
+        for at, image in zip(cells, kept):
+            self.write(at, image)
+        self.rot(1)
+        return old_uuid
+
+    def test_of_two_volumes_a_person_says_which(self):
+        old = self.two_volumes()
+        new = self.uuid
+        said = self.repair("none", code=3).stderr
+        self.assertIn("leads to 0 cells of its own; nobody", said)
+        self.assertIn("leads to 2 cells of its own, of n3; nobody", said)
+        self.repair("copy 2")
+        self.assertEqual(self.json("show", self.path)["uuid"].replace("-", ""), old.hex())
+        self.assertEqual(self.json("check", self.path)["damages"], [])
+        self.assertIn(new.hex(), self.audit.read_text().replace("-", ""))
+
+    def test_of_two_volumes_the_one_that_hosts_live_on_holds(self):
+        self.uuid, new = self.two_volumes(), self.uuid
+        self.assertNotEqual(self.uuid, new)
+        process = subprocess.Popen(
+            [PROGRAM, "volume", "repair", self.path, "--region", "superblock", "--audit-file",
+             str(self.audit)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with process:
+            self.assertIn("watching the slots", process.stderr.readline())
+            process.stdin.write("copy 0\n")
+            process.stdin.close()
+            for sequence in range(42, 10_000):
+                self.put(SLOT, 3, sequence % 2, 7, sequence, slot_payload("n3"))
+                if process.poll() is not None:
+                    break
+            said = process.stderr.read()
+        self.assertIn("of n3; hosts live on it", said)
+        self.assertIn("choose a copy of that one", said)
+        self.assertEqual(process.returncode, 3)
+
+
 def run_all():
     """Side by side: most of a repair's time is spent watching a slot."""
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
