@@ -147,7 +147,10 @@ class Joiner {
                                            {options_.cluster, uuid});
       const auto led = moves == 0 ? std::string()
                                   : options_.volume_path + ": was moved to " + joined.path + ": ";
-      if (!opened && moves == 0) return cannot_open(opened.error());
+      if (!opened && moves == 0)
+        return options_.held_for || last_lease().rests
+                   ? open_new(joined, opened.error().message)
+                   : cannot_open(opened.error());
       if (!opened) return JoinLater{led + opened.error().message};
       const auto& state = opened.value().state();
       if (state.use == VolumeUse::moved) {
@@ -163,6 +166,29 @@ class Joiner {
       joined.volume = std::make_shared<disk::VolumeFile>(std::move(opened).value());
       return std::nullopt;
     }
+  }
+  // This host holds, so its window rests, and the volume for which it holds is not there any more.
+  // The one to which it was being moved, with the same uuid, is in use only once the move was
+  // decided: then that is where the others are. Else nobody can tell, and the window rests on.
+  std::optional<JoinResult> open_new(Joined& joined, const std::string& why) const {
+    const auto later = [&](const std::string& more) {
+      return JoinLater{
+          why + "; this host holds for a change of that volume" + more +
+          ": its guests run on, unprotected. If the volume was moved (`wardomctl volume show` on "
+          "another host), set volume.path here to where it is now, and restart wardom-keeper; if "
+          "not, mend the way to it"};
+    };
+    if (!options_.held_for) return later("");
+    const auto& [path, uuid] = *options_.held_for;
+    auto opened =
+        disk::VolumeFile::open(path, disk::Access::read_write, {options_.cluster, uuid});
+    if (!opened) return later(", and cannot use the new one, " + opened.error().message);
+    if (opened.value().state().use != VolumeUse::in_use)
+      return later(", and the new one, " + path + ", is not in use yet");
+    log(Severity::notice, why + "; " + path + ", to which it was being moved, is in use");
+    joined.path = path;
+    joined.volume = std::make_shared<disk::VolumeFile>(std::move(opened).value());
+    return std::nullopt;
   }
   // Who has no part in the volume yet waits; whoever has one says that it holds. A new volume is
   // for those whom the old one has led there. A lease that does not rest stands on the old one, and

@@ -306,6 +306,7 @@ void Keeper::take(JoinResult result) {
   if (!daemon_speaks_) daemon_speaks_ = speaks_found(joined.slot, identity_.machine_id);
   stays_up_ = joined.stays_up;
   options_.volume_path = joined.path;
+  options_.held_for.reset();
   running_ = std::make_unique<Running>(joined, options_, identity_, completions_, opened_, used_);
   if (!own_writes_settled())
     log(Severity::notice, "earlier writes of this host may still land: wardomd is served when "

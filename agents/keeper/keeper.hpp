@@ -65,6 +65,7 @@ class Keeper {
     bool trying{false};         // the new volume is
     bool fresh{true};           // the incarnation was drawn for this join
     bool reaches{false};        // the new volume can be used
+    std::optional<Instant> lost_since;  // no superblock can be found
     bool reopen{false};         // it is not this volume any more, or not in this shape
     Sequence stranger;          // of an earlier incarnation, seen once; may be a late write
     std::optional<Instant> contested_until;  // another owner was found; then stop
@@ -122,6 +123,7 @@ class Keeper {
   void heed_own(const wire::Extent& extent);
   void read_superblocks(bool after_first_beat);
   void take(const disk::Superblocks& found, bool after_first_beat);
+  void lost(const disk::VolumeError& error);
   void take_moved(const VolumeState& moved);
   void take(VolumeState state);
   void try_new_volume();

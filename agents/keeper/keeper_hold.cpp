@@ -34,10 +34,24 @@ void Keeper::read_superblocks(bool after_first_beat) {
     completions_.post([this, after_first_beat, found = std::move(found)] {
       if (!running_) return;
       running_->asking = false;
-      if (found) take(found.value(), after_first_beat);
+      if (!found) return lost(found.error());
+      running_->lost_since.reset();
+      take(found.value(), after_first_beat);
     });
   };
   r.asking = reads_.submit(std::move(work));
+}
+
+// While it is held it may have been moved, and the old place be used for something else: whoever
+// looks for it there has to look at the new one (join.cpp).
+void Keeper::lost(const disk::VolumeError& error) {
+  Running& r = *running_;
+  if (r.state.use != VolumeUse::held || r.state.path.empty()) return;
+  const auto now = raw_now();
+  if (!r.lost_since) r.lost_since = now;
+  if (now - *r.lost_since < kReopenAfter || r.reopen) return;
+  log(Severity::warning, error.message + ", while it is held");
+  r.reopen = true;
 }
 
 void Keeper::take(const disk::Superblocks& found, bool after_first_beat) {
@@ -77,6 +91,9 @@ void Keeper::take(VolumeState state) {
   Running& r = *running_;
   r.state = std::move(state);
   r.may_serve = r.reaches = false;
+  options_.held_for.reset();
+  if (r.state.use == VolumeUse::held && !r.state.path.empty())
+    options_.held_for = {r.state.path, r.store.volume().geometry().volume_uuid};
   if (held()) {
     const auto why = options_.volume_path + ": " + held_text(r.state);
     log(Severity::notice, why);

@@ -11,6 +11,12 @@
 
 namespace wardom::keeper {
 
+// The volume is held, to be moved there (keeper_hold.cpp).
+struct HeldFor {
+  std::string path;
+  Bits128 uuid;
+};
+
 struct Options {
   std::string volume_path;
   std::optional<Bits128> volume_uuid;
@@ -28,6 +34,7 @@ struct Options {
   bool watchdog_lab{false};
   bool stay_up{false};      // libha/doc/watchdog.md, "The host that stays up"
   std::string measurement;  // W, as measured on this host
+  std::optional<HeldFor> held_for;  // as the volume said last
   std::optional<Bits128> replaces;  // a machine that is gone for good, and that had this host's id
 };
 

@@ -116,6 +116,25 @@ TEST_CASE_METHOD(Serving, "keeper_serves_nobody_where_it_was_not_waited_for") {
   CHECK_FALSE(daemon.write(1, {Region::decision, 1}, payload).acknowledged);
 }
 
+// The old one is gone, and others may have gone on in the new one: as long as that does not say so,
+// this host waits and says what to do; then it follows.
+TEST_CASE_METHOD(Serving, "keeper_that_holds_and_loses_the_old_volume_follows_one_in_use") {
+  tool.lay_out();
+  tool.say(site.volume, tool.held());
+  wait_for_slot(site, 1, [](const Slot& s) { return s.held == 7 && s.reaches; });
+  tool.copy();
+  REQUIRE(::truncate(site.volume.c_str(), 0) == 0);
+  keeper.wait_for("while it is held");
+  keeper.wait_for("the new one, " + tool.fresh + ", is not in use yet");
+  keeper.wait_for("set volume.path");
+  // Its window rests all the while: it is there when the move is decided.
+  ::poll(nullptr, 0, static_cast<int>(2 * quick_geometry().t_f_ms));
+  tool.say(tool.fresh, {});
+  keeper.wait_for("goes on as incarnation " + to_text(before.incarnation));
+  wait_on(tool.fresh, [](const Slot& s) { return s.held == 0; });
+  CHECK(daemon.ready().incarnation == before.incarnation);
+}
+
 TEST_CASE("keeper_begins_with_no_volume_that_is_being_filled") {
   Site site;
   site.format();
