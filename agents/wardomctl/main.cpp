@@ -137,7 +137,7 @@ int main(int argc, char** argv) {
   add_guest_commands(app, options, exit_code);
   add_config_commands(app, options, exit_code);
   add_host_commands(app, exit_code);
-  add_quorum_commands(app, exit_code);
+  add_quorum_commands(app, options.socket, exit_code);
   add_key_commands(app, options.socket, exit_code);
   add_volume_commands(app, options.socket, exit_code);
   add_operator_commands(app, options.socket, exit_code);

@@ -12,6 +12,7 @@
 #include <random>
 
 #include "agents/wardomd/archive.hpp"
+#include "agents/wardomd/device_files.hpp"
 #include "agents/wardomd/journal.hpp"
 #include "agents/wardomd/key_files.hpp"
 #include "agents/wardomd/load.hpp"
@@ -36,6 +37,8 @@ using boost::system::error_code;
 constexpr std::chrono::seconds kLoadInterval{1};
 // An orderly stop waits so long for the domain lock to be released on the volume.
 constexpr std::chrono::seconds kLeavePatience{1};
+// About corosync.conf, while its disk is slow. Who asks more gets no answer.
+constexpr std::size_t kMaxDevicesAsked = 16;
 
 core::Now read_clocks() {
   const auto nanoseconds = [](clockid_t clock) {
@@ -92,6 +95,12 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   return settings;
 }
 
+std::vector<HostId> member_ids(const Config& config, DomainId domain) {
+  std::vector<HostId> ids;
+  for (const auto* host : config.members(domain)) ids.push_back(host->id);
+  return ids;
+}
+
 BeatOptions links_of(const Config& config, const HostConfig& self) {
   BeatOptions options;
   options.port = config.beats.port;
@@ -110,6 +119,8 @@ class Daemon::Impl {
         self_(*options_.config.find_host(options_.host)),
         archive_(options_.archive),
         key_files_(options_.config.cluster.key_file),
+        device_files_(options_.corosync_conf, self_.id,
+                      member_ids(options_.config, self_.domain), draw),
         inbox_([this] { wake(); }),
         timer_(io_),
         load_timer_(io_),
@@ -140,12 +151,16 @@ class Daemon::Impl {
   Result<void> open_adapters();
   void make_loop(const ClusterKey& key);
   runtime::KeyStore key_store();
+  void look_at_device(const wire::DeviceAsk& ask);
+  Result<void> ask_devices(wire::DeviceAsk ask);
   Sight sight();
 
   DaemonOptions options_;
   const HostConfig& self_;
   Archive archive_;
   KeyFiles key_files_;
+  DeviceFiles device_files_;  // its worker's alone
+  std::size_t devices_asked_{0};
   asio::io_context io_{1};
   runtime::Inbox inbox_;
   asio::steady_timer timer_;
@@ -166,7 +181,9 @@ class Daemon::Impl {
   std::unique_ptr<runtime::Loop> loop_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<control::ControlServer> control_;
-  asio::thread_pool key_writer_{1};  // the last: its work uses what is above
+  // The last: their work uses what is above.
+  asio::thread_pool key_writer_{1};
+  asio::thread_pool device_writer_{1};
 };
 
 Result<void> Daemon::Impl::open_adapters() {
@@ -238,6 +255,28 @@ runtime::KeyStore Daemon::Impl::key_store() {
           }};
 }
 
+// The same for corosync.conf, by another thread: one after the other, in the order of the ring.
+void Daemon::Impl::look_at_device(const wire::DeviceAsk& ask) {
+  if (devices_asked_ >= kMaxDevicesAsked) return;
+  ++devices_asked_;
+  asio::post(device_writer_, [this, ask] {
+    asio::post(io_, [this, ask, answer = device_files_.answer(ask)]() mutable {
+      --devices_asked_;
+      answer.in_force = loop_->member().quorum_vote().set_up;
+      if (ask.step == wire::DeviceStep::write)
+        loop_->note({answer.ok ? core::Severity::notice : core::Severity::error, "operator",
+                     self_.id, {}, {}, "", device_news(ask, answer)});
+      loop_->answer(answer);
+      turn();
+    });
+  });
+}
+
+Result<void> Daemon::Impl::ask_devices(wire::DeviceAsk ask) {
+  wake();
+  return loop_->devices().begin(std::move(ask), read_clocks().at);
+}
+
 void Daemon::Impl::make_loop(const ClusterKey& key) {
   std::optional<runtime::NextKey> next;
   if (auto found = key_files_.read(); found)
@@ -252,6 +291,10 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
   events.reply = [this](const core::Reply& reply) { requests_->on_reply(reply); };
   events.described = [this](const port::ActDone& done) { requests_->on_described(done); };
   events.protected_ = [this](const std::vector<GuestId>& guests) { write_protected(guests); };
+  events.device_asked = [this](const wire::DeviceAsk& ask) { look_at_device(ask); };
+  events.device_round = [this](const runtime::DeviceRounds::Ended& ended) {
+    requests_->on_device_round(ended);
+  };
   loop_ = std::make_unique<runtime::Loop>(
       runtime::LoopOptions{settings_of(options_.config, self_), key, std::move(next), key_store(),
                            draw()},
@@ -272,7 +315,10 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
                                                      wake();
                                                      return loop_->keys().give_up(
                                                          by, read_clocks().at);
-                                                   }});
+                                                   }},
+                                         [this](wire::DeviceAsk ask) {
+                                           return ask_devices(std::move(ask));
+                                         });
 }
 
 Result<void> Daemon::Impl::start() {

@@ -17,6 +17,7 @@ struct DaemonOptions {
   std::string protected_list;  // the hook's fallback: core/local_formats.hpp
   std::string archive;         // recoveries' steps, one JSON object per line
   std::string libvirt_uri;
+  std::string corosync_conf;   // changed when an operator sets up the quorum device
 };
 
 class Daemon {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agents/wardomd/daemon.hpp"
+#include "libha/corosync_conf/device_file.hpp"
 
 namespace {
 
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   options.protected_list = "/var/lib/wardom/protected";
   options.archive = "/var/lib/wardom/recoveries.jsonl";
   options.libvirt_uri = "qemu:///system";
+  options.corosync_conf = wardom::corosync_conf::kCorosyncConf;
   CLI::App app{"Judges the hosts of a detection domain and brings a dead host's guests back."};
   app.set_version_flag("--version", "wardomd " WARDOM_VERSION);
   app.add_option("--config", config_file, "Configuration file")->capture_default_str();
@@ -44,6 +46,7 @@ int main(int argc, char** argv) {
   app.add_option("--protected-list", options.protected_list)->capture_default_str();
   app.add_option("--archive", options.archive)->capture_default_str();
   app.add_option("--libvirt", options.libvirt_uri, "libvirt URI")->capture_default_str();
+  app.add_option("--corosync-conf", options.corosync_conf)->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <random>
 
 #include "agents/wardomd/key_files.hpp"
 #include "libha/core/guest_life.hpp"
+#include "libha/corosync_conf/device_section.hpp"
 #include "libha/guestxml/guest_xml.hpp"
 
 namespace wardom::daemon {
@@ -106,6 +108,9 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "key-status") return answer(reply_with(key_status(sight_())));
   if (what == "key-rotate") return change_key(request, answer);
   if (what == "key-give-up") return give_up_key(request, answer);
+  if (what == "quorum-look") return ask_devices(wire::DeviceStep::look, request, answer);
+  if (what == "quorum-try") return ask_devices(wire::DeviceStep::trial, request, answer);
+  if (what == "quorum-write") return ask_devices(wire::DeviceStep::write, request, answer);
   if (what == "arm") return arm(request, std::move(answer));
   if (what == "disarm") return disarm(request, std::move(answer));
   if (what == "may-start") return may_start(request, answer);
@@ -418,6 +423,56 @@ void Requests::give_up_key(const json::object& request, const control::Answer& a
   if (const auto asked = key_.give_up(asker(request)); !asked)
     return answer(reply_error(too_late ? kRefused : kFailed, asked.error().message));
   answer(reply_with(key_status(sight_())));
+}
+
+// `change`: "setup" with `timeout_ms` and `sync_timeout_ms`, or "remove"; for quorum-write also
+// `passes`, by host name, as quorum-try gave them.
+void Requests::ask_devices(wire::DeviceStep step, const json::object& request,
+                           control::Answer answer) {
+  constexpr const char* kUse = "quorum: change is setup, with timeout_ms and sync_timeout_ms, or "
+                               "remove";
+  wire::DeviceAsk ask;
+  const auto sight = sight_();
+  ask.from = sight.self.id;
+  ask.request = ticket();
+  ask.step = step;
+  ask.by = asker(request);
+  if (step != wire::DeviceStep::look) {
+    const auto change = text_of(request, "change");
+    ask.remove = change == "remove";
+    if (!ask.remove && change != "setup") return answer(reply_error(kUsage, kUse));
+    constexpr std::chrono::milliseconds kMost{corosync_conf::kSyncTimeoutMaxMs};
+    const auto timeout = time_of(request, "timeout_ms", kMost, Duration::zero());
+    const auto sync = time_of(request, "sync_timeout_ms", kMost, Duration::zero());
+    if (!timeout || !sync) return answer(reply_error(kUsage, kUse));
+    ask.timeout_ms = static_cast<std::uint32_t>(whole_ms(*timeout));
+    ask.sync_timeout_ms = static_cast<std::uint32_t>(whole_ms(*sync));
+  }
+  if (const auto* passes = request.if_contains("passes");
+      passes != nullptr && passes->is_object() && step == wire::DeviceStep::write)
+    for (const auto& [name, pass] : passes->get_object()) {
+      const auto* found = member_called(sight, std::string(name));
+      if (found == nullptr) return answer(no_host(std::string(name)));
+      if (!pass.is_string()) return answer(reply_error(kUsage, "quorum: a pass is a text"));
+      ask.passes.push_back(
+          {found->id, std::strtoull(std::string(pass.get_string()).c_str(), nullptr, 10)});
+    }
+  if (submitted_.size() >= kMaxPending) return answer(too_many());
+  const auto request_id = ask.request;
+  if (const auto asked = ask_devices_(std::move(ask)); !asked) {
+    const Names names(sight.config, sight.loop.member());
+    return answer(reply_error(step == wire::DeviceStep::write ? kRefused : kFailed,
+                              names.in_text(asked.error().message)));
+  }
+  submitted_.emplace(request_id, std::move(answer));
+}
+
+void Requests::on_device_round(const runtime::DeviceRounds::Ended& ended) {
+  const auto found = submitted_.find(ended.request);
+  if (found == submitted_.end()) return;
+  const auto answer = std::move(found->second);
+  submitted_.erase(found);
+  answer(reply_with(device_round(sight_(), ended)));
 }
 
 void Requests::arm(const json::object& request, control::Answer answer) {

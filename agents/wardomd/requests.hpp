@@ -21,19 +21,22 @@ struct KeyWishes {
 
 class Requests {
  public:
-  // submit: gives an input to the loop.
+  // submit: gives an input to the loop. ask_devices: see runtime::DeviceRounds.
   Requests(std::function<Sight()> sight, port::Hypervisor& hypervisor,
-           std::function<void(core::Input)> submit, KeyWishes key)
+           std::function<void(core::Input)> submit, KeyWishes key,
+           std::function<Result<void>(wire::DeviceAsk)> ask_devices)
       : sight_(std::move(sight)),
         hypervisor_(hypervisor),
         submit_(std::move(submit)),
         key_(std::move(key)),
+        ask_devices_(std::move(ask_devices)),
         last_(first_ticket()) {}
 
   void handle(const boost::json::object& request, control::Answer answer);
   // The loop's answers to what was submitted or asked.
   void on_reply(const core::Reply& reply);
   void on_described(const port::ActDone& done);
+  void on_device_round(const runtime::DeviceRounds::Ended& ended);
 
  private:
   struct Protecting {
@@ -74,6 +77,8 @@ class Requests {
   void fence(const boost::json::object& request, control::Answer answer);
   void change_key(const boost::json::object& request, const control::Answer& answer);
   void give_up_key(const boost::json::object& request, const control::Answer& answer);
+  void ask_devices(wire::DeviceStep step, const boost::json::object& request,
+                   control::Answer answer);
   std::string asker(const boost::json::object& request) const;
   void arm(const boost::json::object& request, control::Answer answer);
   void disarm(const boost::json::object& request, control::Answer answer);
@@ -86,6 +91,7 @@ class Requests {
   port::Hypervisor& hypervisor_;
   std::function<void(core::Input)> submit_;
   KeyWishes key_;
+  std::function<Result<void>(wire::DeviceAsk)> ask_devices_;
   std::map<Ticket, Protecting> describing_;
   std::map<Ticket, Starting> starting_;
   std::map<Ticket, control::Answer> submitted_;

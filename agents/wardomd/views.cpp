@@ -401,6 +401,37 @@ json::value key_status(const Sight& sight) {
                                          : json::value(names.in_text(keys.trouble()))}};
 }
 
+json::value device_round(const Sight& sight, const runtime::DeviceRounds::Ended& ended) {
+  const Names names(sight.config, sight.loop.member());
+  const auto number = [](std::uint64_t value) {
+    return value == 0 ? json::value(nullptr) : json::value(value);
+  };
+  json::array hosts;
+  for (const auto& row : ended.rows) {
+    json::object one{{"name", names.host(row.host)},
+                     {"heard", row.answer ? "answer" : row.in_ring ? "silence" : "away"}};
+    if (row.answer) {
+      const auto& said = *row.answer;
+      json::value device = nullptr;
+      if (!said.model.empty())
+        device = json::object{{"model", said.model},
+                              {"timeout_ms", number(said.timeout_ms)},
+                              {"sync_timeout_ms", number(said.sync_timeout_ms)}};
+      one["ok"] = said.ok;
+      one["device"] = std::move(device);
+      one["changes"] = said.changes;
+      one["in_force"] = said.in_force;
+      one["digest"] = said.digest == 0 ? json::value(nullptr)
+                                       : json::value(std::to_string(said.digest));
+      one["pass"] = said.pass == 0 ? json::value(nullptr)
+                                   : json::value(std::to_string(said.pass));
+      one["text"] = names.in_text(said.text);
+    }
+    hosts.push_back(std::move(one));
+  }
+  return json::object{{"hosts", std::move(hosts)}};
+}
+
 Result<json::value> why(const Sight& sight, const std::string& about) {
   const auto now = sight.loop.now();
   const auto& member = sight.loop.member();

@@ -42,6 +42,8 @@ Result<boost::json::value> why(const Sight& sight, const std::string& about);
 // id: nullopt for the last recovery.
 Result<boost::json::value> timeline(const Sight& sight, const std::optional<std::string>& id);
 boost::json::value key_status(const Sight& sight);
+// What every host said of its corosync.conf, or that it did not.
+boost::json::value device_round(const Sight& sight, const runtime::DeviceRounds::Ended& ended);
 boost::json::value host_list(const Sight& sight);
 Result<boost::json::value> host_show(const Sight& sight, const std::string& host);
 boost::json::value guest_list(const Sight& sight);

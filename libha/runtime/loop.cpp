@@ -125,7 +125,8 @@ Loop::Loop(LoopOptions options, Clock clock, Ports ports, LoopEvents events)
       events_(std::move(events)),
       member_(options_.member),
       keys_(options_.member.self, options_.member.members, options_.member.config_digest >> 32,
-            options_.key, options_.next_key, options_.key_store) {}
+            options_.key, options_.next_key, options_.key_store),
+      devices_(options_.member.self, options_.member.members) {}
 
 void Loop::turn(std::span<const Arrival> arrivals) {
   const core::Now now = clock_.now();
@@ -137,6 +138,7 @@ void Loop::turn(std::span<const Arrival> arrivals) {
   member_.tick(now, orders);
   carry_out(orders, now);
   if (keys_.busy()) change_keys(now);
+  if (devices_.busy()) ask_about_devices(now);
 }
 
 void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
@@ -189,6 +191,7 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           },
           [&](const port::RingMembers& members) {
             keys_.on_ring(members.daemons, now.at);
+            devices_.on_ring(members.daemons);
             step(core::RingMembers{members.daemons, members.gone_process, members.gone_host});
           },
           [&](const port::RingQuorum& quorum) {
@@ -197,6 +200,7 @@ void Loop::take(const Arrival& arrival, core::Now now, core::Orders& orders) {
           [&](const port::RingMessage& message) { take_ring(message, now, orders); },
           [&](const port::RingLost& lost) {
             keys_.on_ring({}, now.at);
+            devices_.on_ring({});
             step(core::RingLost{lost.reason});
           },
           [&](const port::HypervisorUp& up) {
@@ -321,6 +325,13 @@ void Loop::take_ring(const port::RingMessage& message, core::Now now, core::Orde
                       },
                       [&](const wire::KeyWord& word) {
                         if (word.from == message.from) keys_.on_word(word, now.at);
+                      },
+                      // The own ones too: so all hosts hear them in the same order.
+                      [&](const wire::DeviceAsk& ask) {
+                        if (ask.from == message.from) events_.device_asked(ask);
+                      },
+                      [&](const wire::DeviceAnswer& answer) {
+                        if (answer.from == message.from) devices_.on_answer(answer);
                       }},
              decoded.value());
 }
@@ -420,6 +431,12 @@ void Loop::change_keys(core::Now now) {
   for (const auto& word : keys_.tick(now.at)) send_to_ring(word);
   for (auto& news : keys_.take_news())
     tell({core::Severity::notice, "key", {}, {}, {}, "", std::move(news)}, now);
+}
+
+void Loop::ask_about_devices(core::Now now) {
+  const auto news = devices_.tick(now.at);
+  for (const auto& ask : news.asks) send_to_ring(ask);
+  for (const auto& ended : news.ended) events_.device_round(ended);
 }
 
 void Loop::take_description(const port::ActDone& done, core::Now now, core::Orders& orders) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "libha/core/member.hpp"
+#include "libha/runtime/device_rounds.hpp"
 #include "libha/runtime/inbox.hpp"
 #include "libha/runtime/key_change.hpp"
 #include "libha/runtime/record_book.hpp"
@@ -46,6 +47,9 @@ struct LoopEvents {
   std::function<void(const core::Reply&)> reply;                // to a local operator
   std::function<void(const port::ActDone&)> described;          // answers of describe()
   std::function<void(const std::vector<GuestId>&)> protected_;  // the list has changed
+  // A host, or this one, asks about this host's corosync.conf; and what all have answered.
+  std::function<void(const wire::DeviceAsk&)> device_asked;
+  std::function<void(const DeviceRounds::Ended&)> device_round;
 };
 
 struct LoopOptions {
@@ -73,7 +77,7 @@ class Loop {
   // When turn() must run again although nothing arrived.
   Instant deadline() const {
     if (!own_inputs_.empty()) return Instant{};
-    return std::min(member_.next_deadline(), keys_.deadline());
+    return std::min({member_.next_deadline(), keys_.deadline(), devices_.deadline()});
   }
 
   const core::Member& member() const { return member_; }
@@ -81,6 +85,12 @@ class Loop {
   const KeyChange& keys() const { return keys_; }
   // For an operator's wishes, and what the key store tells. turn() must run after each call.
   KeyChange& keys() { return keys_; }
+  // For an operator's wishes. turn() must run after each call.
+  DeviceRounds& devices() { return devices_; }
+  // This host's answer to `device_asked`.
+  void answer(const wire::DeviceAnswer& answer) { send_to_ring(answer); }
+  // For the log, and for `why`.
+  void note(const core::Note& note) { tell(note, clock_.now()); }
   const Refusals& refusals() const { return refusals_; }
   // As the keeper told them last; empty while there is no connection to it.
   const std::vector<port::KeeperTroubles::Trouble>& keeper_troubles() const {
@@ -105,6 +115,7 @@ class Loop {
   void take_description(const port::ActDone& done, core::Now now, core::Orders& orders);
   void describe_own();
   void change_keys(core::Now now);
+  void ask_about_devices(core::Now now);
   void send_to_ring(const wire::RingMessage& message);
   void failed_write(Ticket ticket, Cell cell, const std::string& error);
 
@@ -114,6 +125,7 @@ class Loop {
   LoopEvents events_;
   core::Member member_;
   KeyChange keys_;
+  DeviceRounds devices_;
   core::Orders orders_;  // of this turn
   RecordBook book_;
   Refusals refusals_;

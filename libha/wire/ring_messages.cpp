@@ -66,11 +66,48 @@ Bytes body(const KeyWord& word) {
   return out.take();
 }
 
+Bytes body(const DeviceAsk& ask) {
+  Writer out;
+  out.u16(ask.from.value);
+  out.u64(ask.request.value);
+  out.u8(static_cast<std::uint8_t>(ask.step));
+  out.flag(ask.remove);
+  out.u32(ask.timeout_ms);
+  out.u32(ask.sync_timeout_ms);
+  out.text8(cut(ask.by, kMaxOperatorBytes));
+  const auto count = std::min(ask.passes.size(), kMaxDomainHosts);
+  out.u16(static_cast<std::uint16_t>(count));
+  for (std::size_t i = 0; i < count; ++i) {
+    out.u16(ask.passes[i].host.value);
+    out.u64(ask.passes[i].pass);
+  }
+  return out.take();
+}
+
+Bytes body(const DeviceAnswer& answer) {
+  Writer out;
+  out.u16(answer.from.value);
+  out.u16(answer.to.value);
+  out.u64(answer.request.value);
+  out.flag(answer.ok);
+  out.flag(answer.changes);
+  out.flag(answer.in_force);
+  out.text8(cut(answer.model, kMaxModelBytes));
+  out.u32(answer.timeout_ms);
+  out.u32(answer.sync_timeout_ms);
+  out.u64(answer.digest);
+  out.u64(answer.pass);
+  out.text16(cut(answer.text, kMaxAnswerBytes));
+  return out.take();
+}
+
 MessageKind kind_of(const core::PleaseAssign&) { return kPleaseAssignKind; }
 MessageKind kind_of(const StepMessage&) { return kStepKind; }
 MessageKind kind_of(const core::OperatorAsk&) { return kOperatorAskKind; }
 MessageKind kind_of(const core::OperatorAnswer&) { return kOperatorAnswerKind; }
 MessageKind kind_of(const KeyWord&) { return kKeyWordKind; }
+MessageKind kind_of(const DeviceAsk&) { return kDeviceAskKind; }
+MessageKind kind_of(const DeviceAnswer&) { return kDeviceAnswerKind; }
 
 core::PleaseAssign read_please(Reader& in) {
   core::PleaseAssign please;
@@ -135,6 +172,41 @@ KeyWord read_key_word(Reader& in) {
   return word;
 }
 
+DeviceAsk read_device_ask(Reader& in) {
+  constexpr std::size_t kPassBytes = 10;
+  DeviceAsk ask;
+  ask.from = HostId{in.u16()};
+  ask.request = Ticket{in.u64()};
+  ask.step = in.enumeration(DeviceStep::write);
+  ask.remove = in.flag();
+  ask.timeout_ms = in.u32();
+  ask.sync_timeout_ms = in.u32();
+  ask.by = in.text8(kMaxOperatorBytes);
+  ask.passes.resize(in.count16(kMaxDomainHosts, kPassBytes));
+  for (auto& one : ask.passes) {
+    one.host = HostId{in.u16()};
+    one.pass = in.u64();
+  }
+  return ask;
+}
+
+DeviceAnswer read_device_answer(Reader& in) {
+  DeviceAnswer answer;
+  answer.from = HostId{in.u16()};
+  answer.to = HostId{in.u16()};
+  answer.request = Ticket{in.u64()};
+  answer.ok = in.flag();
+  answer.changes = in.flag();
+  answer.in_force = in.flag();
+  answer.model = in.text8(kMaxModelBytes);
+  answer.timeout_ms = in.u32();
+  answer.sync_timeout_ms = in.u32();
+  answer.digest = in.u64();
+  answer.pass = in.u64();
+  answer.text = in.text16(kMaxAnswerBytes);
+  return answer;
+}
+
 }  // namespace
 
 Bytes encode_ring_message(const Key& key, const RingMessage& message, Level level) {
@@ -157,6 +229,10 @@ Result<RingMessage> decode_ring_message(const Key& key, View sealed) {
     message = read_answer(in);
   else if (opened.value().kind == kKeyWordKind)
     message = read_key_word(in);
+  else if (opened.value().kind == kDeviceAskKind)
+    message = read_device_ask(in);
+  else if (opened.value().kind == kDeviceAnswerKind)
+    message = read_device_answer(in);
   else
     return failure("ring message: unknown kind " + std::to_string(opened.value().kind.value));
   if (!in.complete()) return failure("ring message: malformed");

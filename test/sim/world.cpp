@@ -239,6 +239,8 @@ void Domain::start_daemon(Host& host) {
   events.step = [](const wire::StepMessage&) {};
   events.described = [](const port::ActDone&) {};
   events.protected_ = [](const std::vector<GuestId>&) {};
+  events.device_asked = [](const wire::DeviceAsk&) {};
+  events.device_round = [](const runtime::DeviceRounds::Ended&) {};
   host.loop = std::make_unique<runtime::Loop>(
       runtime::LoopOptions{member, secret(), {}, {}, ids.next() | 1},
       runtime::Clock{[this, &host] {

@@ -12,6 +12,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from fake_daemon import FakeDaemon  # noqa: E402
+
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "wardomctl"
 
 PLAIN = """# the cluster
@@ -122,7 +125,7 @@ class Quorum(unittest.TestCase):
         folder = os.open(self.file.parent, os.O_RDONLY)
         self.addCleanup(os.close, folder)
         fcntl.flock(folder, fcntl.LOCK_EX)
-        self.assertIn("another wardomctl", self.run_it("setup", code=1).stderr)
+        self.assertIn("another program", self.run_it("setup", code=1).stderr)
         self.run_it("setup", "--print")
         self.assertEqual(self.file.read_text(), PLAIN)
 
@@ -167,6 +170,159 @@ class Quorum(unittest.TestCase):
         self.run_it("setup", "--timeout", "100", code=2)
         self.file.unlink()
         self.assertIn("No such file", self.run_it("setup", code=1).stderr)
+
+
+def row(name, **more):
+    return {"name": name, "heard": "answer", "ok": True, "device": None, "changes": True,
+            "in_force": False, "digest": "5", "pass": f"7{name[1:]}", "text": ""} | more
+
+
+DEVICE = {"model": "wardom", "timeout_ms": 8000, "sync_timeout_ms": 4000}
+
+
+class OnAllHosts(unittest.TestCase):
+    """Against a wardomd that answers for three hosts, and a corosync-cfgtool that keeps count."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.reloads = self.folder / "reloads"
+        tool = self.folder / "corosync-cfgtool"
+        tool.write_text(f'#!/bin/sh\necho "$@" >> {self.reloads}\n'
+                        f'[ ! -e {self.folder}/fails ] || {{ echo no ring; exit 1; }}\n')
+        tool.chmod(0o755)
+        self.tried = [row("n1"), row("n2"), row("n3")]
+        self.written = [row(name, device=DEVICE) for name in ("n1", "n2", "n3")]
+        self.now = [row(name, device=DEVICE, in_force=True, changes=False)
+                    for name in ("n1", "n2", "n3")]
+        self.on_write = lambda: None
+        daemon = FakeDaemon(self.folder / "sock", self.answer)
+        self.addCleanup(daemon.close)
+        self.daemon = daemon
+
+    def answer(self, request):
+        hosts = {"quorum-try": self.tried, "quorum-write": self.written,
+                 "quorum-look": self.now}[request["do"]]
+        if isinstance(hosts, dict):
+            return hosts
+        answer = {"ok": True, "result": {"hosts": list(hosts)}}
+        if request["do"] == "quorum-write":
+            self.on_write()
+        return answer
+
+    def say(self, *words, code=0):
+        done = subprocess.run([PROGRAM, "--socket", self.folder / "sock", "quorum", *words],
+                              capture_output=True, text=True, timeout=60,
+                              env=os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}"})
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def reloaded(self):
+        return self.reloads.read_text().split() if self.reloads.exists() else []
+
+    def test_all_look_then_all_write_then_one_reload(self):
+        said = self.say("setup", "--timeout", "9000")
+        self.assertEqual([one["do"] for one in self.daemon.requests],
+                         ["quorum-try", "quorum-write", "quorum-look"])
+        write = self.daemon.requests[1]
+        self.assertEqual((write["change"], write["timeout_ms"], write["sync_timeout_ms"],
+                          write["passes"]),
+                         ("setup", 9000, 4000, {"n1": "71", "n2": "72", "n3": "73"}))
+        self.assertEqual(self.reloaded(), ["-R"])
+        self.assertIn("changed on n1, n2, n3", said.stdout)
+        self.assertIn("in force", said.stdout)
+
+    def test_remove(self):
+        self.now = [row(name) for name in ("n1", "n2", "n3")]
+        self.assertIn("no quorum device any more", self.say("remove").stdout)
+        self.assertEqual(self.daemon.asked("quorum-write")[0]["change"], "remove")
+        self.assertEqual(self.reloaded(), ["-R"])
+
+    def test_files_that_say_so_already_are_put_in_force(self):
+        """The run before ended before its reload."""
+        for one in (*self.tried, *self.written):
+            one["changes"] = False
+        self.assertIn("say so already", self.say("setup").stdout)
+        self.assertEqual(self.reloaded(), ["-R"])
+
+    def refuses(self, *words, also=()):
+        said = self.say("setup", *also, code=3).stderr
+        for word in ("nothing was changed", *words):
+            self.assertIn(word, said)
+        self.assertEqual(self.daemon.asked("quorum-write"), [])
+        self.assertEqual(self.reloaded(), [])
+
+    def test_one_host_that_cannot_keeps_all_from_it(self):
+        self.tried[1] |= {"ok": False, "pass": None, "text": "corosync-qdevice runs: stop it"}
+        self.refuses("n2: corosync-qdevice runs: stop it")
+        self.refuses("n2: corosync-qdevice runs", also=("--without", "n2"))
+
+    def test_a_host_that_does_not_answer_is_named(self):
+        self.tried[2] = {"name": "n3", "heard": "away"}
+        self.refuses("n3: its wardomd is not in the ring: start it", "--without HOST")
+        self.refuses("n3: its wardomd is not in the ring", also=("--without", "n2"))
+        self.tried[2]["heard"] = "silence"
+        self.refuses("n3: its wardomd does not answer this", "older release")
+        self.assertIn("--without n9", self.say("setup", "--without", "n9", code=2).stderr)
+
+    def test_a_host_may_stay_as_it_is(self):
+        for rows in (self.tried, self.written, self.now):
+            rows[2] = {"name": "n3", "heard": "away"}
+        said = self.say("setup", "--without", "n3")
+        self.assertEqual(self.daemon.asked("quorum-write")[0]["passes"], {"n1": "71", "n2": "72"})
+        self.assertIn("left as it was: n3", said.stdout)
+        self.assertEqual(self.reloaded(), ["-R"])
+        self.assertIn("--without", self.say("remove", "--without", "n3", code=2).stderr)
+
+    def test_too_many_of_them_are_refused_by_wardomd(self):
+        self.written = {"ok": False, "exit": 3, "error": "most of the hosts must have it"}
+        self.assertIn("most of the hosts", self.say("setup", code=3).stderr)
+        self.assertEqual(self.reloaded(), [])
+
+    def test_a_wardomd_that_is_restarted_between_the_rounds_is_asked_anew(self):
+        lost = row("n2", ok=False, text="this host was not tried for that last")
+        self.written[1] = lost
+
+        def back():
+            self.written = [row(name, device=DEVICE, changes=name == "n2")
+                            for name in ("n1", "n2", "n3")]
+        self.on_write = back
+        self.say("setup")
+        self.assertEqual(len(self.daemon.asked("quorum-try")), 2)
+        self.assertEqual(self.reloaded(), ["-R"])
+
+    def test_one_that_does_not_come_back_leaves_it_out_of_force(self):
+        self.written[1] = {"name": "n2", "heard": "away"}
+        said = self.say("setup", "--wait", "1", code=1).stderr
+        for word in ("n2: its wardomd is not in the ring", "not in force", "Run this again"):
+            self.assertIn(word, said)
+        self.assertEqual(self.reloaded(), [])
+
+    def test_a_reload_that_fails_is_told(self):
+        (self.folder / "fails").touch()
+        self.assertIn("no ring", self.say("setup", code=1).stderr)
+
+    def test_what_does_not_come_into_force_is_told(self):
+        self.now[1]["in_force"] = False
+        self.assertIn("not in force on n2", self.say("setup", "--wait", "1", code=1).stderr)
+
+    def test_status(self):
+        self.now[1] = row("n2", in_force=True, digest="6")
+        self.now[2] = {"name": "n3", "heard": "away"}
+        said = self.say("status").stdout
+        self.assertRegex(said, r"n1 +Wardom +8000 ms +4000 ms +yes")
+        self.assertRegex(said, r"n2 +none +yes +still in force")
+        self.assertRegex(said, r"n3 +\? +\? +its wardomd is not in the ring")
+        self.assertIn("Not alike: with the device n1, without it n2", said)
+        self.assertEqual(json.loads(self.say("status", "--json").stdout)["hosts"], self.now)
+
+    def test_without_wardomd(self):
+        for command in ("setup", "remove", "status"):
+            done = subprocess.run([PROGRAM, "--socket", self.folder / "none", "quorum", command],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("--this-host", done.stderr)
 
 
 if __name__ == "__main__":

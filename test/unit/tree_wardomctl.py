@@ -41,6 +41,7 @@ VIEWS = {
          "--isolation", "shutdown"],
         {"do": "guest-protect", "guest": "g1", "waive": ["cdrom:/a.iso", "nvram"], "priority": 5,
          "isolation": "shutdown"}),
+    "quorum_status": (["quorum", "status"], {"do": "quorum-look"}),
     "guest_unprotect": (["guest", "unprotect", "g1"], {"do": "guest-unprotect", "guest": "g1"}),
 }
 

@@ -11,3 +11,11 @@ target_include_directories(unit-key-files PRIVATE ${CMAKE_BINARY_DIR}/layers/war
 target_link_libraries(unit-key-files PRIVATE wardom_runtime wardom_config wardom_proc wardom_catch_main)
 add_test(NAME unit.key_files COMMAND unit-key-files)
 set_tests_properties(unit.key_files PROPERTIES LABELS "unit;fast" TIMEOUT 60)
+
+# The same for corosync.conf on all hosts.
+add_executable(unit-device-files daemon_device_files.cpp
+               ${CMAKE_SOURCE_DIR}/agents/wardomd/device_files.cpp)
+target_include_directories(unit-device-files PRIVATE ${CMAKE_BINARY_DIR}/layers/wardomd)
+target_link_libraries(unit-device-files PRIVATE wardom_runtime wardom_corosync_conf wardom_catch_main)
+add_test(NAME unit.device_files COMMAND unit-device-files)
+set_tests_properties(unit.device_files PROPERTIES LABELS "unit;fast" TIMEOUT 60)

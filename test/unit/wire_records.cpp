@@ -271,6 +271,37 @@ TEST_CASE("words_about_keys_round_trip") {
   CHECK_FALSE(decode_ring_message(key, seal(key, kFirstLevel, kKeyWordKind, body)));
 }
 
+TEST_CASE("words_about_the_quorum_device_round_trip") {
+  const Key key(std::array<std::uint8_t, kKeyBytes>{7, 7});
+  DeviceAsk ask{HostId{2}, Ticket{1ULL << 63}, DeviceStep::look, false, 8000, 4000, "alice", {}};
+  ask.step = GENERATE(DeviceStep::look, DeviceStep::trial, DeviceStep::write);
+  ask.remove = GENERATE(false, true);
+  if (ask.step == DeviceStep::write) ask.passes = {{HostId{1}, 9}, {HostId{3}, ~0ULL}};
+  const auto sealed = encode_ring_message(key, ask);
+  const auto asked = decode_ring_message(key, sealed);
+  REQUIRE(asked);
+  CHECK(std::get<DeviceAsk>(asked.value()) == ask);
+  Bytes body(sealed.begin() + 12, sealed.end() - kMessageHashBytes);
+  body[10] = static_cast<std::uint8_t>(DeviceStep::write) + 1;
+  CHECK_FALSE(decode_ring_message(key, seal(key, kFirstLevel, kDeviceAskKind, body)));
+  body[10] = 0;
+  body.resize(body.size() - 1);
+  CHECK_FALSE(decode_ring_message(key, seal(key, kFirstLevel, kDeviceAskKind, body)));
+
+  const DeviceAnswer answer{HostId{3}, HostId{2}, ask.request, true, ask.remove, true,
+                            "wardom",  8000,      4000,        5,    6,          "as it was"};
+  const auto answered = decode_ring_message(key, encode_ring_message(key, answer));
+  REQUIRE(answered);
+  CHECK(std::get<DeviceAnswer>(answered.value()) == answer);
+  DeviceAnswer wordy = answer;  // texts are cut to what is read
+  wordy.text.assign(2 * kMaxAnswerBytes, 'x');
+  wordy.model.assign(2 * kMaxModelBytes, 'y');
+  const auto cut = decode_ring_message(key, encode_ring_message(key, wordy));
+  REQUIRE(cut);
+  CHECK(std::get<DeviceAnswer>(cut.value()).text.size() == kMaxAnswerBytes);
+  CHECK(std::get<DeviceAnswer>(cut.value()).model.size() == kMaxModelBytes);
+}
+
 TEST_CASE("decision_that_says_nothing_certain_is_refused") {
   Decision decision;
   decision.verdicts = {samples::verdict()};

@@ -5,12 +5,14 @@
 // "KEY: VALUE"; a line that begins with # is a comment.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libha/core/result.hpp"
 
-namespace wardom::ctl {
+namespace wardom::corosync_conf {
 
 inline constexpr const char* kDeviceModel = "wardom";
 
@@ -25,6 +27,14 @@ struct DeviceSection {
 // none: the file names no quorum device. Error: the file cannot be followed.
 Result<std::optional<DeviceSection>> device_section(const std::string& text);
 
+// The node ids of the nodelist, in its order. Error: the file cannot be followed.
+Result<std::vector<std::uint32_t>> node_ids(const std::string& text);
+
+// Within the limits of core/quorum_vote.hpp, beyond which no host casts.
+inline constexpr unsigned kTimeoutMinMs = 2000;
+inline constexpr unsigned kTimeoutMaxMs = 60'000;
+inline constexpr unsigned kSyncTimeoutMaxMs = 120'000;
+
 struct DeviceTimes {
   unsigned timeout_ms{8000};
   unsigned sync_timeout_ms{4000};
@@ -35,4 +45,4 @@ Result<std::string> with_device(const std::string& text, const DeviceTimes& time
 // The text without Wardom's device; as it is where there is none. Error: another device is named.
 Result<std::string> without_device(const std::string& text);
 
-}  // namespace wardom::ctl
+}  // namespace wardom::corosync_conf

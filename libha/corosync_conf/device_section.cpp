@@ -1,10 +1,10 @@
-#include "agents/wardomctl/quorum_section.hpp"
+#include "libha/corosync_conf/device_section.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
 
-namespace wardom::ctl {
+namespace wardom::corosync_conf {
 namespace {
 
 constexpr const char* kProvider = "corosync_votequorum";
@@ -189,6 +189,16 @@ Result<std::optional<DeviceSection>> device_section(const std::string& text) {
   return device_of(file.value());
 }
 
+Result<std::vector<std::uint32_t>> node_ids(const std::string& text) {
+  const auto file = parse(text);
+  if (!file) return file.error();
+  std::vector<std::uint32_t> ids;
+  for (const auto& one : file.value().settings)
+    if (one.section == "nodelist.node" && one.key == "nodeid")
+      ids.push_back(static_cast<std::uint32_t>(std::strtoul(one.value.c_str(), nullptr, 10)));
+  return ids;
+}
+
 Result<std::string> with_device(const std::string& text, const DeviceTimes& times) {
   auto parsed = parse(text);
   if (!parsed) return parsed.error();
@@ -233,4 +243,4 @@ Result<std::string> without_device(const std::string& text) {
   return text_of(file.lines);
 }
 
-}  // namespace wardom::ctl
+}  // namespace wardom::corosync_conf
