@@ -7,8 +7,10 @@ removal and a purge.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -90,6 +92,24 @@ class Package(unittest.TestCase):
                                str(made("wardom_*.deb"))], text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_rpm_spec_names_the_same_files_and_version(self) -> None:
+        if not shutil.which("rpmspec"):
+            self.skipTest("rpm is not installed")
+        # As Fedora's rpm has them.
+        spec = subprocess.run(["rpmspec", "--parse", "--define", "_unitdir /usr/lib/systemd/system",
+                               "--define", "_sharedstatedir /var/lib",
+                               str(ROOT / "packaging/rpm/wardom.spec")], text=True, check=True,
+                              stdout=subprocess.PIPE).stdout
+        release = re.search(r"project\(wardom VERSION ([0-9.]+)",
+                            (ROOT / "CMakeLists.txt").read_text())[1]
+        self.assertIn(f"Version:        {release}\n", spec)
+        files = spec[spec.index("\n%files"):spec.index("\n%changelog")]
+        for path in INSTALLED:
+            if "needrestart" in path or path.endswith("copyright"):
+                continue   # Debian's own
+            self.assertTrue(any(fnmatch.fnmatch("/" + path.removesuffix(".gz"), line.split()[-1])
+                                for line in files.splitlines() if "/" in line), path)
 
     def test_installs_files_and_starts_nothing(self) -> None:
         with scratch.Machine() as machine:
