@@ -6,6 +6,7 @@
 #include "agents/wardomctl/command.hpp"
 #include "agents/wardomctl/config_command.hpp"
 #include "agents/wardomctl/host_watchdog_command.hpp"
+#include "agents/wardomctl/import_command.hpp"
 #include "agents/wardomctl/key_command.hpp"
 #include "agents/wardomctl/operator_commands.hpp"
 #include "agents/wardomctl/print.hpp"
@@ -138,6 +139,7 @@ int main(int argc, char** argv) {
   add_config_commands(app, options, exit_code);
   add_host_commands(app, exit_code);
   add_quorum_commands(app, options.socket, exit_code);
+  add_import_command(app, exit_code);
   add_key_commands(app, options.socket, exit_code);
   add_volume_commands(app, options.socket, exit_code);
   add_operator_commands(app, options.socket, exit_code);

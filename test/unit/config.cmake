@@ -14,7 +14,9 @@ add_test(NAME unit.wardomctl.volume COMMAND Python3::Interpreter
          ${CMAKE_CURRENT_SOURCE_DIR}/tree_volume.py $<TARGET_FILE:wardomctl>)
 add_test(NAME unit.wardomctl.quorum COMMAND Python3::Interpreter
          ${CMAKE_CURRENT_SOURCE_DIR}/tree_quorum.py $<TARGET_FILE:wardomctl>)
-set_tests_properties(unit.wardomctl.volume unit.wardomctl.quorum PROPERTIES LABELS "unit;fast" TIMEOUT 120)
+add_test(NAME unit.wardomctl.import COMMAND Python3::Interpreter
+         ${CMAKE_CURRENT_SOURCE_DIR}/tree_import.py $<TARGET_FILE:wardomctl>)
+set_tests_properties(unit.wardomctl.volume unit.wardomctl.quorum unit.wardomctl.import PROPERTIES LABELS "unit;fast" TIMEOUT 120)
 
 # The rules of the tree, and the proof that each of them can fail.
 add_test(NAME tree.layers COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/scripts/check-layers)
