@@ -1,5 +1,7 @@
 #include "agents/wardomd/daemon.hpp"
 
+#include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -7,8 +9,11 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <random>
 
 #include "agents/wardomd/archive.hpp"
@@ -16,6 +21,7 @@
 #include "agents/wardomd/journal.hpp"
 #include "agents/wardomd/key_files.hpp"
 #include "agents/wardomd/load.hpp"
+#include "agents/wardomd/pacemaker_desk.hpp"
 #include "agents/wardomd/requests.hpp"
 #include "libha/core/local_formats.hpp"
 #include "libha/corosync/corosync_ring.hpp"
@@ -65,6 +71,14 @@ Result<IpmiOptions> bmcs_of(const Config& config, const HostConfig& self) {
     options.bmcs.push_back(std::move(access).value());
   }
   return options;
+}
+
+// As whom Pacemaker runs its alert agents.
+constexpr const char* kPacemakerUser = "hacluster";
+
+std::optional<uid_t> user_called(const char* name) {
+  const auto* entry = ::getpwnam(name);
+  return entry == nullptr ? std::nullopt : std::optional(entry->pw_uid);
 }
 
 // This stop of wardomd is part of the machine's, as far as systemd says so.
@@ -125,7 +139,15 @@ class Daemon::Impl {
         timer_(io_),
         load_timer_(io_),
         leave_timer_(io_),
-        signals_(io_, SIGTERM, SIGINT) {}
+        signals_(io_, SIGTERM, SIGINT),
+        pacemaker_(
+            options_.config, self_.id, [] { return read_clocks().wall; },
+            [this](const core::Note& note) { loop_->report(note); },
+            [this](const Alert& alert) {
+              journal_.write(core::Severity::notice,
+                             "pacemaker: " + options_.config.find_host(alert.host)->name + ": " +
+                                 alert.text);
+            }) {}
 
   Result<void> start();
   void run();
@@ -150,6 +172,7 @@ class Daemon::Impl {
   void write_protected(const std::vector<GuestId>& guests);
   Result<void> open_adapters();
   void make_loop(const ClusterKey& key);
+  void open_alerts();
   runtime::KeyStore key_store();
   void look_at_device(const wire::DeviceAsk& ask);
   Result<void> ask_devices(wire::DeviceAsk ask);
@@ -169,6 +192,7 @@ class Daemon::Impl {
   bool told_{false};  // that it leaves
   asio::signal_set signals_;
   Journal journal_;
+  PacemakerDesk pacemaker_;
   LoadSampler sampler_;
   std::string told_trouble_;
   Geometry geometry_;
@@ -181,6 +205,7 @@ class Daemon::Impl {
   std::unique_ptr<runtime::Loop> loop_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<control::ControlServer> control_;
+  std::unique_ptr<control::ControlServer> alerts_;
   // The last: their work uses what is above.
   asio::thread_pool key_writer_{1};
   asio::thread_pool device_writer_{1};
@@ -233,6 +258,7 @@ Sight Daemon::Impl::sight() {
   for (const auto& one : beats_->strangers(kNow))
     sight.strangers.push_back(one.address +
                               (one.link == Link::mgmt ? " (mgmt)" : " (storage)"));
+  sight.pacemaker = &pacemaker_;
   return sight;
 }
 
@@ -287,7 +313,10 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
   events.note = [this](const core::Note& note, WallTime) {
     journal_.write(note, Names(options_.config, loop_->member()));
   };
-  events.step = [this](const wire::StepMessage& step) { archive_.add(step); };
+  events.step = [this](const wire::StepMessage& step) {
+    archive_.add(step);
+    pacemaker_.on_step(step);
+  };
   events.reply = [this](const core::Reply& reply) { requests_->on_reply(reply); };
   events.described = [this](const port::ActDone& done) { requests_->on_described(done); };
   events.protected_ = [this](const std::vector<GuestId>& guests) { write_protected(guests); };
@@ -301,7 +330,10 @@ void Daemon::Impl::make_loop(const ClusterKey& key) {
       runtime::Clock{read_clocks},
       runtime::Ports{*volume_, *beats_, *power_, *ring_, *hypervisor_, *quorum_},
       std::move(events));
-  for (const auto& step : archive_.load()) loop_->remember(step);
+  for (const auto& step : archive_.load()) {
+    loop_->remember(step);
+    if (step.teller != self_.id) pacemaker_.on_step(step);  // this host may have booted since
+  }
   requests_ = std::make_unique<Requests>([this] { return sight(); }, *hypervisor_,
                                          [this](core::Input input) {
                                            inbox_.put(std::move(input));
@@ -327,12 +359,41 @@ Result<void> Daemon::Impl::start() {
   if (auto opened = open_adapters(); !opened) return opened.error();
   make_loop(key.value());
   auto control = control::ControlServer::create(
-      io_, options_.control_socket, [this](const auto& request, control::Answer answer) {
-        requests_->handle(request, std::move(answer));
+      io_, {options_.control_socket}, [this](const auto& request, control::Answer answer) {
+        if (!pacemaker_.handle(request, answer)) requests_->handle(request, std::move(answer));
       });
   if (!control) return control.error();
   control_ = std::move(control).value();
+  open_alerts();
   return success();
+}
+
+// For Pacemaker's alert agent, which is not root. A daemon without it does all that it is there
+// for.
+void Daemon::Impl::open_alerts() {
+  constexpr std::size_t kMaxAlertBytes = 16 * 1024;
+  constexpr std::size_t kMaxAlertConnections = 16;
+  constexpr std::chrono::seconds kAlertPatience{5};
+  control::ServerOptions alerts{options_.alert_socket};
+  alerts.max_request = kMaxAlertBytes;
+  alerts.max_connections = kMaxAlertConnections;
+  alerts.patience = kAlertPatience;
+  alerts.users = {0, ::geteuid()};
+  if (const auto user = user_called(kPacemakerUser)) alerts.users.push_back(*user);
+  const auto folder = std::filesystem::path(options_.alert_socket).parent_path();
+  const bool made = ::mkdir(folder.c_str(), 0711) == 0 || errno == EEXIST;
+  const bool open = made && ::chmod(folder.c_str(), 0711) == 0;
+  auto server = open ? control::ControlServer::create(
+                           io_, std::move(alerts),
+                           [this](const auto& request, control::Answer answer) {
+                             pacemaker_.handle_alert(request, answer);
+                           })
+                     : failure(folder.native() + ": " + std::strerror(errno));
+  if (server)
+    alerts_ = std::move(server).value();
+  else
+    journal_.write(core::Severity::warning,
+                   "no alerts of Pacemaker are taken: " + server.error().message);
 }
 
 void Daemon::Impl::turn() {

@@ -14,6 +14,7 @@ struct DaemonOptions {
   std::string host;           // own name in the configuration
   std::string keeper_socket;  // wardom-keeper's
   std::string control_socket;
+  std::string alert_socket;  // for Pacemaker's alert agent; its folder is made
   std::string protected_list;  // the hook's fallback: core/local_formats.hpp
   std::string archive;         // recoveries' steps, one JSON object per line
   std::string libvirt_uri;

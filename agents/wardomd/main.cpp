@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   options.host = own_name();
   options.keeper_socket = "/run/wardom/keeper.sock";
   options.control_socket = "/run/wardom/wardomd.sock";
+  options.alert_socket = "/run/wardom-alerts/socket";
   options.protected_list = "/var/lib/wardom/protected";
   options.archive = "/var/lib/wardom/recoveries.jsonl";
   options.libvirt_uri = "qemu:///system";
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
   const auto* named = app.add_option("--host", options.host, "Own name in the configuration");
   app.add_option("--keeper-socket", options.keeper_socket)->capture_default_str();
   app.add_option("--socket", options.control_socket)->capture_default_str();
+  app.add_option("--alert-socket", options.alert_socket)->capture_default_str();
   app.add_option("--protected-list", options.protected_list)->capture_default_str();
   app.add_option("--archive", options.archive)->capture_default_str();
   app.add_option("--libvirt", options.libvirt_uri, "libvirt URI")->capture_default_str();

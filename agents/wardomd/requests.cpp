@@ -118,6 +118,7 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "guest-unprotect") return unprotect(request, std::move(answer));
   if (what == "guest-here")
     return answer(reply_with(guest_here(sight_(), text_of(request, "guest"))));
+  if (what == "host-here") return answer(reply_with(host_here(sight_())));
   if (what == "guest-start") return start_guest(request, std::move(answer));
   if (what == "guest-stop") return stop_guest(request, std::move(answer));
   answer(reply_error(kUsage, "unknown request \"" + what + "\"; is wardomctl of another release?"));

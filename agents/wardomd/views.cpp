@@ -80,6 +80,27 @@ json::object guest_object(const Sight& sight, const Names& names, const core::Gu
           {"isolation_from", entry.isolation ? "guest" : "wardom.toml"}};
 }
 
+json::value alert_object(const Alert* alert) {
+  if (alert == nullptr) return nullptr;
+  return json::object{{"at_ms", alert->at.ms}, {"what", alert->text}};
+}
+
+// Pacemaker's alerts about the host take their places among the facts.
+void add_alerts(const Sight& sight, HostId host, json::array& chain) {
+  if (sight.pacemaker == nullptr) return;
+  const auto at = [](const json::value& fact) {
+    return fact.at("at_ms").to_number<std::int64_t>();
+  };
+  for (const auto& alert : sight.pacemaker->alerts(host)) {
+    const auto later = std::find_if(chain.begin(), chain.end(), [&](const json::value& fact) {
+      return at(fact) > alert.at.ms;
+    });
+    chain.insert(later, json::object{{"at_ms", alert.at.ms},
+                                     {"source", "pacemaker"},
+                                     {"what", alert.text}});
+  }
+}
+
 json::array chain_of(const Names& names, const std::deque<runtime::Fact>& facts) {
   json::array chain;
   for (const auto& fact : facts)
@@ -104,6 +125,8 @@ json::object host_object(const Sight& sight, const Names& names, const core::Hos
   if (!view.incarnation.is_none()) incarnation = to_text(view.incarnation);
   json::value speaks = nullptr;
   if (view.speaks) speaks = view.speaks->newest.value;
+  const auto guard = sight.pacemaker == nullptr ? std::nullopt
+                                                : sight.pacemaker->guard(view.host);
   return {{"name", names.host(view.host)},
           {"id", view.host.value},
           {"state", core::to_text(view.judged.state)},
@@ -114,6 +137,7 @@ json::object host_object(const Sight& sight, const Names& names, const core::Hos
           {"disk", view.disk ? "ok" : "silent"},
           {"power", power_word(view, view.host == sight.self.id)},
           {"newest_level", speaks},
+          {"guard", guard ? json::value(guard->runs ? "started" : "stopped") : nullptr},
           {"last_seen_ms", last_seen}};
 }
 
@@ -235,6 +259,25 @@ json::array recovered(const Names& names, const runtime::Recovery& recovery) {
   return guests;
 }
 
+// What Pacemaker told this host of the victim while that recovery went on, and shortly after it.
+void add_alert_steps(const Sight& sight, const runtime::Recovery& recovery, json::array& steps) {
+  if (sight.pacemaker == nullptr || recovery.steps.empty()) return;
+  constexpr std::int64_t kAfterMs = 60'000;
+  const auto first = recovery.first_sign();
+  const auto last = recovery.steps.back().at.ms + kAfterMs;
+  for (const auto& alert : sight.pacemaker->alerts(recovery.victim())) {
+    if (alert.at < first || alert.at.ms > last) continue;
+    const auto t_ms = alert.at.ms - first.ms;
+    const auto later = std::find_if(steps.begin(), steps.end(), [&](const json::value& step) {
+      return step.at("t_ms").to_number<std::int64_t>() > t_ms;
+    });
+    steps.insert(later, json::object{{"t_ms", t_ms},
+                                     {"on", sight.self.name},
+                                     {"what", "pacemaker"},
+                                     {"detail", alert.text}});
+  }
+}
+
 json::value key_text(wire::KeyId key) {
   if (key == wire::kNoKey) return nullptr;
   char text[17];
@@ -277,6 +320,17 @@ void add_key_problems(const Sight& sight, const Names& names, json::array& probl
   else if (stage == runtime::KeyChange::Stage::waiting && !keys.most_in_ring())
     add("the change of the cluster's key waits for a ring with most of the domain's daemons",
         "see that corosync and wardomd run on the other hosts");
+}
+
+const char* lease_word(LeaseState lease) {
+  switch (lease) {
+    case LeaseState::none: return "none";
+    case LeaseState::held: return "held";
+    case LeaseState::ending: return "ending";
+    case LeaseState::ended: return "ended";
+    case LeaseState::released: return "released";
+  }
+  return "unknown";
 }
 
 // For how long this host has lived through an outage of the volume; null: it does not.
@@ -439,6 +493,7 @@ Result<json::value> why(const Sight& sight, const std::string& about) {
   for (const auto& view : member.hosts(now.at)) {
     if (names.host_text(view.host) != about) continue;
     auto chain = chain_of(names, sight.loop.book().about(view.host));
+    add_alerts(sight, view.host, chain);
     chain.push_back(json::object{{"at_ms", now.wall.ms},
                                  {"source", "judge"},
                                  {"what", "now: " + names.in_text(view.judged.because())}});
@@ -493,6 +548,7 @@ Result<json::value> timeline(const Sight& sight, const std::optional<std::string
                                  {"what", step.step},
                                  {"detail", detail}});
   }
+  add_alert_steps(sight, *recovery, steps);
   return json::value(json::object{{"id", to_hex(recovery->id)},
                                   {"host", names.host(recovery->victim())},
                                   {"proof", proof},
@@ -524,6 +580,9 @@ Result<json::value> host_show(const Sight& sight, const std::string& host) {
     for (const auto& guest : guests_by_name(sight))
       if (guest.owner == view.host) guests.emplace_back(guest.entry.name);
     shown["guests"] = guests;
+    // Evidence with its source named; no proof rests on it.
+    shown["fenced_says_pacemaker"] = alert_object(
+        sight.pacemaker == nullptr ? nullptr : sight.pacemaker->last_fencing(view.host));
     return json::value(shown);
   }
   return failure("no host of this domain is called \"" + host + "\"; `wardomctl host list`");
@@ -590,6 +649,44 @@ json::value guest_here(const Sight& sight, const std::string& guest) {
                         entry.phase == GuestPhase::holding && !entry.parting;
   }
   return shown;
+}
+
+// What ocf:wardom:HostGuard asks every few seconds: what is known of this host. Nothing is asked of
+// anybody for it.
+json::value host_here(const Sight& sight) {
+  constexpr std::size_t kMostProblems = 8;
+  constexpr std::size_t kMostBytes = 300;
+  const auto now = sight.loop.now();
+  const auto& member = sight.loop.member();
+  const Names names(sight.config, member);
+  json::array problems;
+  const auto add = [&](const std::string& what) {
+    if (problems.size() < kMostProblems) problems.emplace_back(what.substr(0, kMostBytes));
+  };
+  for (const auto& problem : member.problems(now.at))
+    if (names.in_text(problem.where) == sight.self.name) add(names.in_text(problem.what));
+  json::array troubles;
+  for (const auto& trouble : sight.loop.keeper_troubles())
+    if (troubles.size() < kMostProblems) troubles.emplace_back(trouble.what.substr(0, kMostBytes));
+  const auto guard = sight.pacemaker == nullptr ? std::nullopt
+                                                : sight.pacemaker->guard(sight.self.id);
+  json::value state = nullptr;
+  for (const auto& view : member.hosts(now.at))
+    if (view.host == sight.self.id) state = core::to_text(view.judged.state);
+  return json::object{{"self", sight.self.name},
+                      {"state", state},
+                      {"keeper", member.uses_volume()},
+                      {"reads_volume", member.reads_volume(now.at)},
+                      {"lease", lease_word(member.lease())},
+                      {"on_grants_ms", on_grants_ms(member, now.at)},
+                      {"t_f_ms", sight.geometry.t_f_ms},
+                      {"libvirt", member.hypervisor_answers()},
+                      {"ring", member.evidence().ring_up()},
+                      {"decider", names.host(member.lock(now.at).decider)},
+                      {"wants_lease", sight.config.watchdog.device.has_value()},
+                      {"guard", guard && guard->runs},
+                      {"troubles", troubles},
+                      {"problems", problems}};
 }
 
 }  // namespace wardom::daemon

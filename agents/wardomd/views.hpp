@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "agents/wardomd/pacemaker_desk.hpp"
 #include "libha/config/config.hpp"
 #include "libha/core/result.hpp"
 #include "libha/runtime/loop.hpp"
@@ -35,6 +36,7 @@ struct Sight {
   std::string archive_trouble;  // empty: none
   // Addresses that send heartbeats here, and that wardom.toml has for no host: "10.0.0.7 (mgmt)".
   std::vector<std::string> strangers{};
+  const PacemakerDesk* pacemaker{nullptr};  // nullptr: nothing is known of it
 };
 
 boost::json::value status(const Sight& sight);
@@ -49,5 +51,6 @@ Result<boost::json::value> host_show(const Sight& sight, const std::string& host
 boost::json::value guest_list(const Sight& sight);
 Result<boost::json::value> guest_show(const Sight& sight, const std::string& guest);
 boost::json::value guest_here(const Sight& sight, const std::string& guest);
+boost::json::value host_here(const Sight& sight);
 
 }  // namespace wardom::daemon

@@ -1,8 +1,10 @@
 #include "libha/control/control_server.hpp"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -26,8 +28,12 @@ using boost::system::error_code;
 
 class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(asio::io_context& io, std::string path, Handler handler)
-      : io_(io), path_(std::move(path)), handler_(std::move(handler)), acceptor_(io) {}
+  Impl(asio::io_context& io, ServerOptions options, Handler handler)
+      : io_(io),
+        options_(std::move(options)),
+        path_(options_.path),
+        handler_(std::move(handler)),
+        acceptor_(io) {}
 
   Result<void> listen() {
     error_code ignored;
@@ -39,7 +45,7 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
     ::unlink(path_.c_str());
     error_code failed;
     acceptor_.open(Protocol(), failed);
-    const mode_t old = ::umask(0177);  // the socket is born 0600
+    const mode_t old = ::umask(options_.users.empty() ? 0177 : 0111);  // as it is born
     if (!failed) acceptor_.bind(Protocol::endpoint(path_), failed);
     ::umask(old);
     if (!failed) acceptor_.listen(asio::socket_base::max_listen_connections, failed);
@@ -57,8 +63,8 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
 
  private:
   struct Session : std::enable_shared_from_this<Session> {
-    Session(asio::io_context& io, Protocol::socket s)
-        : socket(std::move(s)), buffer(kMaxRequestBytes), timer(io) {}
+    Session(asio::io_context& io, Protocol::socket s, std::size_t most)
+        : socket(std::move(s)), buffer(most), timer(io) {}
     Protocol::socket socket;
     asio::streambuf buffer;
     asio::steady_timer timer;
@@ -69,19 +75,30 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
   void accept() {
     acceptor_.async_accept([self = shared_from_this()](error_code failed, Protocol::socket socket) {
       if (self->stopped_) return;
-      if (!failed && self->open_ < kMaxConnections) self->serve(std::move(socket));
+      if (!failed && self->open_ < self->options_.max_connections && self->may_ask(socket))
+        self->serve(std::move(socket));
       self->accept();
     });
   }
 
+  bool may_ask(Protocol::socket& socket) const {
+    const auto& users = options_.users;
+    if (users.empty()) return true;
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    return ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           std::find(users.begin(), users.end(), peer.uid) != users.end();
+  }
+
   void serve(Protocol::socket socket) {
     ++open_;
-    auto session = std::shared_ptr<Session>(new Session(io_, std::move(socket)),
+    auto session = std::shared_ptr<Session>(new Session(io_, std::move(socket),
+                                                        options_.max_request),
                                             [self = shared_from_this()](Session* ended) {
                                               --self->open_;
                                               delete ended;
                                             });
-    session->timer.expires_after(std::chrono::seconds(kRequestPatienceSeconds));
+    session->timer.expires_after(options_.patience);
     session->timer.async_wait([weak = std::weak_ptr(session)](error_code cancelled) {
       const auto held = weak.lock();
       error_code ignored;
@@ -122,6 +139,7 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   asio::io_context& io_;
+  ServerOptions options_;
   std::string path_;
   Handler handler_;
   Protocol::acceptor acceptor_;
@@ -133,8 +151,9 @@ ControlServer::ControlServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)
 ControlServer::~ControlServer() { impl_->stop(); }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(asio::io_context& io,
-                                                             std::string path, Handler handler) {
-  auto impl = std::make_shared<Impl>(io, std::move(path), std::move(handler));
+                                                             ServerOptions options,
+                                                             Handler handler) {
+  auto impl = std::make_shared<Impl>(io, std::move(options), std::move(handler));
   auto listening = impl->listen();
   if (!listening) return listening.error();
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));

@@ -2,15 +2,19 @@
 // out, then the connection ends. Operators' tools and the libvirt hook ask here. A request of
 // another version (core/local_formats.hpp) is refused.
 //
-// The socket is 0600, so that only root (or the daemon's own user) can ask. Runs on the io_context
-// of its creator; a request's handler is called there and may answer later.
+// The socket is 0600, so that only root (or the daemon's own user) can ask, unless users are named.
+// Runs on the io_context of its creator; a request's handler is called there and may answer later.
 #pragma once
+
+#include <sys/types.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "libha/core/result.hpp"
 
@@ -25,11 +29,21 @@ inline constexpr int kRequestPatienceSeconds = 60;  // from connection to the en
 using Answer = std::function<void(boost::json::value)>;
 using Handler = std::function<void(const boost::json::object& request, Answer answer)>;
 
+struct ServerOptions {
+  std::string path;
+  std::size_t max_request{kMaxRequestBytes};
+  std::size_t max_connections{kMaxConnections};
+  std::chrono::seconds patience{kRequestPatienceSeconds};
+  // Empty: the socket is 0600. Otherwise anybody can connect, and whoever is none of these users
+  // (SO_PEERCRED) is left without an answer.
+  std::vector<uid_t> users{};
+};
+
 class ControlServer {
  public:
   // Error: the socket cannot be made there; or a living process answers on it already.
   static Result<std::unique_ptr<ControlServer>> create(boost::asio::io_context& io,
-                                                       std::string path, Handler handler);
+                                                       ServerOptions options, Handler handler);
   // Closes and removes the socket.
   ~ControlServer();
 

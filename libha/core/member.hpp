@@ -77,6 +77,13 @@ class Member {
 
   // May libvirt start this guest here, or take it in by migration? Answers the hook.
   StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
+  // What of this host's own standing is known: the keeper answers and has joined; reads of the
+  // volume complete; its lease, where the keeper answers.
+  bool uses_volume() const { return ready_; }
+  bool reads_volume(Instant now) const {
+    return ready_ && (reads_ok(now) || reads_begin(now));
+  }
+  LeaseState lease() const { return rights_.lease; }
   // Nothing is decided and no guest is started at or after this.
   Instant act_until() const {
     return ready_ && !released() ? rights_.act_until : Instant{};

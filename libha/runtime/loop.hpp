@@ -96,6 +96,9 @@ class Loop {
   const std::vector<port::KeeperTroubles::Trouble>& keeper_troubles() const {
     return keeper_troubles_;
   }
+  // For the record and for all hosts: what somebody beside the core has seen. The core is told
+  // nothing of it.
+  void report(const core::Note& note) { tell(note, clock_.now()); }
   core::Now now() const { return clock_.now(); }
   bool ring_send_failed() const { return ring_dropped_ > 0; }
 

@@ -191,6 +191,9 @@ def write_wardom(lab: Lab, disk: Path, upper: Path) -> None:
     agents = upper / "usr/lib/ocf/resource.d/wardom"
     agents.mkdir(parents=True)
     (agents / "Guest").symlink_to(HOST_BIN_DIR / "wardom-ocf-guest")
+    alerts = upper / "usr/share/pacemaker/alerts"
+    alerts.mkdir(parents=True)
+    (alerts / "wardom-alert").symlink_to(HOST_BIN_DIR / "wardom-alert")
     hooks = disk / "etc/libvirt/hooks/qemu.d"
     hooks.mkdir(parents=True)
     (hooks / "wardom").symlink_to(HOST_BIN_DIR / "wardom-qemu-hook")

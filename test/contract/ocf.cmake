@@ -1,4 +1,8 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
-add_test(NAME contract_ocf_guest COMMAND Python3::Interpreter
-         ${CMAKE_CURRENT_LIST_DIR}/ocf_guest.py $<TARGET_FILE:wardom-ocf-guest>)
-set_tests_properties(contract_ocf_guest PROPERTIES LABELS contract TIMEOUT 200)
+foreach(one "ocf_guest;wardom-ocf-guest" "wardom_alert;wardom-alert")
+  list(GET one 0 name)
+  list(GET one 1 program)
+  add_test(NAME contract_${name} COMMAND Python3::Interpreter
+           ${CMAKE_CURRENT_LIST_DIR}/${name}.py $<TARGET_FILE:${program}>)
+  set_tests_properties(contract_${name} PROPERTIES LABELS contract TIMEOUT 200)
+endforeach()

@@ -39,7 +39,7 @@ TEST_CASE("request_of_an_unknown_version_is_refused") {
   asio::io_context io;
   int handled = 0;
   auto server = control::ControlServer::create(
-      io, path, [&](const json::object&, control::Answer answer) {
+      io, {path}, [&](const json::object&, control::Answer answer) {
         ++handled;
         answer(control::reply_with("done"));
       });
@@ -56,6 +56,39 @@ TEST_CASE("request_of_an_unknown_version_is_refused") {
   io.stop();
   loop.join();
   CHECK(handled == 2);
+  server.value().reset();
+  std::filesystem::remove_all(name);
+}
+
+TEST_CASE("only_users_who_are_named_are_heard") {
+  char name[] = "/tmp/wardom-control-XXXXXX";
+  REQUIRE(::mkdtemp(name) != nullptr);
+  const std::string path = std::string(name) + "/sock";
+  asio::io_context io;
+  int handled = 0;
+  const auto handler = [&](const json::object&, control::Answer answer) {
+    ++handled;
+    answer(control::reply_with("done"));
+  };
+  control::ServerOptions options{path};
+  options.users = {::geteuid()};
+  options.max_request = 64;
+  auto server = control::ControlServer::create(io, options, handler);
+  options.path += ".others";
+  options.users = {::geteuid() + 1};
+  auto others = control::ControlServer::create(io, options, handler);
+  REQUIRE(server.has_value());
+  REQUIRE(others.has_value());
+  std::thread loop([&] { io.run(); });
+  CHECK(ask(path, R"({"do":"status"})").at("ok") == true);
+  CHECK_THROWS(ask(options.path, R"({"do":"status"})"));
+  CHECK_THROWS(ask(path, "{\"do\":\"" + std::string(200, 'x') + "\"}"));
+  CHECK((std::filesystem::status(path).permissions() & std::filesystem::perms::mask) ==
+        std::filesystem::perms{0666});
+  io.stop();
+  loop.join();
+  CHECK(handled == 1);
+  others.value().reset();
   server.value().reset();
   std::filesystem::remove_all(name);
 }
