@@ -191,6 +191,7 @@ def write_wardom(lab: Lab, disk: Path, upper: Path) -> None:
     agents = upper / "usr/lib/ocf/resource.d/wardom"
     agents.mkdir(parents=True)
     (agents / "Guest").symlink_to(HOST_BIN_DIR / "wardom-ocf-guest")
+    (agents / "HostGuard").symlink_to(HOST_BIN_DIR / "wardom-ocf-hostguard")
     alerts = upper / "usr/share/pacemaker/alerts"
     alerts.mkdir(parents=True)
     (alerts / "wardom-alert").symlink_to(HOST_BIN_DIR / "wardom-alert")

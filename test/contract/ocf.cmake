@@ -1,5 +1,5 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
-foreach(one "ocf_guest;wardom-ocf-guest" "wardom_alert;wardom-alert")
+foreach(one "ocf_guest;wardom-ocf-guest" "ocf_hostguard;wardom-ocf-hostguard" "wardom_alert;wardom-alert")
   list(GET one 0 name)
   list(GET one 1 program)
   add_test(NAME contract_${name} COMMAND Python3::Interpreter

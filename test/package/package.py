@@ -31,6 +31,7 @@ CANNOT = 77   # as ctest is told
 INSTALLED = {
     **{f"usr/sbin/{name}": 0o755 for name in PROGRAMS},
     "usr/lib/ocf/resource.d/wardom/Guest": 0o755,
+    "usr/lib/ocf/resource.d/wardom/HostGuard": 0o755,
     "usr/share/pacemaker/alerts/wardom-alert": 0o755,
     "etc/libvirt/hooks/qemu.d/wardom": 0o755,
     "etc/needrestart/conf.d/wardom.conf": 0o644,
@@ -39,6 +40,7 @@ INSTALLED = {
     **{f"usr/lib/systemd/system/{name}": 0o644 for name in UNITS},
     **{f"usr/share/man/man8/{name}.8.gz": 0o644 for name in (*PROGRAMS, "wardom-alert")},
     "usr/share/man/man7/ocf_wardom_Guest.7.gz": 0o644,
+    "usr/share/man/man7/ocf_wardom_HostGuard.7.gz": 0o644,
     "usr/share/man/man5/wardom.toml.5.gz": 0o644,
     "usr/share/bash-completion/completions/wardomctl": 0o644,
     "usr/share/doc/wardom/wardom.toml.example": 0o644,

@@ -54,6 +54,8 @@ class FakeDaemon:
         self.close()
 
     def close(self):
+        if self.listener.fileno() < 0:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join()
