@@ -6,3 +6,6 @@ foreach(one "ocf_guest;wardom-ocf-guest" "ocf_hostguard;wardom-ocf-hostguard" "w
            ${CMAKE_CURRENT_LIST_DIR}/${name}.py $<TARGET_FILE:${program}>)
   set_tests_properties(contract_${name} PROPERTIES LABELS contract TIMEOUT 200)
 endforeach()
+add_test(NAME agents.ocf COMMAND Python3::Interpreter ${CMAKE_CURRENT_LIST_DIR}/ocf_tools.py
+         $<TARGET_FILE:wardom-ocf-guest> $<TARGET_FILE:wardom-ocf-hostguard>)
+set_tests_properties(agents.ocf PROPERTIES LABELS agents TIMEOUT 300)
