@@ -7,6 +7,7 @@ Run as root: /usr/bin/python3 test/lab/test_scenarios_resources.py
 
 from __future__ import annotations
 
+import re
 import unittest
 
 from scenario_support import ScenarioCase, eventually
@@ -26,6 +27,35 @@ RESOURCE = """\
 </primitive>
 """
 
+# The lab has a service manager of its own. allow-unhealthy-nodes: or it would end where it says red.
+GUARDS = """\
+<clone id="guards">
+ <meta_attributes id="guards-meta">
+  <nvpair id="guards-interleave" name="interleave" value="true"/>
+ </meta_attributes>
+ <primitive id="guard" class="ocf" provider="wardom" type="HostGuard">
+  <meta_attributes id="guard-meta">
+   <nvpair id="guard-unhealthy" name="allow-unhealthy-nodes" value="true"/>
+  </meta_attributes>
+  <instance_attributes id="guard-params">
+   <nvpair id="guard-supervise" name="supervise" value="no"/>
+  </instance_attributes>
+  <operations>
+   <op id="guard-start" name="start" interval="0" timeout="60s"/>
+   <op id="guard-monitor" name="monitor" interval="1s" timeout="20s"/>
+   <op id="guard-deep" name="monitor" interval="2s" timeout="20s">
+    <instance_attributes id="guard-deep-params">
+     <nvpair id="guard-level" name="OCF_CHECK_LEVEL" value="10"/>
+    </instance_attributes>
+   </op>
+  </operations>
+ </primitive>
+</clone>
+"""
+ALERTS = """\
+<alerts><alert id="wardom" path="/usr/share/pacemaker/alerts/wardom-alert"/></alerts>
+"""
+
 
 class GuestResources(ScenarioCase):
     up_words = ("--hosts", "3", "--guests", "2", "--profile", "default", "--pacemaker")
@@ -35,6 +65,9 @@ class GuestResources(ScenarioCase):
         self.managed: list[str] = []
 
     def tearDown(self) -> None:
+        by = self.cluster.answering()[0]
+        self.cluster.run(by, "cibadmin", "--delete", "--scope", "resources", "--xml-text",
+                         '<clone id="guards"/>')
         for guest in self.managed:
             self.forget(guest)
         super().tearDown()
@@ -116,6 +149,87 @@ class GuestResources(ScenarioCase):
         self.cluster.must(host, "crm_resource", "--resource", "vm-g1", "--clear")
         self.cluster.lab("cut", others[0])
         self.await_on("g1", host, *others[1:])
+
+    # --- HostGuard and alerts ------------------------------------------------------------------
+
+    def attribute(self, name: str) -> dict[str, str]:
+        """Its value on each host that has it."""
+        said = self.cluster.run("n1", "attrd_updater", "--name", name, "--query", "--all").stdout
+        return {host: value for host, value in re.findall(r'host="(\w+)" value="([^"]*)"', said)
+                if value}
+
+    def guards(self) -> set[str]:
+        """The hosts on which Pacemaker has one run."""
+        return set(self.cluster.run("n1", "crm_resource", "--resource", "guards", "--locate",
+                                    "--quiet").stdout.split())
+
+    def guards_said(self, asked: str) -> dict[str, object]:
+        shown = self.cluster.status(asked) or {"hosts": []}
+        return {one["name"]: one["guard"] for one in shown["hosts"]}
+
+    def await_guards(self, *hosts: str) -> None:
+        """There and nowhere else, by Pacemaker, by the attributes and by what all hosts say."""
+        wanted = set(hosts)
+        eventually(f"guards on {wanted}", lambda: self.guards() == wanted, LIMIT_S, self.explain)
+        eventually(f"all of {wanted} are green", lambda: self.attribute("#health-wardom") ==
+                   {host: "green" for host in wanted}, LIMIT_S, self.explain)
+        eventually(f"all of {wanted} are alive", lambda: self.attribute("wardom-state") ==
+                   {host: "alive" for host in wanted}, LIMIT_S, self.explain)
+        words = {host: "started" if host in wanted else "stopped"
+                 for host in self.cluster.host_names}
+        for asked in self.cluster.host_names:
+            eventually(f"{asked} knows that", lambda: self.guards_said(asked) == words, LIMIT_S,
+                       lambda: self.guards_said(asked))
+
+    def killed(self, host: str, service: str) -> None:
+        starts = self.cluster.services(host)[service]["starts"]
+        self.cluster.lab("service", host, service, "kill")
+        eventually(f"{service} of {host} runs again",
+                   lambda: self.cluster.services(host)[service]["starts"] > starts)
+
+    def test_host_guards(self) -> None:
+        """Whatever becomes of it, and of what it watches, no guest stops and nobody is fenced."""
+        hosts = self.cluster.host_names
+        self.cluster.must("n1", "cibadmin", "--create", "--scope", "resources", "--xml-text", GUARDS)
+        self.await_guards(*hosts)
+        self.killed("n2", "wardomd")
+        self.killed("n3", "keeper")
+        self.await_guards(*hosts)
+        self.cluster.lab("service", "n3", "libvirtd", "stop")
+        eventually("n3 is yellow", lambda: self.attribute("#health-wardom").get("n3") == "yellow",
+                   LIMIT_S, self.explain)
+        self.assertEqual(self.guards(), set(hosts))
+        self.cluster.lab("service", "n3", "libvirtd", "start")
+        self.cluster.must("n1", "crm_standby", "--node", "n2", "--update", "on")
+        self.await_guards("n1", "n3")
+        self.cluster.must("n1", "crm_standby", "--node", "n2", "--delete")
+        self.await_guards(*hosts)
+        self.cluster.must("n1", "crm_attribute", "--name", "maintenance-mode", "--update", "true")
+        self.killed("n1", "wardomd")
+        self.cluster.must("n1", "crm_attribute", "--name", "maintenance-mode", "--delete")
+        self.await_guards(*hosts)
+        self.cluster.must("n1", "crm_resource", "--resource", "guards", "--meta",
+                          "--set-parameter", "target-role", "--parameter-value", "Stopped")
+        self.await_guards()
+        self.assert_nobody_dead()
+        self.assert_all_untouched()
+
+    def test_fencing_that_pacemaker_only_reports(self) -> None:
+        """Somebody tells Pacemaker that n3 was fenced, while it runs: evidence, and no proof."""
+        self.cluster.must("n1", "cibadmin", "--modify", "--allow-create", "--scope",
+                          "configuration", "--xml-text", ALERTS)
+        self.cluster.must("n1", "stonith_admin", "--confirm", "n3")
+        for asked in ("n1", "n2"):
+            fact = eventually(f"{asked} has Pacemaker's word", lambda: next(
+                (fact for fact in self.cluster.ctl(asked, "why", "n3")["chain"]
+                 if fact["source"] == "pacemaker" and "no proof" in fact["what"]), None), LIMIT_S,
+                lambda: (self.cluster.ctl(asked, "why", "n3"), self.explain()))
+            self.assertIn("n3", fact["what"])
+            shown = self.cluster.ctl(asked, "host", "show", "n3")
+            self.assertEqual(shown["fenced_says_pacemaker"]["what"], fact["what"])
+        self.quiet_watch(3.0, also=self.assert_nobody_dead)
+        self.assertEqual(self.cluster.state("n1", "n3"), "alive")
+        self.assert_all_untouched()
 
 
 if __name__ == "__main__":
