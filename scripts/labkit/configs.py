@@ -192,7 +192,7 @@ def write_wardom(lab: Lab, disk: Path, upper: Path) -> None:
     agents.mkdir(parents=True)
     (agents / "Guest").symlink_to(HOST_BIN_DIR / "wardom-ocf-guest")
     (agents / "HostGuard").symlink_to(HOST_BIN_DIR / "wardom-ocf-hostguard")
-    alerts = upper / "usr/share/pacemaker/alerts"
+    alerts = upper / "usr/libexec/wardom"
     alerts.mkdir(parents=True)
     (alerts / "wardom-alert").symlink_to(HOST_BIN_DIR / "wardom-alert")
     hooks = disk / "etc/libvirt/hooks/qemu.d"

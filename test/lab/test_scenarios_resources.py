@@ -53,7 +53,7 @@ GUARDS = """\
 </clone>
 """
 ALERTS = """\
-<alerts><alert id="wardom" path="/usr/share/pacemaker/alerts/wardom-alert"/></alerts>
+<alerts><alert id="wardom" path="/usr/libexec/wardom/wardom-alert"/></alerts>
 """
 
 

@@ -32,7 +32,7 @@ INSTALLED = {
     **{f"usr/sbin/{name}": 0o755 for name in PROGRAMS},
     "usr/lib/ocf/resource.d/wardom/Guest": 0o755,
     "usr/lib/ocf/resource.d/wardom/HostGuard": 0o755,
-    "usr/share/pacemaker/alerts/wardom-alert": 0o755,
+    "usr/libexec/wardom/wardom-alert": 0o755,
     "etc/libvirt/hooks/qemu.d/wardom": 0o755,
     "etc/needrestart/conf.d/wardom.conf": 0o644,
     "etc/wardom": 0o700,
