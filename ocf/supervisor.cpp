@@ -71,7 +71,7 @@ class Supervisor {
   SupervisorOptions options_;
   std::array<Ward, 2> wards_{Ward{"wardom-keeper", milliseconds{100}, "-1000"},
                              Ward{"wardomd", milliseconds{300}, "-900"}};
-  std::unique_ptr<Descriptor> notify_;
+  std::unique_ptr<Descriptor> notify_{std::make_unique<Descriptor>(-1)};
   std::map<std::string, std::unique_ptr<Descriptor>> kept_;  // by FDNAME
 };
 
@@ -220,7 +220,8 @@ int Supervisor::run() {
   if (::ftruncate(lock.get(), 0) != 0 ||
       ::write(lock.get(), pid.data(), pid.size()) != static_cast<ssize_t>(pid.size()))
     say(lock_path(options_.directory) + ": " + std::strerror(errno));
-  if (!open_socket()) say("nobody keeps the keeper's watchdog: " + std::string(strerror(errno)));
+  if (!open_socket())
+    say(socket_path(options_.directory) + ": nobody keeps the keeper's watchdog");
   sigset_t taken;
   sigemptyset(&taken);
   for (const int one : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&taken, one);

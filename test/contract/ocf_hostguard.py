@@ -525,6 +525,19 @@ class Supervised(Base):
         self.assertEqual((len(self.starts("wardomd")), len(self.starts("wardom-keeper"))), (1, 1))
         self.kill("wardom-keeper")
 
+    def test_a_directory_whose_name_is_long(self):
+        """No socket can be made there: both run, and nobody keeps descriptors."""
+        long = self.path / ("x" * 120)
+        long.mkdir()
+        self.program("wardom-keeper", LIVES.format(folder=self.folder.name, more=""))
+        self.serve()
+        done = subprocess.run(["nsenter", "--target", str(self.inner), "--pid", "--mount", PROGRAM,
+                               "start"], capture_output=True, timeout=30, check=False,
+                              env=self.environment(supervise="yes") | {"HA_RSCTMP": str(long)})
+        self.assertEqual(done.returncode, SUCCESS, done.stderr)
+        self.kill("wardomd")
+        self.up()
+
     def test_a_program_that_fails_is_not_started_without_end(self):
         self.program("wardomd", f"#!/bin/sh\necho wardomd $$ x >>{self.path}/started\nexit 1\n")
         self.serve()
