@@ -29,7 +29,24 @@ class DigestText {
   std::string bytes_;
 };
 
+std::string in_uri(const std::string& address) {
+  return address.find(':') == std::string::npos ? address : "[" + address + "]";
+}
+
 }  // namespace
+
+std::string Config::Migration::uri_of(const HostConfig& host) const {
+  std::string text = uri;
+  for (const auto& [word, value] : {std::pair{"{address}", in_uri(host.address(link))},
+                                    std::pair{"{name}", host.name}})
+    if (const auto at = text.find(word); at != std::string::npos)
+      text.replace(at, std::string_view(word).size(), value);
+  return text;
+}
+
+std::string Config::Migration::data_uri_of(const HostConfig& host) const {
+  return "tcp://" + in_uri(host.address(link));
+}
 
 const HostConfig* Config::find_host(std::string_view name) const {
   const auto found = std::find_if(hosts.begin(), hosts.end(),

@@ -28,6 +28,8 @@ inline constexpr std::uint16_t kMaxHostId = 2000;
 inline constexpr std::uint16_t kMaxDomainId = 250;
 inline constexpr std::size_t kMaxNameBytes = 64;
 inline constexpr std::size_t kMaxSharedPaths = 64;
+inline constexpr std::size_t kMaxMigrationUriBytes = 256;
+inline constexpr unsigned kMaxMigrations = 8;  // libvirtd has 20 threads for requests
 
 inline constexpr const char* kDefaultConfigFile = "/etc/wardom/wardom.toml";
 inline constexpr const char* kDefaultKeyFile = "/etc/wardom/key";
@@ -87,6 +89,19 @@ struct Config {
     std::vector<std::filesystem::path> shared_paths;  // directories that every host has, the same
   };
 
+  // Live migration between hosts. Without it no guest is migrated by Wardom.
+  struct Migration {
+    std::string uri;               // of a host's libvirtd, with {address} or {name} for the host
+    Link link{Link::storage};      // on which that address is; a guest's memory takes it too
+    unsigned max{2};               // from one host at a time
+    std::uint64_t bandwidth_mib{0};  // per second, for each guest; 0: as much as there is
+    bool auto_converge{false};     // slows a guest down that writes faster than that
+
+    // Of the libvirtd there, and of where QEMU sends a guest's memory.
+    std::string uri_of(const HostConfig& host) const;
+    std::string data_uri_of(const HostConfig& host) const;
+  };
+
   // What becomes of guests for which nobody has said otherwise. Delay and patience are in Timing.
   struct Isolation {
     IsolationResponse response{IsolationResponse::leave};
@@ -108,6 +123,7 @@ struct Config {
   Placement placement;
   Guests guests;
   Isolation isolation;
+  std::optional<Migration> migration;
   std::vector<DomainConfig> domains;  // sorted by id
   std::vector<HostConfig> hosts;      // sorted by id
   std::uint32_t text_digest{0};       // a hash of the file as it is, remarks and all

@@ -131,6 +131,20 @@ class Section {
     }
   }
 
+  void mebibytes(const char* key, std::uint64_t& target) {
+    const auto* node = get(key);
+    if (node == nullptr) return;
+    constexpr auto help = "write a string with a unit, such as \"512MiB\" or \"2GiB\"";
+    const auto* text = node->as_string();
+    const auto value = text == nullptr ? std::nullopt : parse_mebibytes(text->get());
+    if (value)
+      target = *value;
+    else if (text == nullptr)
+      report(*node, key, std::string("is ") + type_name(*node) + "; " + help);
+    else
+      report(*node, key, "is " + in_quotes(text->get()) + ", no size; " + help);
+  }
+
   void path(const toml::node* node, const char* key, std::filesystem::path& target) {
     const auto value = text(node, key);
     if (!value) return;
@@ -208,6 +222,7 @@ class Section {
     }
   }
 
+  bool absent() const { return absent_; }
   const std::string& prefix() const { return prefix_; }
   const std::map<std::string, Place>& places() const { return places_; }
 
@@ -219,6 +234,15 @@ class Section {
   std::vector<std::string> known_;
   std::map<std::string, Place> places_;  // of durations, for faults between several keys
 };
+
+// It has to tell one host from another, and to be of the guests that wardomd looks after.
+bool is_migration_uri(std::string_view text) {
+  const auto count = [&](char c) { return std::count(text.begin(), text.end(), c); };
+  const bool names = text.find("{name}") != text.npos || text.find("{address}") != text.npos;
+  return text.size() <= kMaxMigrationUriBytes && text.starts_with("qemu+") && names &&
+         count('{') == 1 && count('}') == 1 && text.find("/system") != text.npos &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
 
 // Values that may stand only once in the file, with the name of the first user.
 class Once {
@@ -257,6 +281,7 @@ class Reader {
     read_placement(section(top, root, "placement", false));
     read_guests(section(top, root, "guests", false));
     read_isolation(section(top, root, "isolation", false));
+    read_migration(section(top, root, "migration", false));
     each_table(top, "domain", [this](Section& s) { read_domain(s); });
     each_table(top, "host", [this](Section& s) { read_host(s); });
     top.finish();
@@ -408,19 +433,7 @@ class Reader {
   }
 
   void read_placement(Section s) {
-    const auto* reserve = s.get("memory_reserve");
-    if (reserve != nullptr) {
-      constexpr auto help = "write a string with a unit, such as \"512MiB\" or \"2GiB\"";
-      const auto* text = reserve->as_string();
-      const auto value = text == nullptr ? std::nullopt : parse_mebibytes(text->get());
-      if (value)
-        config_.placement.memory_reserve_mib = *value;
-      else if (text == nullptr)
-        s.report(*reserve, "memory_reserve",
-                 std::string("is ") + type_name(*reserve) + "; " + help);
-      else
-        s.report(*reserve, "memory_reserve", "is " + in_quotes(text->get()) + ", no size; " + help);
-    }
+    s.mebibytes("memory_reserve", config_.placement.memory_reserve_mib);
     if (const auto n = s.number(s.get("parallel_starts"), "parallel_starts", 1, 64))
       config_.placement.parallel_starts = static_cast<unsigned>(*n);
     s.finish();
@@ -449,6 +462,28 @@ class Reader {
     s.duration("patience", config_.timing.shutdown_patience);
     s.finish();
     places_.insert(s.places().begin(), s.places().end());
+  }
+
+  void read_migration(Section s) {
+    if (s.absent()) return;
+    Config::Migration migration;
+    const auto* uri = s.need("uri", "\"qemu+tls://{name}/system\"");
+    if (const auto text = s.text(uri, "uri")) {
+      if (is_migration_uri(*text))
+        migration.uri = *text;
+      else
+        s.report(*uri, "uri",
+                 "is " + in_quotes(*text) + "; give libvirt's URI of a host, with {name} or "
+                     "{address} for the host, such as \"qemu+tls://{name}/system\"");
+    }
+    if (const auto link = s.word("link", {"mgmt", "storage"}))
+      migration.link = *link == 0 ? Link::mgmt : Link::storage;
+    if (const auto n = s.number(s.get("max"), "max", 1, kMaxMigrations))
+      migration.max = static_cast<unsigned>(*n);
+    s.mebibytes("bandwidth", migration.bandwidth_mib);
+    if (const auto converge = s.flag("auto_converge")) migration.auto_converge = *converge;
+    s.finish();
+    config_.migration = std::move(migration);
   }
 
   void read_domain(Section& s) {

@@ -147,6 +147,12 @@ shared_paths = ["/srv/images/", "/srv/iso"]
 response = "shutdown"
 delay = "30s"
 patience = "5m"
+[migration]
+uri = "qemu+tcp://{name}/system"
+link = "mgmt"
+max = 4
+bandwidth = "1GiB"
+auto_converge = true
 )" + kHosts.substr(0, kHosts.find("bmc")),
                                    "f")
                           .value();
@@ -167,6 +173,47 @@ patience = "5m"
   CHECK(config.isolation.response == IsolationResponse::shutdown);
   CHECK(config.timing.isolation_delay == 30s);
   CHECK(config.timing.shutdown_patience == 5min);
+  REQUIRE(config.migration);
+  CHECK(config.migration->uri == "qemu+tcp://{name}/system");
+  CHECK(config.migration->link == Link::mgmt);
+  CHECK(config.migration->max == 4);
+  CHECK(config.migration->bandwidth_mib == 1024);
+  CHECK(config.migration->auto_converge);
+}
+
+TEST_CASE("name_a_host_to_libvirt") {
+  const auto migration = [](const std::string& keys) {
+    return parse_config(with("[bmc]", "[migration]\n" + keys + "[bmc]"), "f").value();
+  };
+  CHECK_FALSE(parse_config(kHead + kHosts, "f").value().migration);
+
+  auto config = migration("uri = \"qemu+tls://{address}:16514/system\"\n");
+  REQUIRE(config.migration);
+  CHECK(config.migration->max == 2);
+  CHECK(config.migration->bandwidth_mib == 0);
+  CHECK(config.migration->uri_of(*config.find_host("n1")) == "qemu+tls://10.1.0.1:16514/system");
+  CHECK(config.migration->uri_of(*config.find_host("n3")) ==
+        "qemu+tls://[2001:db8::3]:16514/system");
+  CHECK(config.migration->data_uri_of(*config.find_host("n3")) == "tcp://[2001:db8::3]");
+
+  config = migration("uri = \"qemu+tls://{name}/system\"\nlink = \"mgmt\"\n");
+  CHECK(config.migration->uri_of(*config.find_host("n1")) == "qemu+tls://n1/system");
+  CHECK(config.migration->data_uri_of(*config.find_host("n1")) == "tcp://10.0.0.1");
+}
+
+TEST_CASE("refuse_a_migration_that_names_no_host") {
+  const auto section = [](const std::string& keys) {
+    return with("[bmc]", "[migration]\n" + keys + "[bmc]");
+  };
+  expect_one(section(""), "migration.uri is missing; add uri = ");
+  for (const std::string bad : {"qemu+tls://n2/system", "qemu:///system", "{name}",
+                                "qemu+ssh://{host}/system", "qemu+tls://{name}/{address}/system",
+                                "qemu+tls://{name}/session", "qemu+tls://{name}/system x"})
+    expect_one(section("uri = \"" + bad + "\"\n"), "migration.uri is \"" + bad + "\"; give");
+  const std::string uri = "uri = \"qemu+tls://{name}/system\"\n";
+  expect_one(section(uri + "max = 9\n"), "migration.max is 9; give a whole number from 1 to 8");
+  expect_one(section(uri + "bandwidth = 100\n"), "migration.bandwidth is a bare number; write");
+  expect_one(section(uri + "link = \"wan\"\n"), "migration.link is \"wan\"; give one of");
 }
 
 TEST_CASE("report_place_and_key") {
