@@ -47,6 +47,8 @@ const char* cause_text(Cause cause) {
       return "yielded";
     case Cause::start:
       return "start";
+    case Cause::migrate:
+      return "migrate";
   }
   return "?";
 }
@@ -189,6 +191,13 @@ json::value decoded(const Result<Record>& record, ToJson to_json) {
   return record ? json::value(to_json(record.value())) : json::value();
 }
 
+json::value hand_over_json(const std::optional<HandOver>& way) {
+  if (!way) return nullptr;
+  return json::object{{"other", way->other.value},
+                      {"generation", way->generation.value},
+                      {"done", way->done}};
+}
+
 }  // namespace
 
 json::object standing_json(const GuestEntry& guest) {
@@ -202,6 +211,7 @@ json::object standing_json(const GuestEntry& guest) {
           {"isolation", guest.isolation ? json::value(core::to_text(*guest.isolation))
                                         : json::value()},
           {"parting", guest.parting},
+          {"hand_over", hand_over_json(guest.hand_over)},
           {"priority", guest.priority}};
 }
 

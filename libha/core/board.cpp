@@ -21,15 +21,25 @@ const char* to_text(GuestPhase phase) {
 }
 
 const Claim* GuestFacts::newest() const {
-  const auto rank = [](const Claim& claim) {
+  const auto rank = [this](const Claim& claim) {
     const auto phase = claim.entry->phase;
-    const bool refused = phase == GuestPhase::refused || phase == GuestPhase::assigned;
+    const bool refused = phase == GuestPhase::refused || phase == GuestPhase::assigned ||
+                         (phase == GuestPhase::claimed_incoming && comes_from(claim) != nullptr);
     return std::tuple(!refused, claim.entry->generation, is_active(phase));
   };
   const Claim* best = nullptr;
   for (const auto& claim : claims)
     if (best == nullptr || rank(claim) > rank(*best)) best = &claim;
   return best;
+}
+
+const Claim* GuestFacts::comes_from(const Claim& incoming) const {
+  const auto& way = incoming.entry->hand_over;
+  for (const auto& claim : claims)
+    if (way && claim.host == way->other && claim.entry->generation == way->generation &&
+        claim.entry->phase == GuestPhase::holding)
+      return &claim;
+  return nullptr;
 }
 
 Board::Board(std::vector<HostId> members) : members_(std::move(members)) {

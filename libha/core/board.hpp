@@ -47,8 +47,11 @@ struct GuestFacts {
   std::vector<Standing> standing;    // the word of the leading decider: at most one
   Generation top;                    // highest generation seen anywhere
   // Whose guest it is: the highest generation among those who have it or gave it up, the active
-  // one first. A refusal says only "not here": it counts where there is nothing else.
+  // one first. A refusal says only "not here": it counts where there is nothing else; and so does
+  // what is on its way to a host, while the one that it comes from holds it.
   const Claim* newest() const;
+  // Who still holds what is on its way to a host (claimed_incoming); nullptr: nobody.
+  const Claim* comes_from(const Claim& incoming) const;
 };
 
 // The domain lock as the ballot cells show it: the highest version that is known to be decided.

@@ -197,6 +197,9 @@ class Decider {
   void close_recoveries(Turn& turn);
   void answer_requests(Turn& turn);
   Assignment new_assignment(GuestId guest, const GuestFacts* facts, Cause cause) const;
+  const Claim* stranded(const GuestFacts& facts) const;
+  void name_target(Assignment& assignment, HostId target) const;
+  void answer_move(const PleaseAssign& please, const GuestFacts* facts, Turn& turn);
   const Assignment* open_assignment(GuestId guest) const;
   bool condemned(HostId host) const;
   bool present(HostId host, const Incarnation& incarnation, DaemonEpoch epoch) const;

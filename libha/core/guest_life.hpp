@@ -6,7 +6,8 @@
 //                                                                   where a tombstone stood
 //   starting          all claims read, the start is ordered         holding, refused
 //   holding           the guest is this host's, running or not      yielded
-//   claimed_incoming  a migration is on its way here                holding, refused
+//   claimed_incoming  it arrives here live, and is paused until     holding, refused
+//                     who has sent it has yielded it (moving.cpp)
 //   yielded           the owner gave the guest up: no QEMU of it    (end)
 //                     exists here; wanted, it is assigned anew
 //   refused           the start is settled: no QEMU of it exists    (end)

@@ -159,7 +159,9 @@ struct GuestDefinition {
   std::uint64_t memory_kib{0};
   std::uint32_t vcpus{0};
 };
-enum class Act : std::uint8_t { define, start, shutdown, kill, undefine, mark, unmark };
+enum class Act : std::uint8_t {
+  define, start, shutdown, kill, undefine, mark, unmark, migrate, abort_migration, resume
+};
 struct ActDone {
   Ticket ticket;
   Act act{Act::start};
@@ -167,6 +169,7 @@ struct ActDone {
   bool ok{false};
   bool settled{true};
   Running running{Running::unknown};
+  Stopped stopped{Stopped::none};  // after migrate and abort_migration
   std::string error;
 };
 
@@ -196,6 +199,20 @@ struct StopGuest {
   Duration patience{};
 };
 
+// The running guest of this host is to go on on that host (core/moving.cpp). Answered once it runs
+// there; as failed where it stays here, or when `patience` is over.
+struct MigrateGuest {
+  Ticket request;
+  GuestId guest;
+  HostId to;
+  Duration patience{};
+};
+
+// libvirt has asked whether this guest may arrive here, and was told that it may.
+struct ArrivalBegins {
+  GuestId guest;
+};
+
 // A message of another member's daemon that came over the ring (hints and requests).
 // "Decider: give me this guest, I hold it and it is to be protected", or "it is to start here".
 struct PleaseAssign {
@@ -205,6 +222,7 @@ struct PleaseAssign {
   GuestId guest;
   std::int32_t priority{0};
   bool start{false};
+  HostId to{kNoHost};  // "I hold it, and it is to go there, live"
 };
 
 // An operator's word to the whole domain. A daemon takes it from its own socket and carries it to
@@ -244,7 +262,8 @@ using Input =
     std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, AskStamp, StartListed, CellsRead,
                  CellWritten, BeatSeen, OtherLevel, PowerSeen, PowerOffTaken, RingMembers,
                  RingQuorum, RingLost, GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition,
-                 ActDone, Protect, Unprotect, StartGuest, StopGuest, PleaseAssign, Load,
+                 ActDone, Protect, Unprotect, StartGuest, StopGuest, MigrateGuest,
+                 ArrivalBegins, PleaseAssign, Load,
                  OperatorAsk, OperatorAnswer, DeviceSet, DeviceLost, RingFormed, VoteTaken,
                  Leaving>;
 
@@ -291,6 +310,7 @@ struct GuestAct {
   std::string name;
   std::string xml;  // define, start
   Generation generation;  // mark
+  HostId to{kNoHost};     // migrate
 };
 struct Publish {
   MemberSet sees_mgmt;

@@ -183,7 +183,9 @@ void Member::take(const CellsRead& read, Turn& turn) {
   if (domain_lock_.on_read(read.ticket, turn)) return;
   if (slots) {
     reading_slots_.reset();
-    if (any) slots_read_at_ = turn.now.at;
+    // An answer that has waited for this daemon to go on says what was then.
+    const bool waited = stalled_until_ && issued < *stalled_until_;
+    if (any) slots_read_at_ = waited ? issued : turn.now.at;
     news_ = news_ || !acting_;  // it may be the read that was missing
     next_full_look_ = std::min(next_full_look_, next_slots_);
   } else {

@@ -75,8 +75,11 @@ class Member {
   // The latest instant at which tick() must run again although no input came.
   Instant next_deadline() const { return std::min(next_beat_, next_full_look_); }
 
-  // May libvirt start this guest here, or take it in by migration? Answers the hook.
+  // May libvirt start this guest here? Answers the hook.
   StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
+  // The same for what comes by live migration. Where it is allowed and known, say so by
+  // ArrivalBegins: libvirt goes on to ask for its start, which is refused to anybody else.
+  StartAnswer may_arrive(GuestId guest, const std::string& name, Instant now) const;
   // What of this host's own standing is known: the keeper answers and has joined; reads of the
   // volume complete; its lease, where the keeper answers.
   bool uses_volume() const { return ready_; }
@@ -158,6 +161,10 @@ class Member {
   void take(const Unprotect& unprotect, Turn& turn);
   void take(const StartGuest& start, Turn& turn);
   void take(const StopGuest& stop, Turn& turn);
+  void take(const MigrateGuest& migrate, Turn& turn);
+  void take(const ArrivalBegins& arrival, Turn& turn);
+  StartAnswer with_lease(StartAnswer answer, GuestId guest, const std::string& name,
+                         Instant now) const;
   void take(const PleaseAssign& please, Turn& turn);
   void take(const Load& load, Turn& turn);
   void take(const OperatorAsk& ask, Turn& turn);

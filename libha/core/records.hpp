@@ -199,7 +199,8 @@ struct Verdict {
 };
 
 enum class Cause : std::uint8_t {
-  protect = 0, verdict = 1, retry = 2, operator_word = 3, yielded = 4, start = 5
+  protect = 0, verdict = 1, retry = 2, operator_word = 3, yielded = 4, start = 5,
+  migrate = 6  // `from` holds it, and hands it over live
 };
 
 // "Guest g, generation n, now belongs to host t." Sticky until t yields, refuses or is proved dead.
@@ -308,6 +309,17 @@ enum class IsolationResponse : std::uint8_t { leave = 0, shutdown = 1, kill = 2 
 // Who has a guest started and stopped: Wardom itself recovers it, or Pacemaker asks for each start.
 enum class Manager : std::uint8_t { wardom = 0, pacemaker = 1 };
 
+// A live migration, as the tables of both its hosts have it (core/moving.cpp).
+//   holding, not done: it is to go to `other`, which claims it by `generation`
+//   yielded, done: all of it has arrived there; it has not run here since, and never will
+//   claimed_incoming: it comes from `other`, which holds it by `generation`; done: may be sent
+struct HandOver {
+  HostId other;
+  Generation generation;
+  bool done{false};
+  friend bool operator==(const HandOver&, const HandOver&) = default;
+};
+
 // One protected guest in its host's table.
 struct GuestEntry {
   GuestId guest;
@@ -323,6 +335,7 @@ struct GuestEntry {
   // Its isolation response has begun, or, where it is wanted stopped, Pacemaker has it stopped: its
   // holder ends it and will yield it, come what may.
   bool parting{false};
+  std::optional<HandOver> hand_over;
   std::int32_t priority{0};       // higher starts first; -1000..1000
   std::uint64_t memory_kib{0};
   std::uint32_t vcpus{0};

@@ -133,7 +133,11 @@ bool Decider::retire_settled(Turn& turn) {
                                                entry->phase == GuestPhase::refused ||
                                                entry->phase == GuestPhase::yielded);
     if (entry != nullptr) open_since_.erase(assignment.guest);
-    const bool silent = !dead && entry == nullptr && unanswered(assignment, turn.now.at);
+    // Who was to hand it over lives no more: it is recovered.
+    const auto* ended = board_.verdict_on(assignment.from, assignment.from_incarnation);
+    const bool orphaned = assignment.cause == Cause::migrate && ended != nullptr;
+    const bool silent =
+        !dead && entry == nullptr && (orphaned || unanswered(assignment, turn.now.at));
     const bool handed_back =
         entry != nullptr && handed_back_.over(board_, Claim{assignment.target, entry});
     if (!dead && !answered && !silent && !handed_back) {
@@ -141,7 +145,7 @@ bool Decider::retire_settled(Turn& turn) {
       continue;
     }
     if (silent) {
-      if (evidence_.has(assignment.target))
+      if (evidence_.has(assignment.target) && !orphaned)
         attempts_[assignment.guest].silent.set(evidence_.index_of(assignment.target));
       turn.note({Severity::warning, "decider", assignment.target, assignment.guest,
                  assignment.recovery, "withdrawn",
@@ -234,6 +238,15 @@ bool Decider::writes_may_land(const GuestFacts& facts, Instant now) {
   return wait;
 }
 
+// Who was handing it over live, and is dead: its destination has not given it up yet.
+const Claim* Decider::stranded(const GuestFacts& facts) const {
+  for (const auto& claim : facts.claims)
+    if (claim.entry->phase == GuestPhase::claimed_incoming && !over(claim))
+      if (const auto* source = facts.comes_from(claim); source != nullptr && over(*source))
+        return source;
+  return nullptr;
+}
+
 RecoveryId Decider::recovery_of(const Claim& claim) const {
   const auto* verdict = is_active(claim.entry->phase)
                             ? board_.verdict_on(claim.host, claim.entry->holder)
@@ -304,6 +317,7 @@ std::vector<Seeker> Decider::seekers(const std::vector<Candidate>& fit, Turn& tu
     if (!lost(facts)) {
       // Whoever asks for it does not wait anew for what its dead host had under way.
       if (!owned(facts)) writes_may_land(facts, turn.now.at);
+      if (const auto* source = stranded(facts)) waiting_.insert(recovery_of(*source));
       continue;
     }
     const Claim* newest = facts.newest();
@@ -360,6 +374,15 @@ bool Decider::new_host_is_fit(Instant now) {
   return grown;
 }
 
+// Its newest boot, and that one's daemon.
+void Decider::name_target(Assignment& assignment, HostId target) const {
+  const bool self = target == evidence_.self();
+  const auto& newest = evidence_.of(target).beats.newest;
+  assignment.target = target;
+  assignment.target_incarnation = self ? me_.incarnation : newest->incarnation;
+  assignment.target_epoch = self ? me_.epoch : newest->epoch;
+}
+
 void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> fit, Turn& turn) {
   const auto& guests = board_.guests();
   for (const auto& chosen : place(seeking, std::move(fit), reserve_mib_)) {
@@ -372,11 +395,7 @@ void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> 
     }
     if (cell_.wanted().assignments.size() >= kMaxAssignments) break;  // the rest next round
     auto assignment = new_assignment(chosen.guest, &facts, cause_of(*old.entry));
-    assignment.target = chosen.target;
-    const bool self = chosen.target == evidence_.self();
-    const auto& newest = evidence_.of(chosen.target).beats.newest;
-    assignment.target_incarnation = self ? me_.incarnation : newest->incarnation;
-    assignment.target_epoch = self ? me_.epoch : newest->epoch;
+    name_target(assignment, chosen.target);
     assignment.from = old.host;
     assignment.from_incarnation = old.entry->holder;
     assignment.recovery = recovery;
@@ -394,6 +413,31 @@ void Decider::assign(const std::vector<Seeker>& seeking, std::vector<Candidate> 
                old.entry->name + " to " + host_text(chosen.target) + ", generation " +
                    std::to_string(assignment.generation.value) + ": " + chosen.why});
   }
+}
+
+// Its holder asks for it; nobody else has a claim on it.
+void Decider::answer_move(const PleaseAssign& please, const GuestFacts* facts, Turn& turn) {
+  if (facts == nullptr || !evidence_.has(please.to) || please.to == please.from) return;
+  const bool sole = std::all_of(facts->claims.begin(), facts->claims.end(), [&](const Claim& one) {
+    const auto& entry = *one.entry;
+    const bool holder = one.host == please.from && entry.holder == please.incarnation &&
+                        entry.phase == GuestPhase::holding && !entry.parting && !entry.hand_over;
+    return holder || over(one);
+  });
+  const auto fit = candidates(turn.now.at);
+  const bool there = std::any_of(fit.begin(), fit.end(),
+                                 [&](const Candidate& one) { return one.host == please.to; });
+  if (!sole || !owned(*facts) || !there) return;
+  auto assignment = new_assignment(please.guest, facts, Cause::migrate);
+  name_target(assignment, please.to);
+  assignment.from = please.from;
+  assignment.from_incarnation = please.incarnation;
+  assignment.priority = please.priority;
+  given_[assignment.guest] = assignment.generation;
+  cell_.change().assignments.push_back(assignment);
+  turn.note({Severity::info, "decider", please.to, please.guest, {}, "",
+             "assigned to go live from " + host_text(please.from) + " to " +
+                 host_text(please.to)});
 }
 
 namespace {
@@ -418,6 +462,10 @@ void Decider::answer_requests(Turn& turn) {
     if (cell_.wanted().assignments.size() >= kMaxAssignments) return;
     const auto found = guests.find(please.guest);
     const GuestFacts* facts = found == guests.end() ? nullptr : &found->second;
+    if (please.to != kNoHost) {
+      answer_move(please, facts, turn);
+      continue;
+    }
     if (facts != nullptr && owned(*facts)) continue;  // the asking host sees it, and says so
     if (facts != nullptr && writes_may_land(*facts, turn.now.at)) continue;  // it asks again
     auto assignment =

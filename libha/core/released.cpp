@@ -45,10 +45,24 @@ void Member::take(const Unprotect& unprotect, Turn& turn) {
 void Member::take(const StartGuest& start, Turn& turn) { target_.on_start_guest(start, turn); }
 void Member::take(const StopGuest& stop, Turn& turn) { target_.on_stop_guest(stop, turn); }
 
+void Member::take(const MigrateGuest& migrate, Turn& turn) {
+  if (auto why = why_no_change(turn.now.at); !why.empty())
+    return turn.orders.replies.push_back({migrate.request, false, 1, std::move(why)});
+  target_.on_migrate_guest(migrate, turn);
+}
+void Member::take(const ArrivalBegins& arrival, Turn& turn) { target_.on_arrival(arrival, turn); }
+
 StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant now) const {
+  return with_lease(target_.may_start(guest, name, now), guest, name, now);
+}
+StartAnswer Member::may_arrive(GuestId guest, const std::string& name, Instant now) const {
+  return with_lease(target_.may_arrive(guest, name, now), guest, name, now);
+}
+
+StartAnswer Member::with_lease(StartAnswer answer, GuestId guest, const std::string& name,
+                               Instant now) const {
   if (released() && target_.knows(guest))
     return {false, true, name + ": this host's lease has ended; nothing of its table starts here"};
-  const auto answer = target_.may_start(guest, name);
   if (!answer.allowed) return answer;
   // Of a guest that the ladder has killed, writes may be under way, on this host as on any other.
   const auto late = counted_by_clock(me_.late_writes);

@@ -57,7 +57,7 @@ void Target::on_protect(const Protect& protect, const LockView& lock, Turn& turn
 void Target::ask(GuestId guest, Request& request, Turn& turn) {
   request.ask_again = turn.now.at + kAskAgain;
   turn.orders.asks.push_back({evidence_.self(), me_.incarnation, me_.epoch, guest,
-                              request.entry.priority, request.start});
+                              request.entry.priority, request.start, kNoHost});
 }
 
 // The entry stays as a tombstone, so that no older record of the guest comes back to life.
@@ -83,6 +83,13 @@ void Target::on_unprotect(const Unprotect& unprotect, Turn& turn) {
                                    own->name + " is managed by Pacemaker: delete its resource; or "
                                                "`wardomctl guest protect` it first, and Wardom "
                                                "manages it"});
+    return;
+  }
+  if (holds(*own) && own->hand_over) {
+    turn.orders.replies.push_back({unprotect.request, false, 1,
+                                   own->name + " is being handed over live to " +
+                                       host_text(own->hand_over->other) +
+                                       "; wait until it has arrived, or stays"});
     return;
   }
   auto* changed = change_entry(unprotect.guest);
@@ -137,9 +144,12 @@ void Target::drop_requests(Turn& turn) {
   for (const auto& [guest, request] : protects_) refuse(request.ticket);
   for (const auto& [request, revision] : unprotects_) refuse(request);
   for (const auto& [guest, stop] : stops_) refuse(stop.asked.request);
+  for (const auto& [guest, move] : moves_)
+    if (move.asked) refuse(move.asked->request);
   protects_.clear();
   unprotects_.clear();
   stops_.clear();
+  moves_.clear();
 }
 
 }  // namespace wardom::core

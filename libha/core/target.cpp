@@ -37,6 +37,9 @@ void Target::on_ready(const VolumeReady& ready, Instant now) {
   table_read_from_ = now;
   works_.clear();
   partings_.clear();
+  for (auto& [guest, move] : moves_)
+    if (!std::holds_alternative<Asking>(move.step) && !std::holds_alternative<Sent>(move.step))
+      move.step = Finding{std::nullopt, now};
 }
 
 const GuestEntry* Target::entry(GuestId guest) const {
@@ -87,8 +90,11 @@ void Target::load_own_table(Turn& turn) {
 // held, what does not run is refused after a kill (check_resumed).
 void Target::resume(const GuestEntry& entry, Turn&) {
   if (!mine(entry)) return;
-  if (entry.phase != GuestPhase::claimed && entry.phase != GuestPhase::starting) return;
+  const bool incoming = entry.phase == GuestPhase::claimed_incoming;
+  if (entry.phase != GuestPhase::claimed && entry.phase != GuestPhase::starting && !incoming)
+    return;
   Work work;
+  if (incoming) work.assignment.cause = Cause::migrate;
   work.assignment.guest = entry.guest;
   work.assignment.generation = entry.generation;
   work.assignment.target = evidence_.self();
@@ -113,6 +119,7 @@ void Target::tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn) 
     }
     follow_stops(turn);
     follow_starts(turn);
+    follow_moves(turn);
     respond(isolated, turn);
   }
   keep_list(turn);
@@ -145,7 +152,7 @@ void Target::give_all_up(bool volume_ok, Turn& turn) {
   works_.clear();  // what an earlier daemon left half done, too
   std::vector<GuestId> active;
   for (const auto& own : cell_.wanted().guests)
-    if (mine(own) && is_active(own.phase) && own.phase != GuestPhase::claimed_incoming)
+    if (mine(own) && is_active(own.phase))
       active.push_back(own.guest);
   for (const auto& guest : active) {
     auto* own = change_entry(guest);
@@ -153,7 +160,7 @@ void Target::give_all_up(bool volume_ok, Turn& turn) {
       yield(*own, "killed when this host's lease ended, then yielded", turn);
       turn.note({Severity::warning, "target", evidence_.self(), guest, {}, "",
                  own->name + ": " + own->reason});
-    } else if (own->wanted == Wanted::stopped) {
+    } else if (own->wanted == Wanted::stopped && own->phase != GuestPhase::claimed_incoming) {
       withdraw_protection(guest, "this host's lease has ended", true, turn);
     } else {
       settle(guest, GuestPhase::refused, "this host's lease has ended", turn);
@@ -195,6 +202,12 @@ void Target::begin_claim(const Assignment& assignment, Turn& turn) {
       claim_listed(assignment, turn);
     return;
   }
+  if (assignment.cause == Cause::migrate) {
+    if (offered(assignment) == nullptr) return board_.want_table(assignment.from);
+    // What arrives must be known to the ladder before it can.
+    Work& work = works_[assignment.guest] = Work{assignment, Listing{}};
+    return ask_to_list(assignment.guest, work, true, turn);
+  }
   const auto& guests = board_.guests();
   const auto found = guests.find(assignment.guest);
   const auto* source = found == guests.end() ? nullptr : recorded(found->second);
@@ -210,6 +223,8 @@ void Target::begin_claim(const Assignment& assignment, Turn& turn) {
 void Target::claim_listed(const Assignment& assignment, Turn& turn) {
   if (assignment.cause == Cause::protect)
     claim_protected(assignment, turn);
+  else if (assignment.cause == Cause::migrate)
+    claim_incoming(assignment, turn);
   else
     claim_start(assignment, turn);
 }
@@ -238,9 +253,12 @@ void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& t
     claim = std::move(stays);
   }
   claim.parting = false;
-  claim.phase = claim.reason.empty() ? GuestPhase::claimed
-                : gave_up            ? GuestPhase::yielded
-                                     : GuestPhase::refused;
+  const bool incoming = assignment.cause == Cause::migrate;
+  if (!incoming) claim.hand_over.reset();
+  claim.phase = incoming               ? GuestPhase::claimed_incoming
+                : claim.reason.empty() ? GuestPhase::claimed
+                : gave_up              ? GuestPhase::yielded
+                                       : GuestPhase::refused;
   claim.generation = assignment.generation;
   claim.holder = me_.incarnation;
   claim.epoch = me_.epoch;
@@ -250,7 +268,7 @@ void Target::write_claim(const Assignment& assignment, GuestEntry claim, Turn& t
   auto& guests = cell_.change().guests;
   std::erase_if(guests, [&](const GuestEntry& old) { return old.guest == assignment.guest; });
   guests.push_back(claim);
-  if (claim.phase != GuestPhase::claimed) return;
+  if (!is_active(claim.phase)) return;
   works_[assignment.guest] = Work{assignment, Claiming{cell_.revision()}, false, ended};
   turn.note({Severity::info, "target", evidence_.self(), assignment.guest, assignment.recovery,
              assignment.recovery.is_zero() ? "" : "claimed",
@@ -267,6 +285,8 @@ void Target::advance(GuestId guest, Work& work, Turn& turn) {
     board_.want_all();
   } else if (std::holds_alternative<Checking>(work.step)) {
     check(guest, work, turn);
+  } else if (std::holds_alternative<Arriving>(work.step)) {
+    arrive(guest, work, turn);
   } else if (const auto* unsettled = std::get_if<Unsettled>(&work.step)) {
     if (work.resumed)
       check_resumed(guest, work, turn);
@@ -294,6 +314,7 @@ void Target::check(GuestId guest, Work& work, Turn& turn) {
                    : refuse(guest, work, no, turn);
   if (protect) return finish_protect(guest, turn);
   if (!hypervisor_ok_) return refuse(guest, work, "libvirt does not answer on this host", turn);
+  if (work.assignment.cause == Cause::migrate) return arrive(guest, work, turn);
   const auto request = protects_.find(guest);
   const bool named = request != protects_.end() && !request->second.entry.xml.empty();
   if (work.assignment.cause != Cause::start || !named) refresh_record(work.assignment, *facts);
@@ -308,6 +329,8 @@ void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
     return;
   }
   const auto* now = seen(guest);
+  const bool incoming = own->phase == GuestPhase::claimed_incoming;  // paused: it has only arrived
+  if (incoming) return check_arrived(guest, work, turn);
   if (runs(now)) {
     settle(guest, GuestPhase::holding, "", turn);
     order(Act::mark, *entry(guest), turn);
@@ -323,10 +346,12 @@ void Target::check_resumed(GuestId guest, Work& work, Turn& turn) {
 // a kill, unless it is seen to run.
 void Target::await_libvirt(GuestId guest, Work& work, Instant look_again, Turn& turn) {
   if (!hypervisor_ok_ || turn.now.at < look_again) return;
-  if (runs(seen(guest))) {
+  const auto* now = seen(guest);
+  const bool arrived = work.assignment.cause == Cause::migrate;
+  if (arrived ? now != nullptr && now->running == Running::yes : runs(now)) {
     settle(guest, GuestPhase::holding, "", turn);
     order(Act::mark, *entry(guest), turn);
-  } else {
+  } else if (!arrived || !resume_again(guest, work, turn)) {
     refuse(guest, work, "the start's outcome was lost, and the guest is not seen to run", turn);
   }
 }
@@ -372,8 +397,6 @@ void Target::refresh_record(const Assignment& assignment, const GuestFacts& fact
     if (claim.host != assignment.from || claim.entry->holder != assignment.from_incarnation ||
         claim.entry->generation >= assignment.generation || claim.entry->xml.empty())
       continue;
-    const auto* own = entry(assignment.guest);
-    if (own == nullptr || own->xml == claim.entry->xml) continue;
     auto* changed = change_entry(assignment.guest);
     changed->xml = claim.entry->xml;
     changed->name = claim.entry->name;
@@ -392,6 +415,10 @@ std::string Target::objection(const Assignment& assignment, const GuestFacts* fa
   for (const auto& claim : facts->claims) {
     if (claim.host == evidence_.self() && mine(*claim.entry)) continue;
     if (!is_active(claim.entry->phase)) continue;
+    const bool offers = assignment.cause == Cause::migrate &&
+                        offer(*facts, claim.host, claim.entry->generation, assignment.generation)
+                                .claim == &claim;
+    if (offers && claim.host == assignment.from) continue;
     const bool ended = std::any_of(
         standing->ended.begin(), standing->ended.end(), [&](const Assignment::Ended& e) {
           return e.host == claim.host && e.incarnation == claim.entry->holder &&
@@ -409,7 +436,8 @@ void Target::start(Work& work, Turn& turn) {
   if (own == nullptr) return;
   GuestAct act;
   act.ticket = turn.ticket();
-  act.act = Act::start;
+  const bool arrived = work.assignment.cause == Cause::migrate;
+  act.act = arrived ? Act::resume : Act::start;
   act.guest = own->guest;
   act.name = own->name;
   act.xml = own->xml;
@@ -417,7 +445,8 @@ void Target::start(Work& work, Turn& turn) {
   turn.orders.acts.push_back(act);
   work.step = Starting{act.ticket};
   turn.note({Severity::info, "target", evidence_.self(), own->guest, own->recovery, "starting",
-             own->name + ": all claims read, the start is listed, libvirt starts it"});
+             own->name + (arrived ? ": all of it has arrived and was yielded, libvirt resumes it"
+                                  : ": all claims read, the start is listed, libvirt starts it")});
 }
 
 void Target::finish_protect(GuestId guest, Turn& turn) {
@@ -431,8 +460,11 @@ void Target::settle(GuestId guest, GuestPhase phase, const std::string& reason, 
   auto* own = change_entry(guest);
   if (own == nullptr) return;
   const bool holds = phase == GuestPhase::holding;
-  const bool started = own->manager == Manager::pacemaker;
+  // What is on its way here is still its source's, or was given over by it.
+  const bool incoming = own->phase == GuestPhase::claimed_incoming;
+  const bool started = own->manager == Manager::pacemaker && !incoming;
   own->phase = phase;
+  own->hand_over.reset();
   // What the claim took the place of may have kept an older record from being the newest: a
   // refusal would not.
   if (!holds && started) {
@@ -444,8 +476,9 @@ void Target::settle(GuestId guest, GuestPhase phase, const std::string& reason, 
   const bool step = !own->recovery.is_zero();
   turn.note({holds ? Severity::notice : Severity::error, "target", evidence_.self(), guest,
              own->recovery, step ? (holds ? "running" : "refused") : "",
-             own->name + (holds ? (step || started ? " runs here" : " is protected here")
-                                : " refused: " + reason)});
+             own->name + (!holds                         ? " refused: " + reason
+                          : step || started || incoming ? " runs here"
+                                                        : " is protected here")});
   if (!holds) answer_start(guest, reason, turn);
 }
 
@@ -478,7 +511,7 @@ void Target::on_written(const CellWritten& written, Turn& turn) {
 void Target::on_done(const ActDone& done, Turn& turn) {
   ++libvirt_changes_;
   const auto found = works_.find(done.guest);
-  if (done.act != Act::start) {
+  if (done.act != Act::start && done.act != Act::resume) {
     if (!done.ok)
       turn.note({Severity::warning, "libvirt", evidence_.self(), done.guest, {}, "",
                  "libvirt: " + done.error});
@@ -490,6 +523,7 @@ void Target::on_done(const ActDone& done, Turn& turn) {
         known->second.running = Running::no;
     on_parting_done(done, turn);
     on_stop_done(done, turn);
+    on_move_done(done, turn);
     if (found == works_.end()) return;
     auto* ending = std::get_if<Ending>(&found->second.step);
     if (ending == nullptr || ending->killing != done.ticket) return;
@@ -517,6 +551,8 @@ void Target::finish_start(GuestId guest, Work& work, const ActDone& done, Turn& 
   if (done.ok || done.running == Running::yes) {
     settle(guest, GuestPhase::holding, "", turn);
     if (own != nullptr) order(Act::mark, *own, turn);
+  } else if (done.act == Act::resume && done.settled && runs(&now)) {
+    if (!resume_again(guest, work, turn)) refuse(guest, work, "libvirt: " + done.error, turn);
   } else if (done.settled && done.running == Running::no) {
     settle(guest, GuestPhase::refused, "libvirt: " + done.error, turn);
   } else {
@@ -577,6 +613,7 @@ void Target::on_hypervisor_down(const HypervisorDown& down, Turn& turn) {
     stop.shutdown.reset();
     stop.kill.reset();
   }
+  moves_without_libvirt();
   for (auto& [guest, seen] : seen_) seen.running = Running::unknown;
   turn.note({Severity::warning, "libvirt", evidence_.self(), {}, {}, "",
              "libvirt does not answer: " + down.reason});
@@ -627,6 +664,7 @@ void Target::end_here(GuestId guest, const std::string& name, const std::string&
 void Target::yield(GuestEntry& entry, const std::string& why, Turn& turn) {
   entry.phase = GuestPhase::yielded;
   entry.parting = false;
+  entry.hand_over.reset();
   entry.reason = why;
   entry.since = turn.now.wall;
 }
@@ -707,7 +745,7 @@ void Target::watch_guest(GuestId guest, const GuestFacts& facts, Turn& turn) {
     std::erase_if(cell_.change().guests, [&](const GuestEntry& e) { return e.guest == guest; });
 }
 
-StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
+StartAnswer Target::may_start(GuestId guest, const std::string& name, Instant now) const {
   const auto* own = entry(guest);
   const auto& guests = board_.guests();
   const auto found = guests.find(guest);
@@ -738,8 +776,14 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name) const {
             name + (own->wanted == Wanted::stopped ? " is being stopped here for Pacemaker"
                                                    : " is being ended here by its isolation "
                                                      "response")};
+  if (own->phase == GuestPhase::holding && own->hand_over)
+    return {false, true, name + " is being handed over live to " +
+                             host_text(own->hand_over->other) + "; it may be there already"};
   const auto work = works_.find(guest);
-  if (work != works_.end() && !std::holds_alternative<Starting>(work->second.step))
+  const bool begins = work != works_.end() && (std::holds_alternative<Starting>(work->second.step)
+                                                   ? work->second.assignment.cause != Cause::migrate
+                                                   : arrives(work->second, now));
+  if (work != works_.end() && !begins)
     return {false, true, name + " is claimed here, but not every host's claims were read yet"};
   if (me_.stays_up && (work == works_.end() || !start_listed(guest)))
     return {false, true,
@@ -763,7 +807,7 @@ Instant Target::next_deadline() const {
     if (const auto* listing = std::get_if<Listing>(&work.step);
         listing != nullptr && !listing->asked)
       next = std::min(next, listing->next);
-  next = std::min({next, parting_deadline(), stop_deadline()});
+  next = std::min({next, parting_deadline(), stop_deadline(), move_deadline()});
   if (!hypervisor_ok_) return next;  // its return is an input
   for (const auto& [guest, work] : works_) {
     if (const auto* unsettled = std::get_if<Unsettled>(&work.step);

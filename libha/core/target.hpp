@@ -64,6 +64,8 @@ class Target {
   void on_unprotect(const Unprotect& unprotect, Turn& turn);
   void on_start_guest(const StartGuest& start, Turn& turn);
   void on_stop_guest(const StopGuest& stop, Turn& turn);
+  void on_migrate_guest(const MigrateGuest& migrate, Turn& turn);
+  void on_arrival(const ArrivalBegins& arrival, Turn& turn);
   // isolated: how long this host has been standing apart, once that is for longer than the delay.
   void tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn);
   // The domain has gone on to this format level: a table of an earlier one is written anew, once.
@@ -77,7 +79,9 @@ class Target {
   Instant next_deadline() const;
 
   // As Member::may_start, without the lease's say.
-  StartAnswer may_start(GuestId guest, const std::string& name) const;
+  StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
+  // As Member::may_arrive, likewise.
+  StartAnswer may_arrive(GuestId guest, const std::string& name, Instant now) const;
 
   bool hypervisor_ok() const { return hypervisor_ok_; }
   bool loaded() const { return loaded_; }
@@ -109,7 +113,10 @@ class Target {
   struct Checking {
     Instant since;  // everybody's cells must be read by reads issued from here on
   };
-  struct Starting {
+  struct Arriving {  // it may be sent here, and waits for its source's last word (moving.cpp)
+    std::optional<Instant> begun;  // libvirt was told that it may
+  };
+  struct Starting {  // or resuming
     Ticket ticket;
   };
   struct Unsettled {  // the create call failed in a way that leaves its effect open
@@ -124,9 +131,10 @@ class Target {
   };
   struct Work {
     Assignment assignment;
-    std::variant<Claiming, Listing, Checking, Starting, Unsettled, Ending> step;
+    std::variant<Claiming, Listing, Checking, Arriving, Starting, Unsettled, Ending> step;
     bool resumed{false};  // claimed by an earlier daemon of this boot
     bool ended{false};    // the claim took the place of a tombstone
+    int resumptions{0};   // of what has arrived, in vain
   };
   struct Request {
     Ticket ticket;
@@ -171,6 +179,35 @@ class Target {
     bool gone{false};  // libvirt says so, after a kill
   };
 
+  // A guest of this host's that goes on elsewhere (moving.cpp).
+  struct Asking {  // the decider, whether it may
+    Instant again;
+  };
+  struct Offering {};  // the own table says so; the destination has not claimed it yet
+  struct Sending {
+    Ticket ticket;
+    std::optional<Ticket> aborting;
+    Instant next;
+  };
+  struct Finding {  // whether it is still here: the answer was lost, or an earlier daemon's
+    std::optional<Ticket> asked;
+    Instant next;
+  };
+  struct Sent {  // it was yielded; the destination has not said yet that it holds it
+    std::uint64_t revision;
+  };
+  struct Move {
+    std::optional<MigrateGuest> asked;  // none: by an earlier daemon
+    Instant deadline{Instant::never()};
+    std::string why{};  // it is given up
+    std::variant<Asking, Offering, Sending, Finding, Sent> step;
+  };
+  struct Offer {
+    enum class Word : std::uint8_t { none, open, sent };
+    Word word{Word::none};
+    const Claim* claim{nullptr};
+  };
+
   void load_own_table(Turn& turn);
   void resume(const GuestEntry& entry, Turn& turn);
   void take_assignments(Turn& turn);
@@ -189,6 +226,30 @@ class Target {
   Instant stop_deadline() const;
   std::string why_not_started(GuestId guest) const;
   std::string why_not_stopped(GuestId guest) const;
+  std::string why_not_moved(const GuestEntry& own) const;
+  std::string why_given_up(const GuestEntry& own, const Move& move, Instant now) const;
+  const Assignment* way_out(GuestId guest, const GuestEntry& own, HostId to) const;
+  const Claim* claim_of(GuestId guest, HostId host, Generation generation) const;
+  void follow_moves(Turn& turn);
+  void follow_move(GuestId guest, Move& move, Turn& turn);
+  void ask_way(const GuestEntry& own, Move& move, Asking& asking, Turn& turn);
+  void on_move_done(const ActDone& done, Turn& turn);
+  void conclude(const ActDone& done, const std::string& why, Turn& turn);
+  void tell_late(Move& move, Turn& turn);
+  void give_over(GuestId guest, Turn& turn);
+  void await_arrival(GuestId guest, Move& move, Turn& turn);
+  void take_back(GuestId guest, const std::string& why, Turn& turn);
+  void end_move(GuestId guest, const std::string& why, Turn& turn);
+  void moves_without_libvirt();
+  Instant move_deadline() const;
+  Offer offer(const GuestFacts& facts, HostId from, Generation by, Generation generation) const;
+  const Claim* offered(const Assignment& assignment) const;
+  void claim_incoming(const Assignment& assignment, Turn& turn);
+  void arrive(GuestId guest, Work& work, Turn& turn);
+  void check_arrived(GuestId guest, Work& work, Turn& turn);
+  bool resume_again(GuestId guest, Work& work, Turn& turn);
+  void end_lost(GuestId guest, const std::string& why, Turn& turn);
+  bool arrives(const Work& work, Instant now) const;
   void write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn);
   void advance(GuestId guest, Work& work, Turn& turn);
   void check(GuestId guest, Work& work, Turn& turn);
@@ -198,6 +259,7 @@ class Target {
   void kill_before_refusal(GuestId guest, Ending& ending, Turn& turn);
   void withdraw_protection(GuestId guest, const std::string& reason, bool ended, Turn& turn);
   void refresh_record(const Assignment& assignment, const GuestFacts& facts);
+  void take_record(const GuestEntry& newer);
   std::string objection(const Assignment& assignment, const GuestFacts* facts) const;
   void on_list(std::vector<ListedGuest> listed);
   bool start_listed(GuestId guest) const;
@@ -261,6 +323,7 @@ class Target {
   std::map<GuestId, Request> protects_;  // and starts
   std::vector<std::pair<Ticket, std::uint64_t>> unprotects_;  // request, table revision
   std::map<GuestId, Stop> stops_;
+  std::map<GuestId, Move> moves_;
   std::map<GuestId, ListedGuest> listed_;  // what the keeper has on its list, at least
   std::map<GuestId, Instant> killed_;  // by the ladder, or maybe so
   std::map<GuestId, GuestSeen> seen_;

@@ -1,11 +1,10 @@
 #include "libha/libvirt/guest_calls.hpp"
 
 #include "libha/guestxml/guest_xml.hpp"
-#include "libha/libvirt/states.hpp"
+#include "libha/libvirt/guest_answers.hpp"
 
 namespace wardom::libvirt {
 
-using port::Act;
 using port::ActDone;
 using port::RunState;
 
@@ -13,56 +12,6 @@ namespace {
 
 constexpr unsigned kRecordedXml =
     VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE;
-
-struct Found {
-  Domain guest;
-  bool answered{false};  // libvirt said that it is there, or that it is not
-  Fault fault;
-};
-
-Found find(virConnectPtr conn, const GuestId& id) {
-  Found found;
-  found.guest.reset(virDomainLookupByUUID(conn, id.bytes.data()));
-  if (!found.guest) found.fault = last_fault();
-  found.answered = found.guest || found.fault.code == VIR_ERR_NO_DOMAIN;
-  return found;
-}
-
-RunState state_of(virConnectPtr conn, const GuestId& id) {
-  const Found found = find(conn, id);
-  if (!found.answered) return RunState::unknown;
-  if (!found.guest) return RunState::absent;
-  int state = 0;
-  int reason = 0;
-  if (virDomainGetState(found.guest.get(), &state, &reason, 0) == 0)
-    return from_state(state, reason).state;
-  return last_fault().code == VIR_ERR_NO_DOMAIN ? RunState::absent : RunState::unknown;
-}
-
-// `act` is set by the pool, which knows it.
-ActDone done(virConnectPtr conn, const GuestId& guest) {
-  ActDone answer;
-  answer.guest = guest;
-  answer.ok = true;
-  answer.state = state_of(conn, guest);
-  return answer;
-}
-
-ActDone failed(virConnectPtr conn, const GuestId& guest, std::string error) {
-  ActDone answer = done(conn, guest);
-  answer.ok = false;
-  answer.error = std::move(error);
-  answer.settled = answer.state != RunState::unknown;
-  return answer;
-}
-
-// Whatever was said, a guest that is off now is what was asked for.
-ActDone off_or_failed(virConnectPtr conn, const GuestId& guest, std::string error) {
-  ActDone answer = failed(conn, guest, std::move(error));
-  answer.ok = answer.state == RunState::shut_off || answer.state == RunState::absent;
-  if (answer.ok) answer.error.clear();
-  return answer;
-}
 
 // The XML must be about this guest: libvirt goes by the XML alone, and would define another.
 std::optional<std::string> wrong_xml(const GuestId& guest, const std::string& xml) {

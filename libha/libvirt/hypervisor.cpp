@@ -13,6 +13,8 @@
 #include "libha/libvirt/call_pool.hpp"
 #include "libha/libvirt/guest_calls.hpp"
 #include "libha/libvirt/limits.hpp"
+#include "libha/libvirt/migration_calls.hpp"
+#include "libha/libvirt/migrations.hpp"
 #include "libha/libvirt/quiet_signals.hpp"
 #include "libha/libvirt/session.hpp"
 #include "libha/libvirt/states.hpp"
@@ -35,6 +37,13 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
     const QuietSignals quiet;
     start_event_loop();
     pool_ = std::make_unique<CallPool>(kWorkers, kStackBytes, kMaxWaitingCalls);
+    migrations_ = std::make_shared<Migrations>(
+        options_.migration, options_.uri,
+        [weak = weak_from_this()] {
+          const auto self = weak.lock();
+          return self ? self->life() : 0;
+        },
+        events_.done);
     connector_ = std::thread([this] { keep_connected(); });
   }
 
@@ -46,6 +55,7 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
     }
     wake_.notify_all();
     connector_.join();
+    migrations_->stop();
     pool_.reset();
   }
 
@@ -53,6 +63,7 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
   void submit(Act act, Ticket ticket, const GuestId& guest, const std::string& key, Work work);
   void start(Ticket ticket, const GuestId& guest, std::string xml);
   void kill(Ticket ticket, const GuestId& guest);
+  Migrations& migrations() { return *migrations_; }
 
  private:
   struct Early {
@@ -84,6 +95,10 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
     const std::lock_guard lock(mutex_);
     return current_;
   }
+  std::uint64_t life() {
+    const std::lock_guard lock(mutex_);
+    return current_ ? number_ : 0;
+  }
   std::uint64_t kills_asked(const GuestId& guest) {
     const std::lock_guard lock(mutex_);
     const auto at = kills_.find(guest);
@@ -110,6 +125,7 @@ class LibvirtHypervisor::Impl : public std::enable_shared_from_this<Impl> {
   LifecycleTable lifecycle_;
 
   std::unique_ptr<CallPool> pool_;
+  std::shared_ptr<Migrations> migrations_;
   std::thread connector_;
 };
 
@@ -401,9 +417,11 @@ void LibvirtHypervisor::Impl::kill(Ticket ticket, const GuestId& guest) {
     starting = starting_.contains(guest);
     session = current_;
   }
-  // A start can hang for minutes in storage that does not answer. Killing its QEMU ends it; the
-  // kill that answers follows in its place behind the start, and makes sure.
-  if (starting && session)
+  migrations_->call_off(guest);
+  // A start can hang for minutes in storage that does not answer, and a call about a guest that is
+  // being migrated waits for it. Killing its QEMU ends both; the kill that answers follows in its
+  // place behind such a call, and makes sure.
+  if ((starting || migrations_->busy(guest)) && session)
     pool_->add(
         to_hex(guest) + "/now",
         [session, guest](bool stopping) {
@@ -455,6 +473,16 @@ void LibvirtHypervisor::mark(Ticket ticket, GuestId guest, Generation generation
 void LibvirtHypervisor::unmark(Ticket ticket, GuestId guest) {
   impl_->submit(Act::unmark, ticket, guest, to_hex(guest),
                 [guest](virConnectPtr conn) { return unmark_guest(conn, guest); });
+}
+void LibvirtHypervisor::migrate(Ticket ticket, GuestId guest, HostId to) {
+  impl_->migrations().migrate(ticket, guest, to);
+}
+void LibvirtHypervisor::abort_migration(Ticket ticket, GuestId guest) {
+  impl_->migrations().abort(ticket, guest);
+}
+void LibvirtHypervisor::resume(Ticket ticket, GuestId guest) {
+  impl_->submit(Act::resume, ticket, guest, to_hex(guest),
+                [guest](virConnectPtr conn) { return resume_guest(conn, guest); });
 }
 
 }  // namespace wardom::libvirt

@@ -17,6 +17,8 @@
 //    start that waits is not made. The kill's own answer comes behind the start's.
 //  * A start that could not begin within `start_within` is answered with an error: late starts are
 //    a danger.
+//  * A migration, and its end, has a thread and a connection of its own; a kill overtakes it. One
+//    that this object's end finds under way goes on in libvirtd, and is not answered.
 //  * Changes of autostart, and of a definition by `--config` commands, raise no libvirt event; they
 //    are noticed by libvirtd's files in `definitions_dir`. Where that is another place, or libvirtd
 //    is on another machine, or the folder appears only after the connection (a host's very first
@@ -28,6 +30,7 @@
 #include <memory>
 #include <string>
 
+#include "libha/libvirt/migrations.hpp"
 #include "libha/port/hypervisor.hpp"
 
 namespace wardom::libvirt {
@@ -37,13 +40,14 @@ struct HypervisorOptions {
   std::string definitions_dir{"/etc/libvirt/qemu"};  // empty: not watched
   std::string pid_dir{"/run/libvirt/qemu"};          // of libvirtd's NAME.pid
   std::chrono::milliseconds start_within{std::chrono::seconds(10)};
+  MigrationOptions migration{};
 };
 
 class LibvirtHypervisor final : public port::Hypervisor {
  public:
   LibvirtHypervisor(HypervisorOptions options, port::HypervisorEvents events);
-  // Waits for calls that libvirt is working on; those that only wait are answered with an error. A
-  // process that must end at once uses _exit.
+  // Waits for short calls that libvirt is working on; those that only wait are answered with an
+  // error. A process that must end at once uses _exit.
   ~LibvirtHypervisor();
   LibvirtHypervisor(const LibvirtHypervisor&) = delete;
   LibvirtHypervisor& operator=(const LibvirtHypervisor&) = delete;
@@ -58,6 +62,10 @@ class LibvirtHypervisor final : public port::Hypervisor {
   void describe(Ticket ticket, std::string name_or_uuid) override;
   void mark(Ticket ticket, GuestId guest, Generation generation) override;
   void unmark(Ticket ticket, GuestId guest) override;
+  // Only a running guest is sent, by libvirt's peer-to-peer migration.
+  void migrate(Ticket ticket, GuestId guest, HostId to) override;
+  void abort_migration(Ticket ticket, GuestId guest) override;
+  void resume(Ticket ticket, GuestId guest) override;
 
  private:
   class Impl;

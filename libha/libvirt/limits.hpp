@@ -21,4 +21,11 @@ inline constexpr unsigned kKeepAliveCount = 3;
 inline constexpr std::chrono::milliseconds kFirstBackOff{50};
 inline constexpr std::chrono::milliseconds kLastBackOff{2000};
 
+// Migrations, or their ends, that wait for others.
+inline constexpr std::size_t kMaxWaitingMigrations = 256;
+inline constexpr std::size_t kMigrationEnds = 8;  // under way at a time
+// A migration that is told to stop may have to wait for TCP to give its target up (127 s).
+inline constexpr std::chrono::seconds kMigrationEndsWithin{180};
+inline constexpr std::chrono::milliseconds kMigrationEndAsked{100};  // how often
+
 }  // namespace wardom::libvirt

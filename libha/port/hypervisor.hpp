@@ -62,7 +62,9 @@ struct HypervisorDown {
   std::string reason;
 };
 
-enum class Act : std::uint8_t { define, start, shutdown, kill, undefine, describe, mark, unmark };
+enum class Act : std::uint8_t {
+  define, start, shutdown, kill, undefine, describe, mark, unmark, migrate, abort_migration, resume
+};
 
 struct ActDone {
   Ticket ticket;
@@ -72,6 +74,7 @@ struct ActDone {
   std::string error;       // libvirt's message
   bool settled{true};      // false: the call failed in a way that leaves its effect open
   RunState state{RunState::unknown};  // as read after the call
+  StopCause cause{StopCause::none};   // of a guest that is off, after migrate and abort_migration
   std::string xml;         // describe only
   std::string name;        // describe only
   std::uint64_t memory_kib{0};
@@ -106,6 +109,18 @@ class Hypervisor {
   virtual void mark(Ticket ticket, GuestId guest, Generation generation) = 0;
   // Takes the mark away. Done already, or no such guest: ok.
   virtual void unmark(Ticket ticket, GuestId guest) = 0;
+  // Sends the running guest, live, to that host's libvirt, where it arrives whole and stays paused
+  // until resume() there. Takes as long as it takes, beside other calls about the guest: a kill is
+  // not kept waiting. ok: all of it has arrived, no QEMU of it is left here, and what was sent has
+  // not run on since. Otherwise it is here as it was (what libvirt left paused is resumed), if it
+  // was not ended meanwhile.
+  virtual void migrate(Ticket ticket, GuestId guest, HostId to) = 0;
+  // Ends a migrate() that is under way, also one that an earlier daemon began. Answered, ok, once
+  // none is: `state` and `cause` tell what is left of the guest here.
+  virtual void abort_migration(Ticket ticket, GuestId guest) = 0;
+  // Lets a guest that has arrived by migrate() run. Refused (settled, not ok) unless it is here and
+  // paused with all of it arrived. Runs already: ok.
+  virtual void resume(Ticket ticket, GuestId guest) = 0;
 
  protected:
   ~Hypervisor() = default;

@@ -92,6 +92,9 @@ core::Act act_of(port::Act act) {
     case port::Act::undefine: return core::Act::undefine;
     case port::Act::mark: return core::Act::mark;
     case port::Act::unmark: return core::Act::unmark;
+    case port::Act::migrate: return core::Act::migrate;
+    case port::Act::abort_migration: return core::Act::abort_migration;
+    case port::Act::resume: return core::Act::resume;
     case port::Act::describe: break;
   }
   return core::Act::define;  // the core never orders a description
@@ -104,8 +107,8 @@ core::Input input_of(const port::HypervisorUp& up) {
 }
 
 core::Input input_of(const port::ActDone& done) {
-  return core::ActDone{done.ticket,  act_of(done.act),        done.guest, done.ok,
-                       done.settled, running_of(done.state), done.error};
+  return core::ActDone{done.ticket,  act_of(done.act),       done.guest,             done.ok,
+                       done.settled, running_of(done.state), stopped_of(done.cause), done.error};
 }
 
 // The core has just taken it: it is no replay.
@@ -393,9 +396,16 @@ void Loop::send_beat(const Beat& content, const std::vector<BeatWord>& words) {
 }
 
 void Loop::act(const core::GuestAct& act) {
-  if (act.act == core::Act::start && !may_act()) {
-    own_inputs_.push_back(core::ActDone{act.ticket, act.act, act.guest, false, true,
-                                        core::Running::no, "this host's own heartbeat is too old"});
+  const bool begins = act.act == core::Act::start || act.act == core::Act::resume;
+  if (begins && !may_act()) {
+    core::ActDone refused;
+    refused.ticket = act.ticket;
+    refused.act = act.act;
+    refused.guest = act.guest;
+    // What has arrived is there, and paused.
+    refused.running = act.act == core::Act::start ? core::Running::no : core::Running::paused;
+    refused.error = "this host's own heartbeat is too old";
+    own_inputs_.push_back(std::move(refused));
     return;
   }
   acts_.insert(act.ticket);
@@ -408,6 +418,9 @@ void Loop::act(const core::GuestAct& act) {
     case core::Act::undefine: hypervisor.undefine(act.ticket, act.guest); break;
     case core::Act::mark: hypervisor.mark(act.ticket, act.guest, act.generation); break;
     case core::Act::unmark: hypervisor.unmark(act.ticket, act.guest); break;
+    case core::Act::migrate: hypervisor.migrate(act.ticket, act.guest, act.to); break;
+    case core::Act::abort_migration: hypervisor.abort_migration(act.ticket, act.guest); break;
+    case core::Act::resume: hypervisor.resume(act.ticket, act.guest); break;
   }
 }
 

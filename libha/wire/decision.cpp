@@ -66,7 +66,7 @@ Assignment read_assignment(Reader& in) {
   a.target_incarnation = in.incarnation();
   a.target_epoch = DaemonEpoch{in.u32()};
   a.version = LockVersion{in.u64()};
-  a.cause = in.enumeration(Cause::start);
+  a.cause = in.enumeration(Cause::migrate);
   a.from = HostId{in.u16()};
   a.from_incarnation = in.incarnation();
   a.recovery = RecoveryId{in.bits()};

@@ -16,6 +16,7 @@ Bytes body(const core::PleaseAssign& please) {
   out.bits(please.guest);
   out.i32(please.priority);
   out.flag(please.start);
+  out.u16(please.to.value);
   return out.take();
 }
 
@@ -117,6 +118,7 @@ core::PleaseAssign read_please(Reader& in) {
   please.guest = GuestId{in.bits()};
   please.priority = in.i32();
   please.start = in.flag();
+  please.to = HostId{in.u16()};
   return please;
 }
 

@@ -14,7 +14,7 @@ namespace {
 constexpr int kLevel = 1;
 
 constexpr std::size_t kGuestLeast =
-    16 + 2 + 8 + 1 + 24 + 4 + 4 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
+    16 + 2 + 8 + 1 + 24 + 4 + 4 + 11 + 4 + 8 + 4 + 8 + 16 + 8 + 2 + 2 + 4;
 
 void write(Writer& out, const GuestEntry& g) {
   out.bits(g.guest);
@@ -27,6 +27,10 @@ void write(Writer& out, const GuestEntry& g) {
   out.u8(static_cast<std::uint8_t>(g.manager));
   out.u8(g.isolation ? static_cast<std::uint8_t>(1 + static_cast<std::uint8_t>(*g.isolation)) : 0);
   out.u8(g.parting ? 1 : 0);
+  const auto hand_over = g.hand_over.value_or(HandOver{});
+  out.u16(hand_over.other.value);
+  out.u64(hand_over.generation.value);
+  out.u8(hand_over.done ? 1 : 0);
   out.i32(g.priority);
   out.u64(g.memory_kib);
   out.u32(g.vcpus);
@@ -53,6 +57,11 @@ GuestEntry read_guest(Reader& in) {
   if (const auto said = in.enumeration<std::uint8_t>(kHighest + 1); said != 0)
     g.isolation = static_cast<IsolationResponse>(said - 1);
   g.parting = in.flag();
+  HandOver hand_over;
+  hand_over.other = HostId{in.u16()};
+  hand_over.generation = Generation{in.u64()};
+  hand_over.done = in.flag();
+  if (hand_over.other != kNoHost) g.hand_over = hand_over;
   g.priority = in.i32();
   g.memory_kib = in.u64();
   g.vcpus = in.u32();

@@ -29,6 +29,8 @@ enum class Barrier : std::uint8_t {
   guests_in_directory,    // guests go to hosts of the lock's directory alone
   stop_stands,            // a stop is answered once the guest's yield is on the volume
   asked_start_waits,      // a start that is asked for waits for what may still land
+  sent_is_gone,           // a guest is yielded as sent once libvirt says that it is gone
+  arrival_yielded,        // what has arrived runs by its source's word alone
   count
 };
 

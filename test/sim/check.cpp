@@ -144,7 +144,7 @@ bool Domain::harmless(const Host& host) const {
   const bool quiet = host.quiet == host.incarnation;  // a keeper that starts anew has to find out
   return ladder && (ladder->quiet_since() || ladder->released() || quiet) &&
          std::none_of(host.listed.begin(), host.listed.end(), [&](const auto& listed) {
-           return host.qemus.contains(listed.first);
+           return host.has_qemu(listed.first);
          });
 }
 
@@ -206,9 +206,27 @@ bool Domain::lock_unproved() {
   return !member || !leased(owner.host, owner.incarnation);
 }
 
+// Of a guest on its way: it goes on, or is refused. Else its source's end has to be proved first.
+bool Domain::source_lives(const GuestEntry& incoming) const {
+  const auto& source = *hosts[incoming.hand_over->other.value - 1u];
+  return source.powered && source.joined && is_member(source);
+}
+
+// Its source has not yielded it.
+bool Domain::source_holds(const GuestEntry& incoming) {
+  const auto* table = table_of(*hosts[incoming.hand_over->other.value - 1u]);
+  return table != nullptr &&
+         std::any_of(table->guests.begin(), table->guests.end(), [&](const GuestEntry& entry) {
+           return entry.guest == incoming.guest && entry.phase == GuestPhase::holding &&
+                  entry.generation == incoming.hand_over->generation;
+         });
+}
+
 // After the faults have ended. Empty: every protected guest is where it should be.
 std::string Domain::unsettled_guests() {
-  std::map<GuestId, std::pair<Generation, std::string>> owner;
+  // What was refused, or is on its way, is elsewhere, if anywhere.
+  using Rank = std::pair<bool, Generation>;
+  std::map<GuestId, std::pair<Rank, std::string>> owner;
   for (const auto& host : hosts) {
     const auto* table = table_of(*host);
     if (table == nullptr) continue;
@@ -216,19 +234,25 @@ std::string Domain::unsettled_guests() {
       const bool live = host->powered && entry.holder == host->incarnation && host->joined;
       const auto name = truth(entry.guest)->name;
       const bool works = live && is_member(*host);
-      if (works && (entry.phase == GuestPhase::claimed || entry.phase == GuestPhase::starting))
+      const bool under_way = entry.phase == GuestPhase::claimed ||
+                             entry.phase == GuestPhase::starting ||
+                             (entry.phase == GuestPhase::claimed_incoming && source_lives(entry));
+      if (works && under_way)
         return name + " is still claimed by host " + std::to_string(host->id.value);
       auto& top = owner[entry.guest];
-      if (entry.generation < top.first) continue;
+      const bool incoming = entry.phase == GuestPhase::claimed_incoming;
+      const bool here = entry.phase != GuestPhase::refused && !(incoming && source_holds(entry));
+      const Rank rank{here, entry.generation};
+      if (rank < top.first) continue;
       const bool proved = verdict_seen(host->id, entry.holder);
       const bool must = proved || !core::is_active(entry.phase) ||
                         (is_member(*host) && (live || leased(host->id, entry.holder)));
       // Started again by hand, but its host died before the volume could be told: it stays off.
       if (core::is_tombstone(entry) || (!live && entry.wanted == Wanted::stopped)) {
-        top = {entry.generation, "off"};
+        top = {rank, "off"};
         continue;
       }
-      top = {entry.generation, must ? core::to_text(entry.phase) : std::string("unproved")};
+      top = {rank, must ? core::to_text(entry.phase) : std::string("unproved")};
     }
   }
   for (const auto& guest : guests) {
@@ -241,7 +265,7 @@ std::string Domain::unsettled_guests() {
     }
     if (runner(guest.id) == nullptr)
       return guest.name + " runs nowhere; its newest record is " + found->second.second +
-             ", generation " + std::to_string(found->second.first.value);
+             ", generation " + std::to_string(found->second.first.second.value);
   }
   return {};
 }

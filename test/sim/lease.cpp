@@ -58,10 +58,11 @@ void Domain::tend_lease(Host& host) {
   bool found = false, open = false;
   for (const auto& [guest, listed] : host.listed) {
     open = open || listed.start.has_value();
-    if (!host.qemus.contains(guest) || early) continue;
+    if (!host.has_qemu(guest) || early) continue;
     found = true;
     ++marks["guest killed by the ladder"];
-    written_until[guest] = {host.id, clock.now() + disk.between(Duration{0}, kLate)};
+    if (host.qemus.contains(guest))
+      written_until[guest] = {host.id, clock.now() + disk.between(Duration{0}, kLate)};
     stop_qemu(host, guest, port::StopCause::host_signal);
   }
   look_at_quiet(host, options.stays_up && !found && (!open || early), now);

@@ -85,7 +85,7 @@ bool Domain::take_answer(Host& host, const core::Reply& reply) {
 
 // StopIsTrue: Pacemaker goes on to start the guest elsewhere.
 void Domain::check_stopped(const Host& host, const GuestTruth& guest) {
-  if (host.qemus.contains(guest.id))
+  if (host.has_qemu(guest.id))
     return fail(129, "StopIsTrue: " + guest.name + " is called stopped, and runs on host " +
                          std::to_string(host.id.value));
   const auto* table = table_of(host);

@@ -56,6 +56,8 @@ const char* to_text(Planted planted) {
     case Planted::rests_unsaid: return "a lease rests before the slot says that there is none";
     case Planted::stop_unrecorded: return "a stop is answered before the yield stands";
     case Planted::start_unwaited: return "Pacemaker's start does not wait for late writes";
+    case Planted::sent_untrue: return "a guest is yielded as sent whatever libvirt said";
+    case Planted::arrival_unyielded: return "what has arrived is run once its source is dead";
   }
   return "?";
 }
@@ -173,6 +175,8 @@ Removed removed_for(Planted planted) {
     case Planted::guests_to_strangers: return {Barrier::guests_in_directory, {}};
     case Planted::stop_unrecorded: return {Barrier::stop_stands, {}};
     case Planted::start_unwaited: return {Barrier::asked_start_waits, {}};
+    case Planted::sent_untrue: return {Barrier::sent_is_gone, {}};
+    case Planted::arrival_unyielded: return {Barrier::arrival_yielded, {}};
     case Planted::vote_by_old_read: return {Barrier::vote_reads_fresh, {Barrier::reads_in_time}};
     default: return {};
   }
@@ -394,6 +398,15 @@ Options planted_options(Planted planted, std::uint64_t seed) {
     case Planted::stop_unrecorded:
       options.pacemaker = true;
       options.focus = {{FaultKind::lossy, ms(0), ms(1000), false}};
+      break;
+    case Planted::sent_untrue:
+      options.migrates = true;
+      options.focus = {{FaultKind::cut_mgmt, ms(0), ms(2000), false}};
+      break;
+    case Planted::arrival_unyielded:
+      options.migrates = true;
+      options.focus = {{FaultKind::daemon_hang, ms(1000), ms(9000), false, 0},
+                       {FaultKind::power_cut, ms(3000), ms(9000), false, 0}};
       break;
     case Planted::start_unwaited:
       options.pacemaker = true;

@@ -160,7 +160,7 @@ void Hands::start(Ticket ticket, GuestId guest, std::string xml) {
   d.on_host(h, end, [&d, &h, answer, guest, version, fails, open, allowed] {
     // A libvirtd that was restarted in the middle may have left the QEMU running, or not.
     const bool cut_short = h.libvirt_life != answer.libvirt;
-    const bool runs_already = h.qemus.contains(guest);
+    const bool runs_already = h.has_qemu(guest);
     if (*allowed && !fails && !runs_already && (!cut_short || d.virt.chance(500))) {
       h.definitions[guest] = version;
       d.run_qemu(h, guest, version, "its target");
@@ -204,7 +204,7 @@ void Hands::kill(Ticket ticket, GuestId guest) {
   auto& h = host;
   const Answer answer{d, h, h.daemon_life, h.libvirt_life, ticket, port::Act::kill, guest};
   if (!h.libvirt_up) return answer.give(false, true, "libvirtd is away; nothing was done");
-  if (d.options.planted == Planted::refusal_unsettled && !h.qemus.contains(guest))
+  if (d.options.planted == Planted::refusal_unsettled && !h.has_qemu(guest))
     return answer.give(true, true, "");
   const auto ends = turn_of(d, h, guest, d.virt.between(ms(5), ms(100)));
   const bool lasts = d.options.planted == Planted::yield_unsettled && d.bent();

@@ -84,6 +84,15 @@ BARRIERS = {
          "writes_may_land(*facts, turn.now.at)) continue;",
          "writes_may_land(*facts, turn.now.at) && !{removed}) continue;"),
     ],
+    "core/moving.cpp": [
+        ("sent_is_gone",
+         "  if (done.ok && done.running == Running::no) return give_over(",
+         "  if ({removed} || (done.ok && done.running == Running::no)) return give_over("),
+        ("arrival_yielded",
+         "    if (here && claim.entry->phase == GuestPhase::holding && !dead)\n",
+         "    if ({removed} && here && dead) return {Offer::Word::sent, &claim};\n"
+         "    if (here && claim.entry->phase == GuestPhase::holding && !dead)\n"),
+    ],
     "core/managed.cpp": [
         ("stop_stands",
          "  return stop.gone && cell_.settled();\n",

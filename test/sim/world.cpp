@@ -32,7 +32,8 @@ Domain::Domain(Options o)
       machine(options.seed, 3),
       virt(options.seed, 4),
       ids(options.seed, 5),
-      crm(options.seed, 7) {
+      crm(options.seed, 7),
+      movers(options.seed, 8) {
   for (std::size_t i = 0; i < options.hosts; ++i) {
     auto host = std::make_unique<Host>();
     host->id = HostId{static_cast<std::uint16_t>(i + 1)};
@@ -121,6 +122,9 @@ void Domain::power_off(Host& host, bool pull, Duration late) {
   ++host.libvirt_life;
   host.deferred.clear();
   host.qemus.clear();
+  host.sending.clear();
+  host.arrivals.clear();
+  host.migrated.clear();
   host.loop.reset();
   host.inbox.clear();
   host.keeper_up = host.volume_told = host.joined = host.daemon_hung = host.ring_formed = false;
@@ -227,7 +231,7 @@ void Domain::start_daemon(Host& host) {
   };
   events.reply = [this, &host](const core::Reply& reply) {
     if (host.fencings.contains(reply.request.value)) return fenced(host, reply);
-    if (take_answer(host, reply)) return;
+    if (take_answer(host, reply) || take_moved(host, reply)) return;
     const auto found = host.replies.find(reply.request.value);
     if (found == host.replies.end()) return fail(129, "a reply to nobody");
     auto* guest = truth(found->second.first);
@@ -260,7 +264,7 @@ void Domain::start_daemon(Host& host) {
       if (!host.libvirt_up || host.libvirt_life != life) return;
       port::HypervisorUp up;
       for (const auto& guest : guests)
-        if (host.definitions.contains(guest.id) || host.qemus.contains(guest.id))
+        if (host.definitions.contains(guest.id) || host.has_qemu(guest.id))
           up.guests.push_back(state_of(host, guest.id));
       from_libvirt(host, us(50), up);
     });
@@ -498,10 +502,15 @@ port::GuestState Domain::state_of(const Host& host, GuestId guest) const {
   for (const auto& one : guests)
     if (one.id == guest) state.name = one.name;
   state.persistent = host.definitions.contains(guest);
-  state.state = host.qemus.contains(guest) ? port::RunState::running
-                : state.persistent         ? port::RunState::shut_off
-                                           : port::RunState::absent;
-  if (host.qemus.contains(guest)) state.process = {2 + guest.bytes[15], host.life + 1, ""};
+  const auto sent = host.sending.find(guest);
+  const bool stopped = sent != host.sending.end() && sent->second.stopped.has_value();
+  state.state = host.qemus.contains(guest)                  ? port::RunState::running
+                : host.arrivals.contains(guest) || stopped ? port::RunState::paused
+                : state.persistent                          ? port::RunState::shut_off
+                                                            : port::RunState::absent;
+  if (state.state == port::RunState::shut_off && host.migrated.contains(guest))
+    state.cause = port::StopCause::migrated;
+  if (host.has_qemu(guest)) state.process = {2 + guest.bytes[15], host.life + 1, ""};
   return state;
 }
 
@@ -524,12 +533,22 @@ void Domain::run_qemu(Host& host, GuestId guest, std::uint32_t version, const ch
   trace("guest " + truth(guest)->name + " runs on host " + std::to_string(host.id.value) + " by " +
         by);
   host.qemus[guest] = Qemu{version, ++qemus_started};
+  newest_qemu[guest] = qemus_started;
+  host.migrated.erase(guest);
   acts = (acts ^ (guest.bytes[0] + 256 * host.id.value)) * 1099511628211ULL;
   acts = (acts ^ static_cast<std::uint64_t>(clock.now().count())) * 1099511628211ULL;
 }
 
 void Domain::stop_qemu(Host& host, GuestId guest, port::StopCause cause) {
-  if (host.qemus.erase(guest) == 0) return;
+  bool ended = host.qemus.erase(guest) + host.arrivals.erase(guest) > 0;
+  if (const auto sent = host.sending.find(guest); sent != host.sending.end()) {
+    ended = ended || sent->second.stopped;
+    const auto answer = sent->second.answer;
+    host.sending.erase(sent);
+    answer(false, "the guest was ended");
+  }
+  if (!ended) return;
+  host.migrated.erase(guest);
   trace("guest " + truth(guest)->name + " stops on host " + std::to_string(host.id.value));
   auto state = state_of(host, guest);
   state.cause = cause;
@@ -541,6 +560,9 @@ void Domain::restart_libvirt(Host& host, Duration away) {
   trace("libvirtd " + std::to_string(host.id.value) + " goes down");
   host.libvirt_up = false;
   ++host.libvirt_life;
+  std::erase_if(host.arrivals, [this](const auto& one) {
+    return !one.second.whole || movers.chance(300);
+  });
   from_libvirt(host, us(100), port::HypervisorDown{"connection reset"});
   on_host(host, away, [this, &host] {
     if (host.libvirt_up) return;
@@ -548,7 +570,7 @@ void Domain::restart_libvirt(Host& host, Duration away) {
     host.busy_until.clear();
     port::HypervisorUp up;
     for (const auto& guest : guests)
-      if (host.definitions.contains(guest.id) || host.qemus.contains(guest.id))
+      if (host.definitions.contains(guest.id) || host.has_qemu(guest.id))
         up.guests.push_back(state_of(host, guest.id));
     from_libvirt(host, us(100), up);
   });
@@ -584,7 +606,7 @@ void Domain::unprotect(Host& host, GuestTruth& guest) {
 
 // `virsh start`, as the libvirt hook sees it.
 bool Domain::admin_start(Host& host, GuestTruth& guest) {
-  if (!host.powered || host.frozen || !host.libvirt_up || host.qemus.contains(guest.id) ||
+  if (!host.powered || host.frozen || !host.libvirt_up || host.has_qemu(guest.id) ||
       !host.definitions.contains(guest.id) || !guest.is_protected)
     return false;
   const bool asked = host.loop && !host.daemon_hung;

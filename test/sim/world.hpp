@@ -70,8 +70,10 @@ enum class Planted : std::uint8_t {
   rests_unsaid,          // a lease rests before the slot says that there is none
   stop_unrecorded,       // Pacemaker is told of a stop before the volume says so
   start_unwaited,        // Pacemaker's start does not wait for what may still land
+  sent_untrue,           // a guest is yielded as sent whatever libvirt said
+  arrival_unyielded,     // what has arrived is run once its source is dead
 };
-inline constexpr int kPlanted = 46;
+inline constexpr int kPlanted = 48;
 const char* to_text(Planted planted);
 
 enum class FaultKind : std::uint8_t {
@@ -120,6 +122,20 @@ struct Domain;
 struct Qemu {
   std::uint32_t version{0};
   std::uint64_t number{0};  // of all that ever ran
+};
+
+// A guest that is being sent live, at its source.
+struct Sending {
+  std::uint64_t job{0};
+  std::optional<Qemu> stopped{};  // for the last of its memory, and not known yet to be done
+  std::function<void(bool, const char*)> answer;
+};
+// And at its destination, paused.
+struct Arrival {
+  std::uint64_t number{0};  // of the QEMU that it comes from
+  std::uint64_t job{0};
+  std::uint32_t version{0};
+  bool whole{false};
 };
 
 // One own cell of a host, in the hands of its keeper.
@@ -183,6 +199,9 @@ struct Hands final : port::Volume,
   void describe(Ticket ticket, std::string name) override;
   void mark(Ticket ticket, GuestId guest, Generation generation) override;
   void unmark(Ticket ticket, GuestId guest) override;
+  void migrate(Ticket ticket, GuestId guest, HostId to) override;
+  void abort_migration(Ticket ticket, GuestId guest) override;
+  void resume(Ticket ticket, GuestId guest) override;
   void vote(const core::Vote& vote) override;
   Domain& domain;
   Host& host;
@@ -241,6 +260,10 @@ struct Host {
   std::deque<std::pair<std::uint64_t, runtime::Arrival>> libvirt_words;  // each to a daemon's life
   std::map<GuestId, Qemu> qemus;
   std::map<GuestId, std::uint32_t> definitions;
+  std::map<GuestId, Sending> sending;
+  std::map<GuestId, Arrival> arrivals;
+  std::set<GuestId> migrated;  // why they are off here
+  bool has_qemu(GuestId guest) const { return qemus.contains(guest) || arrivals.contains(guest); }
   // storage as seen from here
   bool storage_ok{true};
   Duration storage_slow{0};
@@ -314,6 +337,7 @@ struct Host {
   };
   std::map<std::uint64_t, FencingAsked> fencings;  // by ticket
   std::map<std::uint64_t, std::pair<GuestId, bool>> orders;   // of Pacemaker's; starts, or stops
+  std::map<std::uint64_t, std::pair<GuestId, std::size_t>> moves;  // live; to which host
   // corosync
   bool corosync_up{true};
   Places ring;  // nodes as told last
@@ -378,6 +402,7 @@ struct Options {
   bool quorum{false};          // corosync has Wardom as its quorum device
   bool fences{false};          // hosts are fenced at times, by any other
   bool pacemaker{false};       // Pacemaker manages some of the guests
+  bool migrates{false};        // guests are sent from host to host, live
   bool moves{false};           // the volume is moved to another one at times
   bool upgrades{false};        // hosts begin with a release of the first level, and are upgraded
   std::optional<HostsFile> file;  // of every host at first
@@ -431,6 +456,17 @@ struct Domain {
   void order_stop(Host& host, GuestTruth& guest);
   bool take_answer(Host& host, const core::Reply& reply);
   void check_stopped(const Host& host, const GuestTruth& guest);
+  // migration.cpp
+  void begin_moving();
+  void move_at_times(GuestTruth& guest);
+  void order_move(Host& host, GuestTruth& guest, const Host& to);
+  bool take_moved(Host& host, const core::Reply& reply);
+  void drop_arrival(Host& host, GuestId guest, std::uint64_t job);
+  bool libvirt_reaches(const Host& from, const Host& to);
+  void await_no_migration(Host& host, std::uint64_t daemon, const port::ActDone& done);
+  void run_arrival(Host& host, GuestId guest);
+  bool source_lives(const GuestEntry& incoming) const;
+  bool source_holds(const GuestEntry& incoming);
 
   // plumbing
   // What a host does later: not if its power goes meanwhile, and after its freeze if it is frozen.
@@ -576,7 +612,7 @@ struct Domain {
   std::vector<GuestTruth> guests;
   bool cut[kMaxHosts][kMaxHosts][kLinks]{};
   std::uint64_t loss[kMaxHosts][kMaxHosts][kLinks]{};  // permille
-  Stream net, disk, machine, virt, ids, crm;
+  Stream net, disk, machine, virt, ids, crm, movers;
   bool healed{false};  // no fault is under way
   std::vector<std::vector<std::uint8_t>> spare_datagrams;
   std::vector<runtime::Arrival> taken;  // by the turn under way
@@ -591,6 +627,8 @@ struct Domain {
   std::uint64_t acts{1469598103934665603ULL};  // hash of which guest was started where and when
   std::uint64_t turns{0};
   std::uint64_t qemus_started{0};
+  std::map<GuestId, std::uint64_t> newest_qemu;  // that has run it anywhere
+  std::uint64_t migrations{0};
   // Requests of the daemons and heartbeats, as the storage would count them.
   struct Traffic {
     std::uint64_t reads{0};

@@ -358,6 +358,20 @@ TEST_CASE("table_keeps_every_isolation_response") {
     }
 }
 
+TEST_CASE("table_keeps_where_a_guest_goes_and_comes_from") {
+  for (auto phase :
+       {GuestPhase::holding, GuestPhase::yielded, GuestPhase::claimed_incoming})
+    for (bool done : {false, true}) {
+      HostTable table;
+      table.guests = {samples::guest(1), samples::guest(2)};
+      table.guests[0].phase = phase;
+      table.guests[0].hand_over = HandOver{HostId{7}, Generation{12}, done};
+      const auto back = decode_table(encode_table(table, kRoom).value());
+      REQUIRE(back.has_value());
+      CHECK(back.value() == table);
+    }
+}
+
 TEST_CASE("table_above_a_limit_is_refused_with_the_guest_named") {
   HostTable table;
   table.guests = {samples::guest(1)};

@@ -65,6 +65,24 @@ GuestEntry Script::entry(const std::string& name, Incarnation holder) const {
   return entry;
 }
 
+namespace {
+HostId host_of(const std::string& word) {
+  return HostId{static_cast<std::uint16_t>(std::stoi(word))};
+}
+std::string way_text(const GuestEntry& entry) {
+  if (!entry.hand_over) return {};
+  const auto other = host_text(entry.hand_over->other);
+  switch (entry.phase) {
+    case GuestPhase::claimed_incoming:
+      return " from " + other + (entry.hand_over->done ? ", ready" : "");
+    case GuestPhase::yielded:
+      return ", gone to " + other;
+    default:
+      return ", to go to " + other;
+  }
+}
+}  // namespace
+
 std::string Script::feed(const std::string& line) {
   out_.clear();
   const auto words = split(line);
@@ -97,7 +115,9 @@ std::string Script::feed(const std::string& line) {
     say("-> the hook " + (answer.allowed ? "allows " + words[1] : "refuses: " + answer.reason));
   } else if (words[0] == "libvirt")
     step(core::GuestSeen{guest(words[2]), words[2],
-                         words[1] == "runs" ? core::Running::yes : core::Running::no,
+                         words[1] == "runs"     ? core::Running::yes
+                         : words[1] == "pauses" ? core::Running::paused
+                                                : core::Running::no,
                          words[1] == "shuts-down" ? core::Stopped::by_guest : core::Stopped::none,
                          true});
   else if (words[0] == "start-answer")
@@ -106,7 +126,14 @@ std::string Script::feed(const std::string& line) {
                        words[2] == "ok"     ? core::Running::yes
                        : words[2] == "open" ? core::Running::unknown
                                             : core::Running::no,
-                       words[2] == "ok" ? "" : "cannot open the disk"});
+                       core::Stopped::none, words[2] == "ok" ? "" : "cannot open the disk"});
+  else if (words[0] == "migrate")
+    step(core::MigrateGuest{Ticket{75}, guest(words[1]), host_of(words[2]),
+                            milliseconds{std::stoi(words[3])}});
+  else if (words[0] == "migration")
+    end_migration(words[1], words[2]);
+  else if (words[0] == "arrival")
+    begin_arrival(words[1]);
   else
     bad(line);
   return out_;
@@ -297,18 +324,29 @@ void Script::carry_out(core::Orders orders) {
     if (act.act == core::Act::start) {
       starts_[act.name] = act.ticket;
       say("-> libvirt starts " + act.name);
+    } else if (act.act == core::Act::resume) {
+      starts_[act.name] = act.ticket;
+      say("-> libvirt resumes " + act.name);
+    } else if (act.act == core::Act::migrate) {
+      starts_[act.name] = act.ticket;
+      say("-> libvirt sends " + act.name + " to " + host_text(act.to));
+    } else if (act.act == core::Act::abort_migration) {
+      say("-> libvirt sends " + act.name + " no more");
+      answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
+                                       core::Running::yes, core::Stopped::none, ""});
     } else if (act.act == core::Act::shutdown) {
       say("-> libvirt presses the power button of " + act.name);
       answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
-                                       core::Running::yes, ""});
+                                       core::Running::yes, core::Stopped::none, ""});
     } else if (act.act == core::Act::kill) {
       say("-> libvirt kills " + act.name);
       answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
-                                       core::Running::no, ""});
+                                       core::Running::no, core::Stopped::none, ""});
     } else if (act.act == core::Act::undefine) {
       say("-> libvirt forgets " + act.name);
+      answers_.push_back(core::GuestDefinition{act.guest, act.name, "", 0, 0});
       answers_.push_back(core::ActDone{act.ticket, act.act, act.guest, true, true,
-                                       core::Running::no, ""});
+                                       core::Running::no, core::Stopped::none, ""});
     }
   }
   for (const auto& note : orders.notes) say(note.text);
@@ -367,6 +405,27 @@ void Script::say_pacemaker(const std::vector<std::string>& words) {
   step(core::StartGuest{Ticket{76}, asked, milliseconds{20000}});
 }
 
+void Script::end_migration(const std::string& name, const std::string& how) {
+  core::ActDone done;
+  done.ticket = starts_[name];
+  done.act = core::Act::migrate;
+  done.guest = guest(name);
+  done.ok = how == "ok";
+  done.settled = how != "open";
+  done.running = done.ok        ? core::Running::no
+                 : done.settled ? core::Running::yes
+                                : core::Running::unknown;
+  if (done.ok) done.stopped = core::Stopped::migrated;
+  if (!done.ok) done.error = "the connection to the destination broke";
+  step(done);
+}
+
+void Script::begin_arrival(const std::string& name) {
+  const auto answer = member_->may_arrive(guest(name), name, now_);
+  say("-> the hook " + (answer.allowed ? "lets " + name + " in" : "refuses: " + answer.reason));
+  if (answer.allowed) step(core::ArrivalBegins{guest(name)});
+}
+
 void Script::say(const std::string& text) {
   char at[32];
   std::snprintf(at, sizeof at, "  %9.3f ", static_cast<double>(now_.since_boot.count()) / 1e9);
@@ -395,7 +454,7 @@ void Script::tell_table(const HostTable& table) {
   std::string text = "-> table:";
   for (const auto& one : table.guests)
     text += " " + one.name + "/" + std::to_string(one.generation.value) + " " +
-            core::to_text(one.phase) + (one.parting ? ", parting;" : ";");
+            core::to_text(one.phase) + (one.parting ? ", parting" : "") + way_text(one) + ";";
   say(text);
 }
 
@@ -406,6 +465,23 @@ void Script::tell_quorum() {
     if (peer.corosync) quorum.nodes.push_back(host);
   quorum.quorate = quorum.nodes.size() > 1;
   step(quorum);
+}
+
+// Of a live migration, as one host's table says it.
+void Script::set_way(HostId host, const std::string& name, GuestPhase phase, bool done) {
+  auto& peer = peers_.at(host);
+  const bool incoming = phase == GuestPhase::claimed_incoming;
+  GuestEntry fresh = entry(name, peer.incarnation);
+  Generation given;
+  for (const auto& assignment : last_decision_.assignments)
+    if (assignment.guest == fresh.guest) given = assignment.generation;
+  fresh.phase = phase;
+  fresh.epoch = peer.epoch;
+  if (incoming) fresh.generation = given;
+  fresh.hand_over = HandOver{kSelf, incoming ? Generation{1} : given, done};
+  std::erase_if(peer.table.guests, [&](const auto& old) { return old.guest == fresh.guest; });
+  peer.table.guests.push_back(fresh);
+  ++peer.table_sequence;
 }
 
 void Script::set_entry(Peer& peer, HostId host, const std::string& name, GuestPhase phase) {
@@ -478,6 +554,14 @@ void Script::set_host(const std::vector<std::string>& words) {
     set_entry(peer, host, words[3], GuestPhase::holding);
   } else if (what == "refuses") {
     set_entry(peer, host, words[3], GuestPhase::refused);
+  } else if (what == "arrives") {
+    set_way(host, words[3], GuestPhase::claimed_incoming, words.back() == "ready");
+  } else if (what == "offers") {
+    set_way(host, words[3], GuestPhase::holding, false);
+  } else if (what == "sent") {
+    set_way(host, words[3], GuestPhase::yielded, true);
+  } else if (what == "asks") {
+    step(core::PleaseAssign{host, peer.incarnation, peer.epoch, guest(words[3]), 0, false, kSelf});
   } else if (what == "yields") {
     set_entry(peer, host, words[3], GuestPhase::yielded);
   } else if (what == "reboots") {
