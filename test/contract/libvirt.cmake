@@ -19,3 +19,13 @@ add_dependencies(contract-libvirt-daemon wardom-qemu-hook)
 add_test(NAME contract-libvirt-daemon COMMAND contract-libvirt-daemon)
 set_tests_properties(contract-libvirt-daemon PROPERTIES LABELS contract TIMEOUT 120
                      SKIP_REGULAR_EXPRESSION "SKIPPED:")
+
+add_executable(contract-libvirt-migration libvirt_migration.cpp)
+target_link_libraries(contract-libvirt-migration PRIVATE wardom_libvirt wardom_guestxml
+                      Catch2::Catch2 Threads::Threads)
+target_compile_definitions(contract-libvirt-migration PRIVATE
+                           WARDOM_HOOK="$<TARGET_FILE:wardom-qemu-hook>")
+add_dependencies(contract-libvirt-migration wardom-qemu-hook)
+add_test(NAME contract-libvirt-migration COMMAND contract-libvirt-migration)
+set_tests_properties(contract-libvirt-migration PROPERTIES LABELS contract TIMEOUT 180
+                     SKIP_REGULAR_EXPRESSION "SKIPPED:")

@@ -29,18 +29,24 @@ inline void write(const std::string& path, const std::string& text, mode_t mode 
   chmod(path.c_str(), mode);
 }
 
-// In the new namespaces. False with errno when the kernel refuses.
-inline bool furnish() {
-  if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-      mount("proc", "/proc", "proc", 0, nullptr) != 0)
-    return false;
+// libvirt's own folders and files, in new namespaces. False with errno when the kernel refuses.
+inline bool furnish_libvirt(const std::string& libvirtd_conf) {
+  if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
   for (const char* folder : {"/run", "/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt",
                              "/var/cache/libvirt"})
     if (mount("tmpfs", folder, "tmpfs", 0, "mode=0755") != 0) return false;
   write("/etc/libvirt/qemu.conf",
         "user=\"root\"\ngroup=\"root\"\ndynamic_ownership=0\nsecurity_driver=\"none\"\n"
-        "cgroup_controllers=[]\nnamespaces=[]\n");
-  write("/etc/libvirt/libvirtd.conf", "auth_unix_rw=\"none\"\n");
+        "cgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nkeepalive_interval=1\n"
+        "keepalive_count=3\n");
+  write("/etc/libvirt/libvirtd.conf", "auth_unix_rw=\"none\"\n" + libvirtd_conf);
+  return true;
+}
+
+inline bool furnish() {
+  if (!furnish_libvirt("host_uuid=\"6f2b7c51-92a4-4c0e-8d9b-1a7f3f7c0001\"\n") ||
+      mount("proc", "/proc", "proc", 0, nullptr) != 0)
+    return false;
   fs::create_directories("/run/wardom");
   // libvirtd looks for hooks when it starts: one that comes later is not seen.
   fs::create_directories("/etc/libvirt/hooks/qemu.d");
