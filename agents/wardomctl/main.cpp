@@ -12,6 +12,7 @@
 #include "agents/wardomctl/print.hpp"
 #include "agents/wardomctl/quorum_command.hpp"
 #include "agents/wardomctl/volume_command.hpp"
+#include "libha/config/values.hpp"
 
 namespace {
 
@@ -26,6 +27,8 @@ struct Options {
   std::vector<std::string> waived;
   std::string isolation;  // empty: as wardom.toml says
   int priority{0};
+  std::string target;  // a host
+  std::string time{"5m"};
 };
 
 int view(const Options& options, const json::object& request, const Printer& print) {
@@ -60,6 +63,29 @@ int change_guest(const Options& options, const json::object& request, const char
     return "guest " + options.subject + " is " + done + "\n" + print_plain(result, paint);
   };
   return show(options.socket, options.as_json, request, print, kProtectPatience);
+}
+
+int migrate_guest(const Options& options) {
+  constexpr std::chrono::hours kMost{1};
+  // What is under way when the time is over has to be called back first.
+  constexpr std::chrono::seconds kForTheAnswer{20};
+  const auto time = wardom::parse_duration(options.time);
+  if (!time || *time <= wardom::Duration::zero() || *time > kMost)
+    return fail(kUsage, "guest migrate --timeout " + options.time +
+                            ": give a time of at most an hour, such as 90s or 10m");
+  const auto print = [&](const json::value& result, const Paint&) {
+    const auto* how = result.is_object() ? result.get_object().if_contains("how") : nullptr;
+    const bool already = how != nullptr && how->is_string();
+    return "guest " + options.subject + " runs on " + options.target +
+           (already ? ": " + printable(how->get_string()) : "") + "\n";
+  };
+  const auto patience = std::chrono::ceil<std::chrono::milliseconds>(*time);
+  return show(options.socket, options.as_json,
+              {{"do", "guest-migrate"},
+               {"guest", options.subject},
+               {"to", options.target},
+               {"patience_ms", patience.count()}},
+              print, patience + kForTheAnswer);
 }
 
 void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
@@ -107,6 +133,11 @@ void add_guest_commands(CLI::App& app, Options& options, int& exit_code) {
     exit_code = change_guest(options, {{"do", "guest-unprotect"}, {"guest", options.subject}},
                              "no longer protected");
   });
+  auto* migrate = named("migrate", "Send the running guest to another host, live");
+  migrate->add_option("HOST", options.target, "Where it goes on")->required();
+  migrate->add_option("--timeout", options.time, "It stays where it is if it takes longer")
+      ->capture_default_str();
+  migrate->callback([&] { exit_code = migrate_guest(options); });
 }
 
 void add_config_commands(CLI::App& app, Options& options, int& exit_code) {

@@ -43,6 +43,11 @@ VIEWS = {
          "isolation": "shutdown"}),
     "quorum_status": (["quorum", "status"], {"do": "quorum-look"}),
     "guest_unprotect": (["guest", "unprotect", "g1"], {"do": "guest-unprotect", "guest": "g1"}),
+    "guest_migrate": (["guest", "migrate", "g1", "n2", "--timeout", "90s"],
+                      {"do": "guest-migrate", "guest": "g1", "to": "n2", "patience_ms": 90000}),
+    "guest_migrate_again": (["guest", "migrate", "g1", "n2"],
+                            {"do": "guest-migrate", "guest": "g1", "to": "n2",
+                             "patience_ms": 300000}),
 }
 
 
@@ -242,6 +247,12 @@ class Operators(unittest.TestCase):
             result = run(["disarm", f"--for={text}"], "/nonexistent")
             self.assertEqual(result.returncode, 2, text)
             self.assertIn("at most a day", result.stderr)
+
+    def test_migrate_in_no_time_is_wrong_usage(self):
+        for text in ("0s", "61m", "2", "soon"):
+            result = run(["guest", "migrate", "g1", "n2", f"--timeout={text}"], "/nonexistent")
+            self.assertEqual(result.returncode, 2, text)
+            self.assertIn("at most an hour", result.stderr)
 
 
 class Failures(unittest.TestCase):
