@@ -27,6 +27,9 @@ constexpr milliseconds kMostPatience{50000};
 constexpr milliseconds kAskAgain{500};
 // Of a stop's time, for the kill that follows when the guest has not shut down.
 constexpr milliseconds kKillReserve{20000};
+// Of a migrate_to's time, for calling back what did not arrive in time.
+constexpr milliseconds kCallBackReserve{7000};
+constexpr milliseconds kLookAgain{200};
 
 // What the resource is about. Of a guest whose XML is not readable here the UUID is remembered.
 struct Named {
@@ -260,6 +263,59 @@ int stop(const Call& call, Named named) {
   return ask_until_done(call, named, stop_request);
 }
 
+bool is_on(const json::object& shown, const std::string& host) {
+  return text_in(shown, "owner") == host && text_in(shown, "state") == "running";
+}
+
+// On the source. wardomd refuses, before it touches the guest, what cannot succeed, and calls the
+// rest back while there is time: a failure means that the guest runs on here.
+int migrate_to(const Call& call, const Named& named) {
+  const auto target = parameter("CRM_meta_migrate_target");
+  if (!target) return fail(failed, "Pacemaker names no node to migrate to");
+  const auto reserve = std::min(kCallBackReserve, call.timeout / 4);
+  bool asked = false;
+  std::string why = "there was no time to ask wardomd";
+  while (call.left() > reserve + kAskAgain) {
+    if (asked) {
+      // Its answer was lost with the wardomd that was asked. The next one ends what was under way.
+      const auto here = ask_here(call, named);
+      const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr;
+      if (shown != nullptr && is_on(*shown, *target)) return success;
+    } else {
+      const json::object request{{"do", "guest-migrate"},
+                                 {"guest", named.guest},
+                                 {"to", *target},
+                                 {"patience_ms", (call.left() - reserve).count()}};
+      const auto answer = ask(request, call.left());
+      if (answer.heard == Heard::answer && answer.exit_code == 0) return success;
+      why = answer.error;
+      if (answer.heard == Heard::answer) break;
+      asked = answer.heard == Heard::silence;
+    }
+    std::this_thread::sleep_for(std::min(kAskAgain, call.left()));
+  }
+  return fail(failed, "not migrated to " + *target + ": " + why);
+}
+
+// On the target, when the source has done its part: the guest is held here, and runs.
+int migrate_from(const Call& call, const Named& named) {
+  std::string why = "there was no time to ask wardomd";
+  while (call.left() > milliseconds{0}) {
+    const auto answer = ask_here(call, named);
+    const auto* shown = answer.exit_code == 0 ? answer.result.if_object() : nullptr;
+    if (shown != nullptr && text_in(*shown, "here") == "running" &&
+        is_on(*shown, text_in(*shown, "host"))) {
+      remember(call, text_in(*shown, "uuid"), process_in(*shown));
+      return success;
+    }
+    why = shown == nullptr ? answer.error
+                           : "it is " + text_in(*shown, "here") + " here, and belongs to " +
+                                 text_in(*shown, "owner");
+    std::this_thread::sleep_for(std::min(kLookAgain, call.left()));
+  }
+  return fail(failed, "it did not arrive: " + why);
+}
+
 }  // namespace
 
 int run_guest(const Call& call) {
@@ -269,12 +325,15 @@ int run_guest(const Call& call) {
   }
   Named named;
   if (call.action == "start" || call.action == "stop" || call.action == "monitor" ||
+      call.action == "migrate_to" || call.action == "migrate_from" ||
       call.action == "validate-all") {
     if (const int code = read_parameters(call, named); code != success) return code;
   }
   if (call.action == "start") return start(call, named);
   if (call.action == "stop") return stop(call, named);
   if (call.action == "monitor") return monitor(call, named);
+  if (call.action == "migrate_to") return migrate_to(call, named);
+  if (call.action == "migrate_from") return migrate_from(call, named);
   if (call.action == "validate-all") return success;
   if (call.action == "reload-agent") return success;  // read anew with each call
   return fail(unimplemented, "no such action: " + call.action);

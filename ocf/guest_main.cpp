@@ -8,7 +8,8 @@ int main(int argc, char** argv) {
   const auto began = wardom::ocf::Clock::now();
   std::signal(SIGPIPE, SIG_IGN);
   if (argc != 2) {
-    std::fputs("usage: Guest start|stop|monitor|validate-all|reload-agent|meta-data\n"
+    std::fputs("usage: Guest start|stop|monitor|migrate_to|migrate_from|validate-all|"
+               "reload-agent|meta-data\n"
                "A resource agent: Pacemaker calls it, with its parameters in OCF_RESKEY_*.\n",
                stderr);
     return wardom::ocf::unimplemented;

@@ -18,6 +18,11 @@ Runs a libvirt/KVM guest through Wardom, which starts it on a host only when it 
 other host runs it: Pacemaker chooses the host, and each start is assigned and claimed on the state
 volume. A monitor asks wardomd, forks nothing and never waits for libvirt. Fence hosts with
 fence_wardom, or with anything else: what Pacemaker believes of a host is no proof for Wardom.
+
+With meta allow-migrate=true the guest is moved live, if wardom.toml has a [migration]. A node is
+called as its host is in wardom.toml. Give the operation migrate_to on-fail=block, and a timeout
+that is long enough for the guest's memory: a migration that fails leaves the guest running where it
+was, and without on-fail=block Pacemaker stops it there and starts it anew on the other node.
 </longdesc>
 <shortdesc lang="en">Runs a libvirt/KVM guest through Wardom</shortdesc>
 <parameters>
@@ -58,6 +63,8 @@ constexpr const char* kTail = R"(</parameters>
 <actions>
 <action name="start" timeout="90s"/>
 <action name="stop" timeout="90s"/>
+<action name="migrate_to" timeout="120s"/>
+<action name="migrate_from" timeout="60s"/>
 <action name="monitor" timeout="20s" interval="10s" depth="0"/>
 <action name="reload-agent" timeout="10s"/>
 <action name="validate-all" timeout="10s"/>

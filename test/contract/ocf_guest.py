@@ -27,9 +27,9 @@ SUCCESS, FAILED, ARGUMENTS, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING = 
 DEGRADED = 190
 
 
-def here(state, **more):
-    return {"ok": True, "result": {"here": state, "owner": "n1", "state": state, "uuid": UUID,
-                                   "name": "g1", **more}}
+def here(running, **more):
+    return {"ok": True, "result": {"host": "n1", "here": running, "owner": "n1", "state": running,
+                                   "uuid": UUID, "name": "g1", **more}}
 
 
 def no(code, error):
@@ -184,6 +184,77 @@ class Guest(unittest.TestCase):
         self.config.unlink()
         self.assertEqual(self.run_agent("stop", config=self.config), SUCCESS, self.said)
         self.assertEqual(self.daemon.asked("guest-stop")[0]["guest"], UUID)
+
+    # --- migration ----------------------------------------------------------------------------
+
+    def migrate_to(self, **more):
+        return self.run_agent("migrate_to", config=self.config, CRM_meta_migrate_target="n2",
+                              **more)
+
+    def test_migrate_to_leaves_time_to_call_the_guest_back(self):
+        self.serve(lambda request: {"ok": True, "result": {"done": True}})
+        self.assertEqual(self.migrate_to(timeout_ms=120000), SUCCESS, self.said)
+        request = self.daemon.asked("guest-migrate")[0]
+        self.assertEqual((request["guest"], request["to"]), (UUID, "n2"))
+        self.assertTrue(100000 < request["patience_ms"] <= 110000, request)
+        self.assertEqual(self.migrate_to(timeout_ms=8000), SUCCESS, self.said)
+        self.assertTrue(3000 < self.daemon.asked("guest-migrate")[1]["patience_ms"] <= 4000)
+
+    def test_migrate_to_that_is_refused_says_why(self):
+        said = {}
+        self.serve(lambda request: no(said["code"], "n2 is storage-lost, so g1 stays here"))
+        for said["code"] in (1, 2, 3):
+            self.assertEqual(self.migrate_to(), FAILED)
+            self.assertIn("ocf-exit-reason:not migrated to n2: n2 is storage-lost", self.said)
+            self.assertLess(self.took, 1)
+        self.assertEqual(len(self.daemon.requests), 3)
+
+    def test_migrate_to_whose_answer_is_late_ends_in_time(self):
+        self.serve(lambda request: None)
+        self.assertEqual(self.migrate_to(timeout_ms=4000), FAILED)
+        self.assertLess(self.took, 4)
+
+    def test_migrate_to_without_a_daemon(self):
+        self.assertEqual(self.migrate_to(timeout_ms=4000), FAILED)
+        self.assertLess(self.took, 4)
+
+    def test_migrate_to_whose_answer_is_lost_looks_where_the_guest_is(self):
+        """It is not asked for again: what was under way may have arrived, or is called back."""
+        looks = []
+
+        def answer(request):
+            if request["do"] == "guest-migrate":
+                return b""
+            looks.append(request)
+            return here("stopped", host="n1", **(
+                {} if len(looks) < 3 else {"owner": "n2", "state": "running"}))
+
+        self.serve(answer)
+        self.assertEqual(self.migrate_to(), SUCCESS, self.said)
+        self.assertEqual(len(self.daemon.asked("guest-migrate")), 1)
+        self.assertEqual(len(looks), 3)
+
+    def test_migrate_to_nowhere(self):
+        self.serve(lambda request: here("running"))
+        self.assertEqual(self.run_agent("migrate_to", config=self.config), FAILED)
+        self.assertEqual(self.daemon.requests, [])
+
+    def test_migrate_from_waits_until_it_runs_and_is_held_here(self):
+        told = [here("stopped", host="n2"), here("paused", host="n2"),
+                here("running", host="n2"),
+                here("running", host="n2", owner="n2", state="running",
+                     process={"pid": 1, "start_time": 1})]
+        self.serve(lambda request: told.pop(0) if len(told) > 1 else told[0])
+        self.assertEqual(self.run_agent("migrate_from", config=self.config,
+                                        CRM_meta_migrate_source="n1"), SUCCESS, self.said)
+        self.assertEqual(len(told), 1)
+
+    def test_migrate_from_gives_up_before_its_deadline(self):
+        self.serve(lambda request: here("paused", host="n2"))
+        self.assertEqual(self.run_agent("migrate_from", timeout_ms=4000, config=self.config),
+                         FAILED)
+        self.assertTrue(2 < self.took < 4, self.took)
+        self.assertIn("it is paused here, and belongs to n1", self.said)
 
     # --- parameters ---------------------------------------------------------------------------
 
