@@ -124,6 +124,18 @@ BeatOptions links_of(const Config& config, const HostConfig& self) {
   return options;
 }
 
+libvirt::MigrationOptions migration_of(const Config& config, const HostConfig& self) {
+  libvirt::MigrationOptions options;
+  if (!config.migration) return options;
+  const auto& how = *config.migration;
+  options.most = how.max;
+  for (const auto* host : config.members(self.domain))
+    if (host->id != self.id)
+      options.ways[host->id] = {how.uri_of(*host), how.data_uri_of(*host), how.bandwidth_mib,
+                                how.auto_converge};
+  return options;
+}
+
 }  // namespace
 
 class Daemon::Impl {
@@ -232,6 +244,7 @@ Result<void> Daemon::Impl::open_adapters() {
       is_input<core::VoteTaken>()});
   libvirt::HypervisorOptions libvirt_options;
   libvirt_options.uri = options_.libvirt_uri;
+  libvirt_options.migration = migration_of(options_.config, self_);
   hypervisor_ = std::make_unique<libvirt::LibvirtHypervisor>(
       std::move(libvirt_options),
       port::HypervisorEvents{arrives<port::HypervisorUp>(), arrives<port::HypervisorDown>(),

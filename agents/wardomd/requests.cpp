@@ -27,6 +27,9 @@ constexpr std::int64_t kMaxPriority = 1000;
 constexpr std::int64_t kMaxFencingMs = 1000 * (control::kRequestPatienceSeconds - 5);
 // The agent asks again where its own deadline is later.
 constexpr Duration kMostPatience = std::chrono::seconds{50};
+// Nobody can ask again for a migration that is under way.
+constexpr Duration kMostMigration = std::chrono::hours{1};
+constexpr Duration kUsualMigration = std::chrono::minutes{5};
 
 std::string text_of(const json::object& request, const char* key) {
   const auto* value = request.if_contains(key);
@@ -121,6 +124,7 @@ void Requests::handle(const json::object& request, control::Answer answer) {
   if (what == "host-here") return answer(reply_with(host_here(sight_())));
   if (what == "guest-start") return start_guest(request, std::move(answer));
   if (what == "guest-stop") return stop_guest(request, std::move(answer));
+  if (what == "guest-migrate") return migrate_guest(request, std::move(answer));
   answer(reply_error(kUsage, "unknown request \"" + what + "\"; is wardomctl of another release?"));
 }
 
@@ -130,15 +134,19 @@ void Requests::may_start(const json::object& request, const control::Answer& ans
     return answer(json::object{{"ok", false}, {"error", "may-start: `guest` is not a UUID"}});
   const auto sight = sight_();
   const auto name = text_of(request, "name");
-  const auto allowed = sight.loop.member().may_start(GuestId{*bits}, name, sight.loop.now().at);
+  const auto& member = sight.loop.member();
   const bool arrives = text_of(request, "op") == "migrate";
-  if (allowed.allowed && !(arrives && allowed.known))
-    return answer(json::object{{"ok", true}, {"known", allowed.known}});
-  const Names names(sight.config, sight.loop.member());
-  const std::string reason =
-      allowed.allowed ? name + " is protected, and nothing has assigned its migration to this host"
-                      : allowed.reason;
-  answer(json::object{{"ok", false}, {"error", "wardom: " + names.in_text(reason)}});
+  const GuestId guest{*bits};
+  const auto allowed = arrives ? member.may_arrive(guest, name, sight.loop.now().at)
+                               : member.may_start(guest, name, sight.loop.now().at);
+  if (!allowed.allowed) {
+    const Names names(sight.config, member);
+    return answer(
+        json::object{{"ok", false}, {"error", "wardom: " + names.in_text(allowed.reason)}});
+  }
+  // Before libvirt can hear the answer and ask for the start.
+  if (arrives && allowed.known) submit_(core::ArrivalBegins{guest});
+  answer(json::object{{"ok", true}, {"known", allowed.known}});
 }
 
 void Requests::protect(const json::object& request, control::Answer answer) {
@@ -331,6 +339,47 @@ void Requests::stop_guest(const json::object& request, control::Answer answer) {
   stop.shutdown = *shutdown;
   submitted_.emplace(stop.request, std::move(answer));
   submit_(stop);
+}
+
+// What cannot succeed is refused before anything is done to the guest.
+void Requests::migrate_guest(const json::object& request, control::Answer answer) {
+  const auto sight = sight_();
+  const auto& member = sight.loop.member();
+  const auto guest = text_of(request, "guest");
+  const auto to = text_of(request, "to");
+  const auto patience = time_of(request, "patience_ms", kMostMigration, kUsualMigration);
+  if (!patience || *patience == Duration::zero())
+    return answer(reply_error(kUsage, "guest migrate: patience_ms is a number from 1 to 3600000"));
+  const auto view = member.guest_called(guest);
+  if (!view)
+    return answer(reply_error(kFailed, "no protected guest is called \"" + guest +
+                                           "\"; `wardomctl guest list`"));
+  const auto* target = member_called(sight, to);
+  if (target == nullptr) return answer(no_host(to));
+  if (target->id == sight.self.id)
+    return answer(reply_error(kUsage, "guest migrate: " + to + " is this host"));
+  const auto& name = view->entry.name;
+  const Names names(sight.config, member);
+  if (view->owner == target->id && view->entry.phase == GuestPhase::holding)
+    return answer(reply_with(json::object{{"done", true}, {"how", "it is there already"}}));
+  if (view->owner != sight.self.id)
+    return answer(reply_error(kFailed, name + " is not on this host" +
+                                           (view->owner == kNoHost
+                                                ? std::string()
+                                                : ", but on " + names.host_text(view->owner)) +
+                                           "; it is sent from where it runs"));
+  if (!sight.config.migration)
+    return answer(reply_error(kUsage, "wardom.toml has no [migration], which says how hosts reach "
+                                      "each other's libvirt; see wardom.toml(5)"));
+  for (const auto& host : member.hosts(sight.loop.now().at))
+    if (host.host == target->id && host.judged.state != core::HostState::alive)
+      return answer(reply_error(kFailed, to + " is " + core::to_text(host.judged.state) +
+                                             ", so " + name + " stays here; `wardomctl why " + to +
+                                             "`"));
+  if (submitted_.size() >= kMaxPending) return answer(too_many());
+  const core::MigrateGuest migrate{ticket(), view->entry.guest, target->id, *patience};
+  submitted_.emplace(migrate.request, std::move(answer));
+  submit_(migrate);
 }
 
 // By name, as it is recorded or as libvirt has it here; a UUID always names one.

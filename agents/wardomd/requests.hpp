@@ -71,6 +71,7 @@ class Requests {
   void start_as_defined(core::StartGuest start, const boost::json::object& request,
                         const control::Answer& answer);
   void submit_start(core::StartGuest start, control::Answer answer);
+  void migrate_guest(const boost::json::object& request, control::Answer answer);
   void stop_guest(const boost::json::object& request, control::Answer answer);
   void confirm_dead(const boost::json::object& request, control::Answer answer);
   void trust_bmc(const boost::json::object& request, control::Answer answer);

@@ -626,8 +626,8 @@ json::value guest_here(const Sight& sight, const std::string& guest) {
   const auto& member = sight.loop.member();
   const Names names(sight.config, member);
   // recorded: what the volume says of it is known here.
-  json::object shown{{"here", "unknown"}, {"owner", nullptr}, {"state", nullptr},
-                     {"recorded", member.ready()}, {"to_adopt", false}};
+  json::object shown{{"host", sight.self.name}, {"here", "unknown"}, {"owner", nullptr},
+                     {"state", nullptr}, {"recorded", member.ready()}, {"to_adopt", false}};
   if (const auto here = member.guest_here(guest)) {
     shown["uuid"] = to_uuid(here->guest);
     shown["name"] = here->name;

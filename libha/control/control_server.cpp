@@ -11,6 +11,7 @@
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json.hpp>
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -23,6 +24,17 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 using Protocol = asio::local::stream_protocol;
 using boost::system::error_code;
+
+// What is asked for, and time for the answer.
+std::chrono::milliseconds patience_of(const json::object& request) {
+  constexpr std::chrono::milliseconds kMost = std::chrono::seconds(kMostRequestPatienceSeconds);
+  constexpr std::chrono::milliseconds kForTheAnswer = std::chrono::seconds(30);
+  const auto* asked = request.if_contains("patience_ms");
+  const auto* ms = asked == nullptr ? nullptr : asked->if_int64();
+  if (ms == nullptr || *ms < 0) return {};
+  return std::min(std::chrono::milliseconds(std::min<std::int64_t>(*ms, kMost.count())) +
+                      kForTheAnswer, kMost);
+}
 
 }  // namespace
 
@@ -98,16 +110,21 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
                                               --self->open_;
                                               delete ended;
                                             });
-    session->timer.expires_after(options_.patience);
+    end_after(session, options_.patience);
+    asio::async_read_until(session->socket, session->buffer, '\n',
+                           [self = shared_from_this(), session](error_code failed, std::size_t n) {
+                             if (!failed) self->handle(session, n);
+                           });
+  }
+
+  // From now on, whatever was said before.
+  static void end_after(const std::shared_ptr<Session>& session, std::chrono::milliseconds time) {
+    session->timer.expires_after(time);
     session->timer.async_wait([weak = std::weak_ptr(session)](error_code cancelled) {
       const auto held = weak.lock();
       error_code ignored;
       if (!cancelled && held) held->socket.close(ignored);
     });
-    asio::async_read_until(session->socket, session->buffer, '\n',
-                           [self = shared_from_this(), session](error_code failed, std::size_t n) {
-                             if (!failed) self->handle(session, n);
-                           });
   }
 
   void handle(const std::shared_ptr<Session>& session, std::size_t bytes) {
@@ -128,6 +145,10 @@ class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
                                        std::to_string(kControlVersion) +
                                        "; who asks and wardomd are of two releases: restart "
                                        "wardomd after an upgrade, guests run on"));
+    // Where few may ask, nobody is given more time than all are.
+    if (const auto time = patience_of(request.get_object());
+        options_.users.empty() && time > options_.patience)
+      end_after(session, time);
     handler_(request.get_object(), answer);
   }
 

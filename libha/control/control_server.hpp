@@ -24,6 +24,9 @@ namespace wardom::control {
 inline constexpr std::size_t kMaxRequestBytes = 1024 * 1024;
 inline constexpr std::size_t kMaxConnections = 64;
 inline constexpr int kRequestPatienceSeconds = 60;  // from connection to the end of the answer
+// A request that says its `patience_ms` is given that time and some more, up to this; and never
+// less than the time above.
+inline constexpr int kMostRequestPatienceSeconds = 3700;
 
 // Called once per request. An answer after the client has gone is dropped.
 using Answer = std::function<void(boost::json::value)>;
