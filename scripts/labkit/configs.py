@@ -219,6 +219,10 @@ profile = "{lab.profile}"
         # wardom.toml wants disk_interval <= 2 x suspect_after.
         text += (f'disk_interval = "{lab.disk_interval_ms}ms"\n'
                  f'suspect_after = "{max(400, lab.disk_interval_ms // 2)}ms"\n')
+    text += """
+[migration]
+uri = "qemu+tcp://{address}/system"
+"""
     if lab.watchdog:
         text += f"""
 [watchdog]

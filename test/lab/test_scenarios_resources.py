@@ -19,7 +19,12 @@ RESOURCE = """\
   <nvpair id="vm-{guest}-guest" name="guest" value="{guest}"/>
   <nvpair id="vm-{guest}-force" name="force_stop" value="true"/>
  </instance_attributes>
+ <meta_attributes id="vm-{guest}-meta">
+  <nvpair id="vm-{guest}-live" name="allow-migrate" value="{live}"/>
+ </meta_attributes>
  <operations>
+  <op id="vm-{guest}-migrate_to" name="migrate_to" interval="0" timeout="60s" on-fail="block"/>
+  <op id="vm-{guest}-migrate_from" name="migrate_from" interval="0" timeout="60s"/>
   <op id="vm-{guest}-start" name="start" interval="0" timeout="60s"/>
   <op id="vm-{guest}-stop" name="stop" interval="0" timeout="60s"/>
   <op id="vm-{guest}-monitor" name="monitor" interval="2s" timeout="20s"/>
@@ -82,12 +87,12 @@ class GuestResources(ScenarioCase):
         return self.cluster.run(by, "crm_resource", "--resource", f"vm-{guest}", "--locate",
                                 "--quiet").stdout.strip()
 
-    def manage(self, guest: str) -> str:
+    def manage(self, guest: str, live: bool = False) -> str:
         """Pacemaker finds it running, and leaves it where it is. That host's name."""
         host = eventually(f"{guest} runs", lambda: self.where(guest), LIMIT_S)
         boot = self.cluster.truth()[guest]["boot"]
         self.cluster.must("n1", "cibadmin", "--create", "--scope", "resources", "--xml-text",
-                          RESOURCE.format(guest=guest))
+                          RESOURCE.format(guest=guest, live=str(live).lower()))
         self.managed.append(guest)
         eventually(f"Pacemaker finds {guest} on {host}",
                    lambda: self.located(guest, "n1") == host, LIMIT_S, self.explain)
@@ -108,7 +113,8 @@ class GuestResources(ScenarioCase):
         return next((one for one in shown["guests"] if one["name"] == guest), {"state": None})
 
     def explain(self) -> str:
-        shown = self.cluster.run(self.cluster.answering()[0], "crm_mon", "--one-shot", "--failures")
+        shown = self.cluster.run(self.cluster.answering()[0], "crm_mon", "--one-shot",
+                                "--failcounts")
         return f"{self.cluster.picture()}\n{shown.stdout}{shown.stderr}"
 
     def await_on(self, guest: str, *hosts: str) -> str:
@@ -132,6 +138,32 @@ class GuestResources(ScenarioCase):
         eventually("wardomd answers", lambda: self.cluster.status(target), LIMIT_S)
         self.assertEqual(self.cluster.truth()["g1"]["boot"], boot)
         self.assertEqual(self.located("g1", target), target)
+
+    def test_moved_live_by_pacemaker(self) -> None:
+        """It goes on, without a boot. Where it cannot go, it stays, and the resource is blocked."""
+        first = self.manage("g1", live=True)
+        target, third = self.cluster.others(first)
+        boot = self.cluster.truth()["g1"]["boot"]
+        self.cluster.must(target, "crm_resource", "--resource", "vm-g1", "--move", "--node", target)
+        self.await_on("g1", target)
+        eventually(f"Pacemaker knows that g1 is on {target}",
+                   lambda: self.located("g1", target) == target, LIMIT_S, self.explain)
+        self.assertEqual(self.cluster.truth()["g1"]["boot"], boot, self.explain())
+        shown, = [one for one in self.cluster.status(target)["guests"] if one["name"] == "g1"]
+        self.assertEqual((shown["owner"], shown["manager"]), (target, "pacemaker"))
+
+        self.cluster.lab("service", third, "libvirtd", "stop")
+        self.cluster.must(target, "crm_resource", "--resource", "vm-g1", "--move", "--node", third)
+        eventually("the resource is blocked", lambda: "blocked" in self.explain(), LIMIT_S,
+                   self.explain)
+        self.assertEqual(self.cluster.truth()["g1"]["boot"], boot, self.explain())
+        self.assertEqual(self.where("g1"), target)
+        self.cluster.lab("service", third, "libvirtd", "start")
+        self.cluster.must(target, "crm_resource", "--resource", "vm-g1", "--clear")
+        self.cluster.must(target, "crm_resource", "--resource", "vm-g1", "--cleanup")
+        self.cluster.must(target, "crm_resource", "--wait", "--timeout", "60")
+        eventually(f"Pacemaker has found g1 again on {target}", lambda: "blocked" not in
+                   self.explain() and self.located("g1", target) == target, LIMIT_S, self.explain)
 
     def test_killed_guest_runs_again(self) -> None:
         host = self.manage("g1")
