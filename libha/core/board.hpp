@@ -48,9 +48,9 @@ struct GuestFacts {
   Generation top;                    // highest generation seen anywhere
   // Whose guest it is: the highest generation among those who have it or gave it up, the active
   // one first. A refusal says only "not here": it counts where there is nothing else; and so does
-  // what is on its way to a host, while the one that it comes from holds it.
+  // what is on its way to a host, unless the one that it comes from has sent it.
   const Claim* newest() const;
-  // Who still holds what is on its way to a host (claimed_incoming); nullptr: nobody.
+  // Who has not sent yet what is on its way to a host (claimed_incoming); nullptr: it was sent.
   const Claim* comes_from(const Claim& incoming) const;
 };
 

@@ -212,13 +212,14 @@ bool Domain::source_lives(const GuestEntry& incoming) const {
   return source.powered && source.joined && is_member(source);
 }
 
-// Its source has not yielded it.
+// Its source has not sent it.
 bool Domain::source_holds(const GuestEntry& incoming) {
   const auto* table = table_of(*hosts[incoming.hand_over->other.value - 1u]);
   return table != nullptr &&
          std::any_of(table->guests.begin(), table->guests.end(), [&](const GuestEntry& entry) {
-           return entry.guest == incoming.guest && entry.phase == GuestPhase::holding &&
-                  entry.generation == incoming.hand_over->generation;
+           return entry.guest == incoming.guest &&
+                  entry.generation == incoming.hand_over->generation &&
+                  !(entry.phase == GuestPhase::yielded && entry.hand_over);
          });
 }
 
@@ -226,6 +227,7 @@ bool Domain::source_holds(const GuestEntry& incoming) {
 std::string Domain::unsettled_guests() {
   // What was refused, or is on its way, is elsewhere, if anywhere.
   using Rank = std::pair<bool, Generation>;
+  std::set<GuestId> awaited;  // nothing proves the end of who was to take it in
   std::map<GuestId, std::pair<Rank, std::string>> owner;
   for (const auto& host : hosts) {
     const auto* table = table_of(*host);
@@ -243,6 +245,8 @@ std::string Domain::unsettled_guests() {
       const bool incoming = entry.phase == GuestPhase::claimed_incoming;
       const bool here = entry.phase != GuestPhase::refused && !(incoming && source_holds(entry));
       const Rank rank{here, entry.generation};
+      const bool gone = incoming && !live && !verdict_seen(host->id, entry.holder);
+      if (gone && !leased(host->id, entry.holder)) awaited.insert(entry.guest);
       if (rank < top.first) continue;
       const bool proved = verdict_seen(host->id, entry.holder);
       const bool must = proved || !core::is_active(entry.phase) ||
@@ -259,7 +263,8 @@ std::string Domain::unsettled_guests() {
     const auto found = owner.find(guest.id);
     if (!guest.is_protected || !guest.wanted || found == owner.end()) continue;
     if (found->second.second == "off") continue;
-    if (found->second.second == "unproved" || lock_unproved()) {
+    const bool waits = found->second.second == "unproved" || awaited.contains(guest.id);
+    if (waits || lock_unproved()) {
       if (runner(guest.id) == nullptr) unproved.insert(guest.id);
       continue;
     }
