@@ -397,6 +397,8 @@ void Target::refresh_record(const Assignment& assignment, const GuestFacts& fact
     if (claim.host != assignment.from || claim.entry->holder != assignment.from_incarnation ||
         claim.entry->generation >= assignment.generation || claim.entry->xml.empty())
       continue;
+    const auto* own = entry(assignment.guest);
+    if (own == nullptr || own->xml == claim.entry->xml) continue;
     auto* changed = change_entry(assignment.guest);
     changed->xml = claim.entry->xml;
     changed->name = claim.entry->name;
