@@ -62,7 +62,11 @@ void Domain::fenced(Host& host, const core::Reply& reply) {
         (reply.ok ? "fenced, " : "") + reply.text);
   if (!reply.ok) return void(++marks["fencings in vain"]);
   ++marks["fencings by " + reply.text.substr(0, reply.text.find(':'))];
-  if (victim.powered && victim.life == asked.life)
+  // With a BMC that says nothing a machine is called fenced that is in no ring and knows no Wardom,
+  // though it may be booting (doc/decisions/0016).
+  const bool mute = clock.now() - victim.bmc.heard >= 2 * options.timing.bmc_timeout;
+  const bool outside = !victim.joined && !victim.ring_formed;
+  if (victim.powered && victim.life == asked.life && !(mute && outside))
     return fail(129, "FenceHonest: " + name + " is told to be fenced, and has had power all the "
                      "time: " + reply.text);
   for (const auto& [guest, last] : written_until)

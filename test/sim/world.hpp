@@ -214,6 +214,7 @@ struct Bmc {
   Places lies_to{Places{}.set()};  // whom it tells so
   int false_offs{0};      // so many readings are wrong
   bool deaf{false};       // takes power-offs and does nothing
+  Time heard{0};          // when it has answered anybody last
   Duration latency{ms(5)};
   Duration off_delay{ms(200)};
   std::optional<Time> first_off;  // for Planted::one_off_suffices
