@@ -36,10 +36,8 @@ const Claim* GuestFacts::newest() const {
 const Claim* GuestFacts::comes_from(const Claim& incoming) const {
   const auto& way = incoming.entry->hand_over;
   for (const auto& claim : claims)
-    if (way && claim.host == way->other && claim.entry->generation == way->generation) {
-      const bool sent = claim.entry->phase == GuestPhase::yielded && claim.entry->hand_over;
-      return sent ? nullptr : &claim;
-    }
+    if (way && claim.host == way->other && claim.entry->generation == way->generation)
+      return &claim;
   return nullptr;
 }
 

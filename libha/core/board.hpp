@@ -48,9 +48,9 @@ struct GuestFacts {
   Generation top;                    // highest generation seen anywhere
   // Whose guest it is: the highest generation among those who have it or gave it up, the active
   // one first. A refusal says only "not here": it counts where there is nothing else; and so does
-  // what is on its way to a host, unless the one that it comes from has sent it.
+  // what is on its way to a host: the one that it comes from knows it better until it is held.
   const Claim* newest() const;
-  // Who has not sent yet what is on its way to a host (claimed_incoming); nullptr: it was sent.
+  // The word of who sends what is on its way to a host (claimed_incoming); nullptr: it is gone.
   const Claim* comes_from(const Claim& incoming) const;
 };
 

@@ -64,8 +64,10 @@ void Domain::fenced(Host& host, const core::Reply& reply) {
   ++marks["fencings by " + reply.text.substr(0, reply.text.find(':'))];
   // With a BMC that says nothing a machine is called fenced that is in no ring and knows no Wardom,
   // though it may be booting (doc/decisions/0016).
-  const bool mute = clock.now() - victim.bmc.heard >= 2 * options.timing.bmc_timeout;
-  const bool outside = !victim.joined && !victim.ring_formed;
+  const auto patience = options.timing.bmc_timeout;
+  const bool mute = clock.now() - victim.bmc.heard >= 2 * patience ||
+                    clock.now() - victim.bmc.speaks_again < patience;  // that answer is on its way
+  const bool outside = !victim.joined && !victim.keeper_up;
   if (victim.powered && victim.life == asked.life && !(mute && outside))
     return fail(129, "FenceHonest: " + name + " is told to be fenced, and has had power all the "
                      "time: " + reply.text);
@@ -216,14 +218,13 @@ bool Domain::source_lives(const GuestEntry& incoming) const {
   return source.powered && source.joined && is_member(source);
 }
 
-// Its source has not sent it.
+// Its source still has what is on record of it.
 bool Domain::source_holds(const GuestEntry& incoming) {
   const auto* table = table_of(*hosts[incoming.hand_over->other.value - 1u]);
   return table != nullptr &&
          std::any_of(table->guests.begin(), table->guests.end(), [&](const GuestEntry& entry) {
            return entry.guest == incoming.guest &&
-                  entry.generation == incoming.hand_over->generation &&
-                  !(entry.phase == GuestPhase::yielded && entry.hand_over);
+                  entry.generation == incoming.hand_over->generation;
          });
 }
 

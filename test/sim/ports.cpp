@@ -40,6 +40,8 @@ void Hands::ask(Ticket ticket, HostId to) {
   const auto life = h.daemon_life;
   d.on_host(h, peer.bmc.latency / 2, [&d, &h, &peer, ticket, to, life] {
     if (h.daemon_life != life) return;
+    if (d.clock.now() - peer.bmc.heard >= 2 * d.options.timing.bmc_timeout)
+      peer.bmc.speaks_again = d.clock.now();
     peer.bmc.heard = d.clock.now();
     auto state = peer.powered ? port::PowerState::on : port::PowerState::off;
     if (peer.bmc.lies_off && peer.bmc.lies_to.test(h.index)) state = port::PowerState::off;

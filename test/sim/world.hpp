@@ -215,6 +215,7 @@ struct Bmc {
   int false_offs{0};      // so many readings are wrong
   bool deaf{false};       // takes power-offs and does nothing
   Time heard{0};          // when it has answered anybody last
+  Time speaks_again{-ms(60000)};  // when that was after a long silence
   Duration latency{ms(5)};
   Duration off_delay{ms(200)};
   std::optional<Time> first_off;  // for Planted::one_off_suffices
