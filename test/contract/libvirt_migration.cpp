@@ -133,6 +133,18 @@ struct Fixture {
   void await_begun(const Guest& guest) {
     REQUIRE(there_record.changed(guest.id, RunState::paused).has_value());
   }
+  // What is left there after libvirtd hung, as its wardomd ends it. The adapter asks over TCP and
+  // may have lost the hung libvirtd: only once that is back is anything done.
+  void end_there(const Guest& guest) {
+    CHECK(sandbox::eventually(
+        [&] {
+          there.kill(Ticket{++ticket}, guest.id);
+          return there_record.done(ticket)->ok;
+        },
+        20s));
+    there.undefine(Ticket{++ticket}, guest.id);
+    CHECK(answer(there_record, ticket).ok);
+  }
   void expect_runs_here(const Guest& guest) {
     here->describe(Ticket{++ticket}, guest.name);
     CHECK(answer(here_record, ticket).state == RunState::running);
@@ -330,6 +342,7 @@ TEST_CASE_METHOD(Slow, "a_target_that_hangs_is_given_up") {
   CHECK_FALSE(done->ok);
   CHECK(done->settled);
   CHECK(done->state == RunState::running);
+  end_there(one);  // libvirt leaves a copy, paused
   expect_runs_here(one);
   remove(one);
 }
