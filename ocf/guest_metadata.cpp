@@ -1,41 +1,8 @@
-#include <string>
-
 #include "ocf/guest_agent.hpp"
+#include "ocf/metadata.hpp"
 
 namespace wardom::ocf {
 namespace {
-
-// The document type makes the newer attributes known to tools that check against the old one.
-constexpr const char* kHead = R"(<?xml version="1.0"?>
-<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd" [
-<!ATTLIST parameter unique-group CDATA #IMPLIED reloadable (0|1) #IMPLIED>
-<!ATTLIST action name CDATA #REQUIRED>
-]>
-<resource-agent name="Guest" version=")" WARDOM_VERSION R"(">
-<version>1.1</version>
-<longdesc lang="en">
-Runs a libvirt/KVM guest through Wardom, which starts it on a host only when it is proved that no
-other host runs it: Pacemaker chooses the host, and each start is assigned and claimed on the state
-volume. A monitor asks wardomd, forks nothing and never waits for libvirt. Fence hosts with
-fence_wardom, or with anything else: what Pacemaker believes of a host is no proof for Wardom.
-
-With meta allow-migrate=true the guest is moved live, if wardom.toml has a [migration]. A node is
-called as its host is in wardom.toml. Give the operation migrate_to on-fail=block, and a timeout
-that is long enough for the guest's memory: a migration that fails leaves the guest running where it
-was, and without on-fail=block Pacemaker stops it there and starts it anew on the other node.
-</longdesc>
-<shortdesc lang="en">Runs a libvirt/KVM guest through Wardom</shortdesc>
-<parameters>
-)";
-
-struct Parameter {
-  const char* name;
-  const char* attributes;
-  const char* type;
-  const char* standard;  // nullptr: none
-  const char* shortdesc;
-  const char* longdesc;
-};
 
 constexpr Parameter kParameters[] = {
     {"guest", R"(unique-group="guest")", "string", nullptr, "Name or UUID of the guest",
@@ -59,9 +26,21 @@ constexpr Parameter kParameters[] = {
      "Control socket of the local wardomd."},
 };
 
-constexpr const char* kTail = R"(</parameters>
-<actions>
-<action name="start" timeout="90s"/>
+constexpr About kAbout{
+    "Guest",
+    "Runs a libvirt/KVM guest through Wardom",
+    "Runs a libvirt/KVM guest through Wardom, which starts it on a host only when it is proved "
+    R"(that no
+other host runs it: Pacemaker chooses the host, and each start is assigned and claimed on the state
+volume. A monitor asks wardomd, forks nothing and never waits for libvirt. Fence hosts with
+fence_wardom, or with anything else: what Pacemaker believes of a host is no proof for Wardom.
+
+With meta allow-migrate=true the guest is moved live, if wardom.toml has a [migration]. A node is
+called as its host is in wardom.toml. Give the operation migrate_to on-fail=block, and a timeout
+that is long enough for the guest's memory: a migration that fails leaves the guest running where it
+was, and without on-fail=block Pacemaker stops it there and starts it anew on the other node.)",
+    kParameters,
+    R"(<action name="start" timeout="90s"/>
 <action name="stop" timeout="90s"/>
 <action name="migrate_to" timeout="120s"/>
 <action name="migrate_from" timeout="60s"/>
@@ -69,23 +48,10 @@ constexpr const char* kTail = R"(</parameters>
 <action name="reload-agent" timeout="10s"/>
 <action name="validate-all" timeout="10s"/>
 <action name="meta-data" timeout="5s"/>
-</actions>
-</resource-agent>
-)";
+)"};
 
 }  // namespace
 
-std::string guest_metadata() {
-  std::string text = kHead;
-  for (const auto& one : kParameters) {
-    text += std::string("<parameter name=\"") + one.name + "\" " + one.attributes + ">\n";
-    text += std::string("<longdesc lang=\"en\">\n") + one.longdesc + "\n</longdesc>\n";
-    text += std::string("<shortdesc lang=\"en\">") + one.shortdesc + "</shortdesc>\n";
-    text += std::string("<content type=\"") + one.type + "\"";
-    if (one.standard != nullptr) text += std::string(" default=\"") + one.standard + "\"";
-    text += "/>\n</parameter>\n";
-  }
-  return text + kTail;
-}
+std::string guest_metadata() { return metadata(kAbout); }
 
 }  // namespace wardom::ocf
