@@ -75,6 +75,17 @@ int fail(Code code, const std::string& reason) {
   return code;
 }
 
+std::string note_directory() {
+  const char* set = std::getenv("HA_RSCTMP");
+  return set == nullptr || *set == '\0' ? "/run/resource-agents" : set;
+}
+
+std::string note_path(const Call& call, const char* agent) {
+  std::string name = call.instance;
+  std::replace(name.begin(), name.end(), '/', '_');
+  return note_directory() + "/wardom-" + agent + "-" + name;
+}
+
 std::optional<std::string> read_file(const std::string& path, std::size_t most) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return std::nullopt;

@@ -49,6 +49,10 @@ std::optional<bool> flag(const char* name, bool otherwise);
 // The line that `pcs status` shows. Pacemaker cuts it at 128 characters, so the start says most.
 int fail(Code code, const std::string& reason);
 
+// Where agents keep what is gone with the boot.
+std::string note_directory();
+// This resource's note there. `agent`: which of the agents keeps it.
+std::string note_path(const Call& call, const char* agent);
 // The whole file; nullopt where it cannot be read, or is longer than that.
 std::optional<std::string> read_file(const std::string& path, std::size_t most);
 

@@ -12,6 +12,7 @@
 #include "libha/guestxml/guest_xml.hpp"
 #include "libha/proc/process.hpp"
 #include "libha/proc/replace_file.hpp"
+#include "ocf/answer.hpp"
 
 namespace wardom::ocf {
 namespace {
@@ -30,6 +31,7 @@ constexpr milliseconds kKillReserve{20000};
 // Of a migrate_to's time, for calling back what did not arrive in time.
 constexpr milliseconds kCallBackReserve{7000};
 constexpr milliseconds kLookAgain{200};
+constexpr const char* kAgent = "guest";
 
 // What the resource is about. Of a guest whose XML is not readable here the UUID is remembered.
 struct Named {
@@ -38,23 +40,13 @@ struct Named {
   std::string xml;    // empty: none is given
 };
 
-std::string directory() {
-  const char* set = std::getenv("HA_RSCTMP");
-  return set == nullptr || *set == '\0' ? "/run/resource-agents" : set;
-}
-// "UUID PID START-TIME" of this resource, as seen last. Gone with the boot, as the guest is.
-std::string note_path(const Call& call) {
-  std::string name = call.instance;
-  std::replace(name.begin(), name.end(), '/', '_');
-  return directory() + "/wardom-guest-" + name;
-}
-
+// The note "UUID PID START-TIME", as seen last. Gone with the boot, as the guest is.
 struct Remembered {
   std::string uuid;
   GuestProcess process;
 };
 std::optional<Remembered> recall(const Call& call) {
-  const auto text = read_file(note_path(call), 4096);
+  const auto text = read_file(note_path(call, kAgent), 4096);
   if (!text) return std::nullopt;
   Remembered seen;
   std::istringstream fields(*text);
@@ -69,7 +61,7 @@ void remember(const Call& call, const std::string& uuid, const GuestProcess& pro
   const auto text = uuid + " " + std::to_string(process.pid) + " " +
                     std::to_string(process.start_time) + "\n";
   // A note that cannot be written is missed only while wardomd is away.
-  static_cast<void>(proc::replace_file(note_path(call), text));
+  static_cast<void>(proc::replace_file(note_path(call, kAgent), text));
 }
 
 std::string socket_path() {
@@ -138,16 +130,6 @@ GuestProcess process_in(const json::object& shown) {
   return process;
 }
 
-std::string text_in(const json::object& shown, const char* key) {
-  const auto* value = shown.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
-
-bool is_true(const json::object& shown, const char* key) {
-  const auto* value = shown.if_contains(key);
-  return value != nullptr && value->is_bool() && value->get_bool();
-}
-
 // It is the same process, and not a zombie.
 bool lives(const GuestProcess& process) {
   const auto stat = proc::stat_of(process.pid);
@@ -177,7 +159,7 @@ int look_for_process(const Call& call, const Named& named, const std::string& wh
 
 int monitor(const Call& call, const Named& named) {
   const auto answer = ask_here(call, named);
-  const auto* shown = answer.exit_code == 0 ? answer.result.if_object() : nullptr;
+  const auto* shown = shown_in(answer);
   if (shown == nullptr) return look_for_process(call, named, answer.error);
   const auto here = text_in(*shown, "here");
   const auto process = process_in(*shown);
@@ -235,7 +217,7 @@ int start(const Call& call, const Named& named) {
   if (code != success) return code;
   // Recorded for a monitor or a stop while wardomd is away.
   const auto here = ask_here(call, named);
-  if (const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr)
+  if (const auto* shown = shown_in(here))
     remember(call, text_in(*shown, "uuid"), process_in(*shown));
   return success;
 }
@@ -254,7 +236,7 @@ int stop(const Call& call, Named named) {
   if (named.uuid.empty()) {
     // By its name alone wardomd may know nothing of it; then libvirt must have none either.
     const auto here = ask_here(call, named);
-    const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr;
+    const auto* shown = shown_in(here);
     if (shown != nullptr) named.uuid = text_in(*shown, "uuid");
     if (shown != nullptr && named.uuid.empty() && text_in(*shown, "here") == "stopped" &&
         is_true(*shown, "recorded"))
@@ -279,7 +261,7 @@ int migrate_to(const Call& call, const Named& named) {
     if (asked) {
       // Its answer was lost with the wardomd that was asked. The next one ends what was under way.
       const auto here = ask_here(call, named);
-      const auto* shown = here.exit_code == 0 ? here.result.if_object() : nullptr;
+      const auto* shown = shown_in(here);
       if (shown != nullptr && is_on(*shown, *target)) return success;
     } else {
       const json::object request{{"do", "guest-migrate"},
@@ -302,7 +284,7 @@ int migrate_from(const Call& call, const Named& named) {
   std::string why = "there was no time to ask wardomd";
   while (call.left() > milliseconds{0}) {
     const auto answer = ask_here(call, named);
-    const auto* shown = answer.exit_code == 0 ? answer.result.if_object() : nullptr;
+    const auto* shown = shown_in(answer);
     if (shown != nullptr && text_in(*shown, "here") == "running" &&
         is_on(*shown, text_in(*shown, "host"))) {
       remember(call, text_in(*shown, "uuid"), process_in(*shown));

@@ -16,6 +16,7 @@
 #include "libha/config/config.hpp"
 #include "libha/control_client/control_client.hpp"
 #include "libha/proc/replace_file.hpp"
+#include "ocf/answer.hpp"
 #include "ocf/child.hpp"
 #include "ocf/supervisor.hpp"
 
@@ -37,6 +38,7 @@ constexpr int kDeeper = 20;
 constexpr std::size_t kMaxParameter = 4096;
 constexpr const char* kStateAttribute = "wardom-state";
 constexpr const char* kHealthAttribute = "#health-wardom";
+constexpr const char* kAgent = "hostguard";
 constexpr const char* kNoteLine = "wardom hostguard 1";
 
 struct Settings {
@@ -50,11 +52,6 @@ struct Settings {
   bool bmc{true};
 };
 
-std::string directory() {
-  const char* set = std::getenv("HA_RSCTMP");
-  return set == nullptr || *set == '\0' ? "/run/resource-agents" : set;
-}
-
 // That it is started here, and what the last calls have seen. Gone with the boot.
 struct Note {
   std::string published;             // "STATE COLOUR"
@@ -65,14 +62,8 @@ struct Note {
   friend bool operator==(const Note&, const Note&) = default;
 };
 
-std::string note_path(const Call& call) {
-  std::string name = call.instance;
-  std::replace(name.begin(), name.end(), '/', '_');
-  return directory() + "/wardom-hostguard-" + name;
-}
-
 std::optional<Note> recall(const Call& call) {
-  const auto text = read_file(note_path(call), 4096);
+  const auto text = read_file(note_path(call, kAgent), 4096);
   if (!text) return std::nullopt;
   Note note;
   std::istringstream lines(*text);
@@ -89,7 +80,7 @@ bool keep(const Call& call, const Note& note) {
   std::ostringstream text;
   text << kNoteLine << '\n' << note.published << '\n' << note.window_ms << ' ' << note.leased
        << ' ' << note.away_since_ms << ' ' << note.bmc_silent << '\n';
-  return proc::replace_file(note_path(call), text.str()).has_value();
+  return proc::replace_file(note_path(call, kAgent), text.str()).has_value();
 }
 
 std::int64_t boot_ms() {
@@ -152,16 +143,6 @@ control::Answer ask(const Settings& settings, const json::object& request, milli
   return control::ask(settings.socket, request, patience);
 }
 
-std::string text_in(const json::object& shown, const char* key) {
-  const auto* value = shown.if_contains(key);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
-}
-
-bool is_true(const json::object& shown, const char* key) {
-  const auto* value = shown.if_contains(key);
-  return value != nullptr && value->is_bool() && value->get_bool();
-}
-
 // The first of a list of sentences.
 std::string first_of(const json::object& shown, const char* key) {
   const auto* value = shown.if_contains(key);
@@ -222,7 +203,7 @@ void look_at_lease(const json::object& shown, Note& note, Seen& seen) {
 Seen look(const Settings& settings, const Call& call, Note& note) {
   Seen seen;
   const auto answer = ask(settings, {{"do", "host-here"}}, std::min(kPatience, call.left()));
-  const auto* shown = answer.exit_code == 0 ? answer.result.if_object() : nullptr;
+  const auto* shown = shown_in(answer);
   if (shown == nullptr) {
     // One that answers, and does not know the question, is of another release.
     if (answer.heard == Heard::answer || process_called("wardom-keeper")) {
@@ -315,7 +296,7 @@ void supervised(const Settings& settings) {
   options.programs = settings.programs;
   options.config = settings.config == kDefaultConfigFile ? "" : settings.config;
   options.socket = settings.socket == control::kDefaultSocket ? "" : settings.socket;
-  options.directory = directory();
+  options.directory = note_directory();
   options.log = settings.log;
   if (const auto why = start_supervisor(options); !why.empty())
     std::fprintf(stderr, "no supervisor: %s\n", why.c_str());
@@ -356,7 +337,8 @@ int start(const Settings& settings, const Call& call) {
     const bool waits = note.away_since_ms != 0 || seen.state == "daemon-down";
     if (!waits && seen.colour != Colour::red) {
       if (!keep(call, note))
-        return fail(failed, note_path(call) + ": cannot be written: " + std::strerror(errno));
+        return fail(failed,
+                    note_path(call, kAgent) + ": cannot be written: " + std::strerror(errno));
       ask(settings, {{"do", "guard"}, {"runs", true}}, std::min(kPatience, call.left()));
       publish(settings, call, seen, true, note);
       keep(call, note);
@@ -374,7 +356,7 @@ int start(const Settings& settings, const Call& call) {
 // Neither keeper nor wardomd is stopped, and nothing can make this fail: a failed stop has the host
 // fenced.
 int stop(const Settings& settings, const Call& call) {
-  ::unlink(note_path(call).c_str());
+  ::unlink(note_path(call, kAgent).c_str());
   ask(settings, {{"do", "guard"}, {"runs", false}}, std::min(kPatience, call.left()));
   unpublish(settings, call);
   return success;
