@@ -9,7 +9,6 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "libha/control_client/control_client.hpp"
 

@@ -7,7 +7,6 @@
 // and leaves what it watches running.
 #pragma once
 
-#include <chrono>
 #include <string>
 
 namespace wardom::ocf {

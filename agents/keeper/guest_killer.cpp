@@ -11,13 +11,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
 #include <sstream>
-#include <string_view>
 #include <utility>
 
 #include "agents/keeper/guest_register.hpp"

@@ -3,7 +3,6 @@
 // all, takes part in a decision. Bounded: oldest words go first.
 #pragma once
 
-#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>

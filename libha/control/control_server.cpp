@@ -11,9 +11,7 @@
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json.hpp>
-#include <algorithm>
 #include <chrono>
-#include <set>
 
 #include "libha/core/local_formats.hpp"
 

@@ -1,6 +1,5 @@
 #include "libha/libvirt/migration_calls.hpp"
 
-#include <optional>
 
 #include "libha/libvirt/guest_answers.hpp"
 #include "libha/libvirt/states.hpp"

@@ -2,7 +2,6 @@
 // says. `cause` tells why a guest that is off now stopped.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <string>
 
