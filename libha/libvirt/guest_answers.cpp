@@ -29,7 +29,9 @@ ActDone done(virConnectPtr conn, const GuestId& guest) {
   ActDone answer;
   answer.guest = guest;
   answer.ok = true;
-  answer.state = state_of(conn, guest);
+  const auto now = condition_of(conn, guest).now;
+  answer.state = now.state;
+  answer.cause = now.cause;
   return answer;
 }
 

@@ -1,4 +1,5 @@
-// What an order is answered with: a guest's state as read through the connection of the order.
+// What an order is answered with: a guest's state, and why it is off, as read through the
+// connection of the order.
 #pragma once
 
 #include <string>

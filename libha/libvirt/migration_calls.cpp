@@ -54,19 +54,6 @@ Job job_of(virDomainPtr guest) {
   return operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT ? Job::outgoing : Job::other;
 }
 
-// Without an error: done, if the state can be read.
-ActDone told(virConnectPtr conn, const GuestId& guest, std::string error = {}) {
-  const auto now = condition_of(conn, guest).now;
-  ActDone answer;
-  answer.guest = guest;
-  answer.state = now.state;
-  answer.cause = now.cause;
-  answer.settled = now.state != RunState::unknown;
-  answer.ok = answer.settled && error.empty();
-  answer.error = std::move(error);
-  return answer;
-}
-
 // libvirt stops the guest for a migration's last moments, and lets it run again when that fails;
 // but not always. Whom a person or a broken disk has stopped stays as it is.
 void resume_if_left_paused(virConnectPtr conn, const GuestId& guest) {
@@ -81,13 +68,13 @@ void resume_if_left_paused(virConnectPtr conn, const GuestId& guest) {
 
 ActDone migrate_guest(virConnectPtr conn, GuestId guest, const MigrationWay& way) {
   const Found found = find(conn, guest);
-  if (!found.answered) return told(conn, guest, "look-up: " + found.fault.text);
+  if (!found.answered) return failed(conn, guest, "look-up: " + found.fault.text);
   if (!found.guest || state_of(conn, guest) != RunState::running)
-    return told(conn, guest, "it does not run here, and only a running guest is migrated");
+    return failed(conn, guest, "it does not run here, and only a running guest is migrated");
   Params params;
   if (!params.add(VIR_MIGRATE_PARAM_URI, way.data_uri) ||
       (way.bandwidth_mib > 0 && !params.add(VIR_MIGRATE_PARAM_BANDWIDTH, way.bandwidth_mib)))
-    return told(conn, guest, "migrate: " + last_fault().text);
+    return failed(conn, guest, "migrate: " + last_fault().text);
   unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PERSIST_DEST |
                    VIR_MIGRATE_PAUSED | VIR_MIGRATE_ABORT_ON_ERROR;
   if (way.auto_converge) flags |= VIR_MIGRATE_AUTO_CONVERGE;
@@ -95,15 +82,15 @@ ActDone migrate_guest(virConnectPtr conn, GuestId guest, const MigrationWay& way
                              static_cast<unsigned>(params.count()), flags) != 0) {
     const std::string error = last_fault().text;
     resume_if_left_paused(conn, guest);
-    return told(conn, guest, "migrate: " + error);
+    return failed(conn, guest, "migrate: " + error);
   }
-  ActDone answer = told(conn, guest);
+  ActDone answer = done(conn, guest);
   answer.ok = answer.state == RunState::absent ||
               (answer.state == RunState::shut_off && answer.cause == StopCause::migrated);
   if (answer.ok) return answer;
   resume_if_left_paused(conn, guest);
-  return told(conn, guest,
-              "migrate: libvirt says that it is done, and not that the guest has gone");
+  return failed(conn, guest,
+                "migrate: libvirt says that it is done, and not that the guest has gone");
 }
 
 ActDone abort_migration(virConnectPtr conn, GuestId guest, const std::function<bool()>& expected,
@@ -111,21 +98,25 @@ ActDone abort_migration(virConnectPtr conn, GuestId guest, const std::function<b
   for (;;) {
     const bool may_begin = expected();
     const Found found = find(conn, guest);
-    if (!found.answered) return told(conn, guest, "look-up: " + found.fault.text);
+    if (!found.answered) return failed(conn, guest, "look-up: " + found.fault.text);
     const RunState state = state_of(conn, guest);
     if (!may_begin && state != RunState::unknown && !is_active(state)) break;
     const Job job = found.guest ? job_of(found.guest.get()) : Job::none;
-    if (job == Job::unknown) return told(conn, guest, "job: " + last_fault().text);
+    if (job == Job::unknown) return failed(conn, guest, "job: " + last_fault().text);
     if (job == Job::outgoing) virDomainAbortJob(found.guest.get());  // refused: it is about to end
     if (job != Job::outgoing && !may_begin) break;
     if (!wait()) {
-      ActDone answer = told(conn, guest, "the migration was told to stop, and goes on");
+      ActDone answer = failed(conn, guest, "the migration was told to stop, and goes on");
       answer.settled = false;
       return answer;
     }
   }
   resume_if_left_paused(conn, guest);
-  return told(conn, guest);
+  // What the state tells is what it has come to: without it, nothing is known.
+  ActDone answer = done(conn, guest);
+  answer.settled = answer.state != RunState::unknown;
+  answer.ok = answer.settled;
+  return answer;
 }
 
 ActDone resume_guest(virConnectPtr conn, GuestId guest) {

@@ -1,5 +1,5 @@
 // What a migration's orders do, as blocking calls on one connection, answered as guest_calls.hpp
-// says. `cause` tells why a guest that is off now stopped.
+// says.
 #pragma once
 
 #include <functional>
