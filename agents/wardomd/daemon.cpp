@@ -153,7 +153,7 @@ class Daemon::Impl {
         signals_(io_, SIGTERM, SIGINT),
         pacemaker_(
             options_.config, self_.id, [] { return read_clocks().wall; },
-            [this](const core::Note& note) { loop_->report(note); },
+            [this](const core::Note& note) { loop_->tell(note); },
             [this](const Alert& alert) {
               journal_.write(core::Severity::notice,
                              "pacemaker: " + options_.config.find_host(alert.host)->name + ": " +
@@ -302,7 +302,7 @@ void Daemon::Impl::look_at_device(const wire::DeviceAsk& ask) {
       --devices_asked_;
       answer.in_force = loop_->member().quorum_vote().set_up;
       if (ask.step == wire::DeviceStep::write)
-        loop_->note({answer.ok ? core::Severity::notice : core::Severity::error, "operator",
+        loop_->tell({answer.ok ? core::Severity::notice : core::Severity::error, "operator",
                      self_.id, {}, {}, "", device_news(ask, answer)});
       loop_->answer(answer);
       turn();

@@ -88,16 +88,14 @@ class Loop {
   DeviceRounds& devices() { return devices_; }
   // This host's answer to `device_asked`.
   void answer(const wire::DeviceAnswer& answer) { send_to_ring(answer); }
-  // For the log, and for `why`.
-  void note(const core::Note& note) { tell(note, clock_.now()); }
   const Refusals& refusals() const { return refusals_; }
   // As the keeper told them last; empty while there is no connection to it.
   const std::vector<port::KeeperTroubles::Trouble>& keeper_troubles() const {
     return keeper_troubles_;
   }
-  // For the record and for all hosts: what somebody beside the core has seen. The core is told
-  // nothing of it.
-  void report(const core::Note& note) { tell(note, clock_.now()); }
+  // What somebody beside the core has seen or done: for the log and for `why`, and for all hosts
+  // where it is a recovery's step. The core is told nothing of it.
+  void tell(const core::Note& note) { tell(note, clock_.now()); }
   core::Now now() const { return clock_.now(); }
   bool ring_send_failed() const { return ring_dropped_ > 0; }
 
