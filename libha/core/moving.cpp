@@ -237,7 +237,7 @@ void Target::give_over(GuestId guest, Turn& turn) {
   yield(*changed, "handed over live to " + host_text(way.other), turn);
   changed->hand_over = HandOver{way.other, way.generation, true};
   auto& move = moves_[guest];
-  move.step = Sent{cell_.revision()};
+  move.step = Sent{};
   turn.note({Severity::notice, "target", evidence_.self(), guest, {}, "",
              changed->name + ": " + changed->reason});
   if (!move.asked) moves_.erase(guest);  // nobody waits for it

@@ -192,9 +192,7 @@ class Target {
     std::optional<Ticket> asked;
     Instant next;
   };
-  struct Sent {  // it was yielded; the destination has not said yet that it holds it
-    std::uint64_t revision;
-  };
+  struct Sent {};  // it was yielded; the destination has not said yet that it holds it
   struct Move {
     std::optional<MigrateGuest> asked;  // none: by an earlier daemon
     Instant deadline{Instant::never()};
