@@ -399,10 +399,7 @@ void Target::take_record(const GuestEntry& newer) {
   changed->isolation = newer.isolation;
   changed->manager = newer.manager;
   changed->waived = newer.waived;
-  changed->xml = newer.xml;
-  changed->name = newer.name;
-  changed->memory_kib = newer.memory_kib;
-  changed->vcpus = newer.vcpus;
+  redefine(*changed, newer);
 }
 
 // Of an earlier daemon's: it was to run here, or a person has resumed it.

@@ -399,11 +399,7 @@ void Target::refresh_record(const Assignment& assignment, const GuestFacts& fact
       continue;
     const auto* own = entry(assignment.guest);
     if (own == nullptr || own->xml == claim.entry->xml) continue;
-    auto* changed = change_entry(assignment.guest);
-    changed->xml = claim.entry->xml;
-    changed->name = claim.entry->name;
-    changed->memory_kib = claim.entry->memory_kib;
-    changed->vcpus = claim.entry->vcpus;
+    redefine(*change_entry(assignment.guest), *claim.entry);
   }
 }
 
@@ -639,10 +635,7 @@ void Target::on_definition(const GuestDefinition& definition, Turn& turn) {
   }
   if (own->xml == definition.xml) return;
   auto* changed = change_entry(definition.guest);
-  changed->xml = definition.xml;
-  changed->name = definition.name;
-  changed->memory_kib = definition.memory_kib;
-  changed->vcpus = definition.vcpus;
+  redefine(*changed, definition);
   turn.note({Severity::info, "libvirt", evidence_.self(), definition.guest, {}, "",
              changed->name + ": changed definition recorded"});
 }

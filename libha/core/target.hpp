@@ -31,6 +31,14 @@ inline bool runs(const GuestSeen* seen) {
                              seen->running == Running::io_error);
 }
 
+// The record's definition is that one from now on.
+inline void redefine(GuestEntry& record, const auto& from) {
+  record.xml = from.xml;
+  record.name = from.name;
+  record.memory_kib = from.memory_kib;
+  record.vcpus = from.vcpus;
+}
+
 // What of a guest is on this host.
 struct GuestHere {
   GuestId guest;
