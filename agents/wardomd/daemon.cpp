@@ -89,14 +89,19 @@ bool machine_stops() {
          std::string(word).starts_with("stopping");
 }
 
+std::vector<HostId> member_ids(const Config& config, DomainId domain) {
+  std::vector<HostId> ids;
+  for (const auto* host : config.members(domain)) ids.push_back(host->id);
+  return ids;
+}
+
 core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   core::MemberSettings settings;
   settings.self = self.id;
   settings.domain = self.domain;
-  for (const auto* host : config.members(self.domain)) {
-    settings.members.push_back(host->id);
+  settings.members = member_ids(config, self.domain);
+  for (const auto* host : config.members(self.domain))
     if (host->bmc && host->id != self.id) settings.with_bmc.push_back(host->id);
-  }
   settings.timing = config.timing;
   settings.config_digest = told_digest(config, self.domain);
   settings.memory_reserve_mib = config.placement.memory_reserve_mib;
@@ -106,12 +111,6 @@ core::MemberSettings settings_of(const Config& config, const HostConfig& self) {
   settings.speaks = wire::spoken_levels();
   settings.seed = draw();
   return settings;
-}
-
-std::vector<HostId> member_ids(const Config& config, DomainId domain) {
-  std::vector<HostId> ids;
-  for (const auto* host : config.members(domain)) ids.push_back(host->id);
-  return ids;
 }
 
 BeatOptions links_of(const Config& config, const HostConfig& self) {
