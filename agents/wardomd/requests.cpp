@@ -247,9 +247,7 @@ void Requests::unprotect(const json::object& request, control::Answer answer) {
   const auto guest = text_of(request, "guest");
   const auto sight = sight_();
   const auto view = sight.loop.member().guest_called(guest);
-  if (!view)
-    return answer(reply_error(kFailed, "no protected guest is called \"" + guest +
-                                           "\"; `wardomctl guest list`"));
+  if (!view) return answer(reply_error(kFailed, no_guest(guest)));
   if (submitted_.size() >= kMaxPending) return answer(too_many());
   core::Unprotect unprotect{ticket(), view->entry.guest};
   submitted_.emplace(unprotect.request, std::move(answer));
@@ -351,9 +349,7 @@ void Requests::migrate_guest(const json::object& request, control::Answer answer
   if (!patience || *patience == Duration::zero())
     return answer(reply_error(kUsage, "guest migrate: patience_ms is a number from 1 to 3600000"));
   const auto view = member.guest_called(guest);
-  if (!view)
-    return answer(reply_error(kFailed, "no protected guest is called \"" + guest +
-                                           "\"; `wardomctl guest list`"));
+  if (!view) return answer(reply_error(kFailed, no_guest(guest)));
   const auto* target = member_called(sight, to);
   if (target == nullptr) return answer(no_host(to));
   if (target->id == sight.self.id)

@@ -601,6 +601,10 @@ json::value guest_list(const Sight& sight) {
   return guests;
 }
 
+std::string no_guest(const std::string& name) {
+  return "no protected guest is called \"" + name + "\"; `wardomctl guest list`";
+}
+
 Result<json::value> guest_show(const Sight& sight, const std::string& guest) {
   const Names names(sight.config, sight.loop.member());
   if (const auto view = sight.loop.member().guest_called(guest)) {
@@ -618,7 +622,7 @@ Result<json::value> guest_show(const Sight& sight, const std::string& guest) {
     shown["xml"] = entry.xml;
     return json::value(shown);
   }
-  return failure("no protected guest is called \"" + guest + "\"; `wardomctl guest list`");
+  return failure(no_guest(guest));
 }
 
 // What ocf:wardom:Guest asks every few seconds: from what is known, without a word to libvirt.

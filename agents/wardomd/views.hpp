@@ -49,6 +49,8 @@ boost::json::value device_round(const Sight& sight, const runtime::DeviceRounds:
 boost::json::value host_list(const Sight& sight);
 Result<boost::json::value> host_show(const Sight& sight, const std::string& host);
 boost::json::value guest_list(const Sight& sight);
+// Why nothing is shown or done: none is called so.
+std::string no_guest(const std::string& name);
 Result<boost::json::value> guest_show(const Sight& sight, const std::string& guest);
 boost::json::value guest_here(const Sight& sight, const std::string& guest);
 boost::json::value host_here(const Sight& sight);
