@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <iostream>
 #include <memory>
 
 #include "libha/core/timing.hpp"
@@ -70,6 +72,37 @@ Result<void> put_on_record(const std::string& path, boost::json::object entry) {
   ::close(fd);
   if (!written) return failure(path + ": " + std::strerror(error));
   return success();
+}
+
+bool watch_for(std::chrono::milliseconds t_f, const std::function<bool()>& seen) {
+  constexpr timespec kLookEvery{0, 250'000'000};
+  const auto until = disk::raw_now() + t_f * 3 / 8;
+  while (disk::raw_now() < until) {
+    ::nanosleep(&kLookEvery, nullptr);
+    if (seen()) return true;
+  }
+  return false;
+}
+
+int refuse_repair(const std::string& why) { return fail(kRefused, "not repaired: " + why); }
+
+int repair_on_record(const VolumeOptions& options, boost::json::object entry,
+                     const std::string& name, const std::function<Result<void>()>& write,
+                     const std::string& told) {
+  entry["done"] = nullptr;
+  if (auto kept = put_on_record(options.audit_file, entry); !kept)
+    return fail(kFailed, "not repaired, since it cannot be put on record: " + kept.error().message);
+  const auto done = write();
+  entry["done"] = done.has_value();
+  if (!done) entry["error"] = done.error().message;
+  if (auto kept = put_on_record(options.audit_file, entry); !kept)
+    std::cerr << "wardomctl: " << kept.error().message << "\n";
+  if (!done) return fail(kFailed, name + ": " + done.error().message);
+  if (options.as_json)
+    std::cout << entry << "\n";
+  else
+    std::cout << told << "\n";
+  return kDone;
 }
 
 }  // namespace wardom::ctl

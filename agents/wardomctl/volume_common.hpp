@@ -1,7 +1,9 @@
 // What the subcommands of `wardomctl volume` share.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +67,19 @@ void give_lease_times(Geometry& geometry, const std::string& profile);
 
 // One line more in the audit file, and in the system's log. Error: it does not stand there.
 Result<void> put_on_record(const std::string& path, boost::json::object entry);
+
+// Looks again and again, for three of the longest disk intervals that this T_F allows (timing.cpp:
+// T_F/8), until `seen` says yes. Whether it did.
+bool watch_for(std::chrono::milliseconds t_f, const std::function<bool()>& seen);
+
+// Of a repair that is not begun: the exit code, its reason told.
+int refuse_repair(const std::string& why);
+// Writes `name`, with a line in the audit file before and one after, and prints what became of it;
+// `told` where all went well. Nothing is written unless the first line stands. Returns the exit
+// code.
+int repair_on_record(const VolumeOptions& options, boost::json::object entry,
+                     const std::string& name, const std::function<Result<void>()>& write,
+                     const std::string& told);
 
 // Where no two superblocks say the same. nullopt: they do not contradict each other.
 std::optional<int> settle_contradiction(const VolumeOptions& options);

@@ -1,12 +1,8 @@
 // `wardomctl volume repair`: rewrites the damaged extents of a cell whose owner is proved dead or
 // is not in the configuration. Every block has one writer for ever; the owner of this one is gone,
 // and that is made sure of before a byte is written.
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <iostream>
 
 #include "agents/wardomctl/table.hpp"
@@ -28,8 +24,6 @@ namespace json = boost::json;
 using disk::Look;
 using wire::ExtentState;
 using wire::Twin;
-
-constexpr timespec kWatchEvery{0, 250'000'000};
 
 // The extents of one cell, as they stand.
 using Extents = std::vector<Look>;
@@ -152,7 +146,6 @@ std::string heard_state(const VolumeOptions& options, HostId host) {
   return {};
 }
 
-// Three of the longest disk intervals that the volume's T_F allows (timing.cpp: T_F/8).
 bool slot_moves(const disk::VolumeFile& volume, HostId host) {
   const auto cell = wire::slot_cell(host);
   const auto marks = [&] {
@@ -162,12 +155,8 @@ bool slot_moves(const disk::VolumeFile& volume, HostId host) {
     return out;
   };
   const auto first = marks();
-  const auto until = disk::raw_now() + std::chrono::milliseconds{volume.geometry().t_f_ms} * 3 / 8;
-  while (disk::raw_now() < until) {
-    ::nanosleep(&kWatchEvery, nullptr);
-    if (marks() != first) return true;
-  }
-  return false;
+  return watch_for(std::chrono::milliseconds{volume.geometry().t_f_ms},
+                   [&] { return marks() != first; });
 }
 
 Leave no_life(const VolumeOptions& options, const disk::VolumeFile& volume, HostId host) {
@@ -375,14 +364,12 @@ bool typed(const std::string& words) {
   return line == words;
 }
 
-int refuse(const std::string& why) { return fail(kRefused, "not repaired: " + why); }
-
 // kDone: the cell is damaged, and may be rewritten as far as its blocks tell.
 int may_rewrite(const std::string& name, const Cell& cell, const Extents& extents) {
   for (const auto& look : extents)
     if (look.extent.state == ExtentState::unknown_version)
-      return refuse(name +
-                    " was written by another version of Wardom; use that version's programs");
+      return refuse_repair(
+          name + " was written by another version of Wardom; use that version's programs");
   const bool damaged = std::any_of(extents.begin(), extents.end(), [&](const Look& look) {
     return !look.fault.empty() || (cell.region == Region::superblock && !whole(look));
   });
@@ -401,23 +388,14 @@ int carry_out(const VolumeOptions& options, const disk::VolumeFile& volume, cons
                      {"cell", name},
                      {"offsets", std::move(offsets)},
                      {"because", because},
-                     {"writes", repair.what},
-                     {"done", nullptr}};
-  if (auto kept = put_on_record(options.audit_file, entry); !kept)
-    return fail(kFailed, "not repaired, since it cannot be put on record: " + kept.error().message);
-  Result<void> done = success();
-  for (const auto twin : repair.twins)
-    if (done) done = write_one(volume, repair, Twin{twin});
-  entry["done"] = done.has_value();
-  if (!done) entry["error"] = done.error().message;
-  if (auto kept = put_on_record(options.audit_file, entry); !kept)
-    std::cerr << "wardomctl: " << kept.error().message << "\n";
-  if (!done) return fail(kFailed, name + ": " + done.error().message);
-  if (options.as_json)
-    std::cout << entry << "\n";
-  else
-    std::cout << name << " is rewritten: " << repair.what << "\n";
-  return kDone;
+                     {"writes", repair.what}};
+  const auto write_all = [&]() -> Result<void> {
+    for (const auto twin : repair.twins)
+      if (auto done = write_one(volume, repair, Twin{twin}); !done) return done;
+    return success();
+  };
+  return repair_on_record(options, std::move(entry), name, write_all,
+                          name + " is rewritten: " + repair.what);
 }
 
 }  // namespace
@@ -429,10 +407,12 @@ int volume_repair(const VolumeOptions& options) {
   if (!opened) return fail(kFailed, opened.error().message);
   const auto& volume = *opened.value().volume;
   if (volume.state().use != VolumeUse::in_use)
-    return refuse(options.path + " is being moved or changed, or was; see `wardomctl volume show`");
+    return refuse_repair(options.path +
+                         " is being moved or changed, or was; see `wardomctl volume show`");
   const auto region = *wire::region_named(options.region);
   if (region == Region::directory)
-    return refuse("directory cells are hints, which the holder of the domain's lock writes anew");
+    return refuse_repair(
+        "directory cells are hints, which the holder of the domain's lock writes anew");
   const auto cell = named_cell(options, region, volume.geometry());
   if (!cell || !volume.layout().offset(*cell, wire::kTwinA))
     return fail(kUsage, "name one cell of the volume: --host, and for a ballot --domain too");
@@ -440,15 +420,15 @@ int volume_repair(const VolumeOptions& options) {
   const auto extents = look_at_all(volume, *cell);
   if (const int code = may_rewrite(name, *cell, extents); code != kDone) return code;
   const auto repair = plan(volume, *cell, extents);
-  if (!repair) return refuse(lost_ballot(name, HostId{options.host}));
+  if (!repair) return refuse_repair(lost_ballot(name, HostId{options.host}));
   std::string because = "the other copies are whole";
   if (region != Region::superblock) {
     const HostId host{options.host};
-    if (const auto why = not_understood(volume, host); !why.empty()) return refuse(why);
+    if (const auto why = not_understood(volume, host); !why.empty()) return refuse_repair(why);
     const auto gone = owner_is_gone(options, volume, host);
-    if (!gone.granted) return refuse(gone.because);
+    if (!gone.granted) return refuse_repair(gone.because);
     const auto silent = no_life(options, volume, host);
-    if (!silent.granted) return refuse(silent.because);
+    if (!silent.granted) return refuse_repair(silent.because);
     because = gone.because + "; " + silent.because;
   }
   std::cerr << name << ":\n";
@@ -458,14 +438,14 @@ int volume_repair(const VolumeOptions& options) {
                                            : printable(extents[i].fault))
               << "\n";
   std::cerr << because << "\nwill be written: " << repair->what << "\n";
-  if (!typed("repair " + name)) return refuse("not confirmed");
+  if (!typed("repair " + name)) return refuse_repair("not confirmed");
   if (const auto now = disk::read_superblocks(*volume.io(), options.path);
       now && now.value().state.use != VolumeUse::in_use)
-    return refuse(options.path + " is being moved or changed now");
+    return refuse_repair(options.path + " is being moved or changed now");
   const auto again = look_at_all(volume, *cell);
   for (std::size_t i = 0; i < extents.size(); ++i)
     if (again[i].last_write != extents[i].last_write)
-      return refuse("somebody has written " + name + " meanwhile");
+      return refuse_repair("somebody has written " + name + " meanwhile");
   return carry_out(options, volume, *repair, name, because);
 }
 

@@ -5,8 +5,6 @@
 // the newest one says what was done last, or was being done: hosts may have followed it, and an
 // older one would undo that under them. Of two volumes, one was formatted over the other: the one
 // that hosts live on holds; where none live on either, a person has to say.
-#include <time.h>
-
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -27,10 +25,6 @@ namespace json = boost::json;
 using disk::SuperblockCopies;
 using disk::SuperblockCopy;
 using wire::ExtentState;
-
-constexpr timespec kWatchEvery{0, 250'000'000};
-
-int refuse(const std::string& why) { return fail(kRefused, "not repaired: " + why); }
 
 // The cells that are that volume's own.
 struct Found {
@@ -75,15 +69,15 @@ class Contradiction {
   int settle() {
     for (const auto& copy : copies_)
       if (copy.state == ExtentState::unknown_version)
-        return refuse("a superblock was written by another version of Wardom; use that version's "
-                      "programs");
+        return refuse_repair("a superblock was written by another version of Wardom; use that "
+                             "version's programs");
       else if (copy.state == ExtentState::unreadable)
-        return refuse("a superblock cannot be read: " + copy.trouble);
+        return refuse_repair("a superblock cannot be read: " + copy.trouble);
     look();
     tell();
     const auto chosen = asked();
-    if (!chosen) return refuse("not confirmed");
-    if (const auto why = objection(*chosen); !why.empty()) return refuse(why);
+    if (!chosen) return refuse_repair("not confirmed");
+    if (const auto why = objection(*chosen); !why.empty()) return refuse_repair(why);
     return write(*chosen);
   }
 
@@ -104,13 +98,11 @@ class Contradiction {
       watched.emplace_back(std::move(volume), std::move(marks));
     }
     std::cerr << "wardomctl: watching the slots for life\n";
-    // Three of the longest disk intervals that T_F allows (timing.cpp: T_F/8).
-    const auto until = disk::raw_now() + std::chrono::milliseconds{longest} * 3 / 8;
-    while (disk::raw_now() < until) {
-      ::nanosleep(&kWatchEvery, nullptr);
+    watch_for(std::chrono::milliseconds{longest}, [&] {
       for (const auto& [volume, marks] : watched)
         if (marks_of(volume) != marks) found_[volume.geometry().volume_uuid].moves = true;
-    }
+      return false;  // all of them are looked at to the end
+    });
   }
 
   void tell() const {
@@ -197,7 +189,7 @@ class Contradiction {
     const auto now = disk::superblock_copies(*io_);
     for (std::size_t i = 0; i < now.size(); ++i)
       if (now[i].said != copies_[i].said || now[i].sequence != copies_[i].sequence)
-        return refuse("somebody has written a superblock meanwhile");
+        return refuse_repair("somebody has written a superblock meanwhile");
     json::array were;
     for (std::size_t i = 0; i < copies_.size(); ++i) were.push_back(copy_json(i));
     json::object entry{{"do", "volume-repair"},
@@ -205,22 +197,11 @@ class Contradiction {
                        {"uuid", to_uuid(uuid_of(copies_[chosen]))},
                        {"cell", "superblock"},
                        {"because", "a person chose copy " + std::to_string(chosen)},
-                       {"were", std::move(were)},
-                       {"done", nullptr}};
-    if (auto kept = put_on_record(options_.audit_file, entry); !kept)
-      return fail(kFailed,
-                  "not repaired, since it cannot be put on record: " + kept.error().message);
-    const auto done = disk::settle_superblocks(*io_, copies_, chosen);
-    entry["done"] = done.has_value();
-    if (!done) entry["error"] = done.error().message;
-    if (auto kept = put_on_record(options_.audit_file, entry); !kept)
-      std::cerr << "wardomctl: " << kept.error().message << "\n";
-    if (!done) return fail(kFailed, options_.path + ": " + done.error().message);
-    if (options_.as_json)
-      std::cout << entry << "\n";
-    else
-      std::cout << "all superblocks say what copy " << chosen << " said\n";
-    return kDone;
+                       {"were", std::move(were)}};
+    return repair_on_record(
+        options_, std::move(entry), options_.path,
+        [&] { return disk::settle_superblocks(*io_, copies_, chosen); },
+        "all superblocks say what copy " + std::to_string(chosen) + " said");
   }
 
   const VolumeOptions& options_;
