@@ -10,8 +10,11 @@ The counter says that the guest lives; a new boot number is a restart; two boot 
 are two running copies of one guest. The sector drives the ATA ports itself: the BIOS would spin while
 the storage stalls, here the processor halts between ticks and while it waits for a write.
 
+A slow guest counts at one tick of SLOW_TICKS, and sleeps again at the others.
+
 The code stands here already assembled, one instruction a line, so that nobody needs an assembler.
-`@name` defines a label; `>name` is an 8-bit jump distance to it; `=name` is its 16-bit address.
+`@name` defines a label; `>name` is an 8-bit jump distance to it; `=name` is its 16-bit address; `*mask`
+is a byte.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ MAGIC = b"WGST\0\0\0\0"
 STATE_OFFSET = SECTOR
 STATE_FORMAT = "<8sQQ"
 STATE_BYTES = struct.calcsize(STATE_FORMAT)
+TICK_S = 0.055
+SLOW_TICKS = 64
 
 CODE = """
                 31 c0                       ; xor ax, ax
@@ -59,6 +64,8 @@ CODE = """
                 eb >tick                    ; jmp tick
 @count          fb                          ; sti
                 89 c5                       ; mov bp, ax
+                a8 *mask                    ; test al, mask       not at this tick
+                75 >tick                    ; jnz tick
                 ba f7 01                    ; mov dx, 0x1f7       status
 @busy           ec                          ; in al, dx
                 a8 80                       ; test al, 0x80       the last write is under way
@@ -89,12 +96,12 @@ CODE = """
 """
 
 
-def assemble(code: str = CODE) -> bytes:
+def assemble(slow: bool = False) -> bytes:
     """The 512 bytes of the boot sector."""
     labels: dict[str, int] = {}
     fixups: list[tuple[int, str]] = []
     out = bytearray()
-    for line in code.splitlines():
+    for line in CODE.splitlines():
         for token in line.partition(";")[0].split():
             if token.startswith("@"):
                 labels[token[1:]] = len(out)
@@ -104,6 +111,8 @@ def assemble(code: str = CODE) -> bytes:
             elif token.startswith("="):
                 fixups.append((len(out), token))
                 out += b"\0\0"
+            elif token == "*mask":
+                out.append(SLOW_TICKS - 1 if slow else 0)
             else:
                 out += bytes.fromhex(token)
     for at, token in fixups:

@@ -61,6 +61,8 @@ def parser() -> Parser:
                        help="write down every request to the state volume's server")
     start.add_argument("--pacemaker", action="store_true",
                        help="with wardom: it is corosync's quorum device, and Pacemaker runs too")
+    start.add_argument("--slow-guests", action="store_true",
+                       help="they count every 3.5 s instead of every 55 ms")
     execute = commands.add_parser("exec", help="run a command on a host, as on its console",
                                   description="run a command on a host, as on its console")
     execute.add_argument("host")
@@ -126,6 +128,7 @@ def do_up(arguments: argparse.Namespace) -> int:
     if arguments.pacemaker and arguments.domains != 1:
         raise errors.usage("it is one cluster", "--pacemaker", "it goes with one domain")
     lab.pacemaker = arguments.pacemaker
+    lab.slow_guests = arguments.slow_guests
     lab.watchdog = lab.stack == "wardom" and not arguments.no_watchdog
     began = time.monotonic()
 

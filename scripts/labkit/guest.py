@@ -52,9 +52,9 @@ def xml(lab: Lab, name: str) -> str:
                       memory=MEMORY_MIB, server=STORAGE_SERVER, port=GUEST_PORT)
 
 
-def write_disk(path: Path, size: int) -> None:
+def write_disk(path: Path, size: int, slow: bool) -> None:
     with open(path, "wb") as disk:
-        disk.write(boot_sector.assemble())
+        disk.write(boot_sector.assemble(slow))
         disk.truncate(size)
 
 

@@ -90,6 +90,7 @@ class Lab:
     stay_up: bool = False      # watchdog.stay_up
     log_volume: bool = False   # the volume's server writes down every request
     pacemaker: bool = False    # beside Wardom, which is corosync's quorum device then
+    slow_guests: bool = False  # they count every few seconds: many go on little processor time
     started_ms: int = 0
     complete: bool = False
 

@@ -18,7 +18,7 @@ import signal
 import struct
 import time
 
-from . import flight, guest, procs, run
+from . import boot_sector, flight, guest, procs, run
 from .layout import Lab
 
 PERIOD_S = 0.025
@@ -32,8 +32,9 @@ RECORD = struct.Struct("<QQQ")
 class Watch:
     """One guest's history, as far as it decides what to note next."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stall_ms: int = STALL_MS) -> None:
         self.name = name
+        self.stall_ms = stall_ms
         self.last = guest.Sample(0, 0)
         self.moved_ms = 0
         self.stalled = False
@@ -44,7 +45,7 @@ class Watch:
     def look(self, now: guest.Sample, t_ms: int) -> dict | None:
         """The event that this sample is, if it is one."""
         if now == self.last:
-            if self.moved_ms and not self.stalled and t_ms - self.moved_ms >= STALL_MS:
+            if self.moved_ms and not self.stalled and t_ms - self.moved_ms >= self.stall_ms:
                 self.stalled = True
                 return {"event": "stalled", "since_ms": self.moved_ms, "counter": now.counter,
                         "boot": now.boot}
@@ -70,7 +71,8 @@ def record(lab: Lab) -> None:
     """The recorder's main loop; ends with SIGTERM or with the lab."""
     ending: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
-    watches = [Watch(name) for name in lab.guests]
+    between_ms = boot_sector.TICK_S * boot_sector.SLOW_TICKS * 1000 if lab.slow_guests else 0
+    watches = [Watch(name, STALL_MS + round(between_ms)) for name in lab.guests]
     disks = [os.open(lab.disks / "guests" / name, os.O_RDONLY) for name in lab.guests]
     state = os.open(lab.flight_state, os.O_RDWR | os.O_CREAT, 0o644)
     os.ftruncate(state, RECORD.size * len(watches))

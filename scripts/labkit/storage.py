@@ -30,7 +30,7 @@ def create_disks(lab: Lab) -> None:
     for name in SERVERS:
         (lab.disks / name).mkdir(parents=True)
     for name in lab.guests:
-        guest.write_disk(lab.disks / "guests" / name, GUEST_DISK_BYTES)
+        guest.write_disk(lab.disks / "guests" / name, GUEST_DISK_BYTES, lab.slow_guests)
     with open(lab.disks / "volume" / "volume", "wb") as volume:
         volume.truncate(VOLUME_BYTES)
 

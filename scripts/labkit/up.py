@@ -110,7 +110,7 @@ def start_guests(lab: Lab, host: Host) -> None:
     names = [name for name in lab.guests if lab.home_of(name) == host]
     words = [f"define {GUEST_XML_DIR}/{name}.xml; start {name}" for name in names]
     hosts.execute(lab, host, ["virsh", "--quiet", "; ".join(words or ["domcapabilities"])],
-                  limit_s=GUEST_LIMIT_S + len(names))
+                  limit_s=GUEST_LIMIT_S + 3 * len(names))
 
 
 def start_none(lab: Lab, progress: Progress) -> None:
