@@ -6,7 +6,6 @@ Run as root: /usr/bin/python3 test/lab/test_scenarios_migration.py
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -15,67 +14,16 @@ import unittest
 from collections.abc import Callable
 
 from scenario_support import ScenarioCase, eventually, lab_hosts, views
-from labkit import guest as lab_guest
+from labkit.watched import Watched
 
 LIMIT_S = 60.0
-# The guest adds one each tick of its BIOS. Two that run, on one disk, go at twice that pace.
-TICK_S = 0.055
-PACE_WINDOW_S = 2.0
-PACE_SLACK = 1.4
-
-
-class Watched:
-    """Reads a guest's counter from its disk all the while."""
-
-    def __init__(self, disk: str) -> None:
-        self.disk = disk
-        self.samples: list[tuple[float, lab_guest.Sample]] = []
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.watch)
-
-    def watch(self) -> None:
-        descriptor = os.open(self.disk, os.O_RDONLY)
-        try:
-            while not self.ended.wait(0.005):
-                now = lab_guest.sample(descriptor)
-                if not self.samples or self.samples[-1][1] != now:
-                    self.samples.append((time.monotonic(), now))
-        finally:
-            os.close(descriptor)
-
-    def __enter__(self) -> Watched:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self.thread.join()
-
-    def boots(self) -> set[int]:
-        return {sample.boot for _, sample in self.samples}
-
-    def longest_still_s(self) -> float:
-        times = [at for at, _ in self.samples]
-        return max(b - a for a, b in zip(times, times[1:]))
-
-    def assert_one_writer(self, case: unittest.TestCase) -> None:
-        """The counter never falls, and its pace is that of one guest."""
-        before: list[tuple[float, int]] = []
-        for at, sample in self.samples:
-            before = [one for one in before if at - one[0] <= PACE_WINDOW_S]
-            if before:
-                case.assertGreater(sample.counter, before[-1][1])
-                grown = sample.counter - before[0][1]
-                most = 5 + PACE_SLACK * (at - before[0][0]) / TICK_S
-                case.assertLess(grown, most, "two of it write")
-            before.append((at, sample.counter))
 
 
 class Migration(ScenarioCase):
     up_words = ("--hosts", "3", "--guests", "3", "--profile", "fast")
 
     def watched(self, guest: str) -> Watched:
-        return Watched(str(self.cluster.record.disks / "guests" / guest))
+        return Watched(self.cluster.record.disks / "guests" / guest)
 
     def home(self, guest: str) -> str:
         return self.cluster.truth()[guest]["running_on"][0]
@@ -122,7 +70,7 @@ class Migration(ScenarioCase):
                 eventually(f"{off} has cleaned its definition",
                            lambda: "g1" not in self.cluster.defined(off))
         self.assertEqual(len(watched.boots()), 1, "it booted anew")
-        watched.assert_one_writer(self)
+        self.assertEqual(watched.second_writer(), "")
         print(f"longest standstill of the counter: {watched.longest_still_s() * 1000:.0f} ms",
               file=sys.stderr)
         self.assertLess(watched.longest_still_s(), 5.0)
@@ -165,7 +113,7 @@ class Migration(ScenarioCase):
             eventually("nothing is left of it there", lambda: not self.incoming_on("g1", target),
                        LIMIT_S, self.cluster.picture)
         self.assertEqual(len(watched.boots()), 1, "it booted anew")
-        watched.assert_one_writer(self)
+        self.assertEqual(watched.second_writer(), "")
 
     def in_the_middle(self, guest: str, source: str, target: str, fault: Callable[[], object],
                       *words: str) -> subprocess.CompletedProcess:
@@ -188,7 +136,7 @@ class Migration(ScenarioCase):
             self.in_the_middle("g1", source, target,
                                lambda: lab_hosts.cut(record, record.host(source)))
             self.runs_once("g1", *self.cluster.others(source))
-        watched.assert_one_writer(self)
+        self.assertEqual(watched.second_writer(), "")
 
     def test_target_dies_in_the_middle(self) -> None:
         source = self.home("g1")
@@ -198,7 +146,7 @@ class Migration(ScenarioCase):
             self.in_the_middle("g1", source, target,
                                lambda: lab_hosts.cut(record, record.host(target)))
             self.runs_once("g1", source, third)
-        watched.assert_one_writer(self)
+        self.assertEqual(watched.second_writer(), "")
 
     def runs_once(self, guest: str, *hosts: str) -> None:
         def once() -> bool:
