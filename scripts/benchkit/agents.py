@@ -15,8 +15,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--calls", type=int, default=100, help="monitors of each agent")
     parser.add_argument("--many", type=int, default=100, help="guests whose monitors are summed")
-    parser.add_argument("--peers", type=int, default=10,
-                        help="of them with a VirtualDomain besides; 0: none")
     parser.add_argument("--seconds", type=float, default=60.0, help="each time that is measured")
     parser.add_argument("--rounds", type=int, default=2, help="labs of each kind for failovers")
     parser.add_argument("--cuts", type=int, default=4, help="power cuts in each of them")
@@ -37,8 +35,8 @@ def agents(options: argparse.Namespace) -> dict:
         "monitor": lambda: with_guests(lambda lab: monitor_cost.one_call(lab, options.calls),
                                        options.hosts, options.hosts),
         "hundred": lambda: with_guests(
-            lambda lab: monitor_cost.hundred(lab, options.seconds, options.peers), options.hosts,
-            options.many, "--slow-guests", resources=managed.guards_clone()),
+            lambda lab: monitor_cost.hundred(lab, options.seconds), options.hosts, options.many,
+            "--slow-guests", resources=managed.guards_clone()),
         "failover": lambda: managed_failover.failover(options.hosts, options.guests,
                                                       options.rounds, options.cuts),
         "migration": lambda: with_guests(lambda lab: managed_moves.moves(lab, options.moves),
