@@ -19,25 +19,17 @@
 #include <utility>
 
 #include "agents/keeper/guest_register.hpp"
+#include "libha/proc/descriptor.hpp"
 #include "libha/proc/process.hpp"
 
 namespace wardom::keeper {
 namespace {
 
 using proc::all_pids;
+using proc::Descriptor;
 using proc::guest_in;
 using proc::read_file;
 using proc::start_time_of;
-
-struct Closer {
-  int fd{-1};
-  explicit Closer(int number) : fd(number) {}
-  Closer(Closer&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
-  Closer& operator=(Closer&&) = delete;
-  ~Closer() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 // glibc has no wrappers before 2.36.
 int pidfd_open(std::int32_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
@@ -159,7 +151,7 @@ class Killer {
   std::size_t killed() const { return processes_.size(); }
   std::size_t remaining() const {
     std::size_t count = 0;
-    for (const auto& [key, fd] : processes_) count += has_ended(fd.fd) ? 0 : 1;
+    for (const auto& [key, fd] : processes_) count += has_ended(fd.get()) ? 0 : 1;
     return count;
   }
 
@@ -169,12 +161,12 @@ class Killer {
     if (processes_.contains({pid, start})) return false;
     // First the descriptor, then the look: whatever the number means later, the descriptor stays
     // with the process that had this start time.
-    Closer fd(pidfd_open(pid));
-    if (fd.fd < 0) return errno != ESRCH && start_time_of(pid, proc_) == start;
-    if (start_time_of(pid, proc_) != start || has_ended(fd.fd)) return false;
+    Descriptor fd(pidfd_open(pid));
+    if (fd.get() < 0) return errno != ESRCH && start_time_of(pid, proc_) == start;
+    if (start_time_of(pid, proc_) != start || has_ended(fd.get())) return false;
     inspect(pid);
     if (cancelled()) return true;
-    if (!pidfd_kill(fd.fd)) return errno != ESRCH;
+    if (!pidfd_kill(fd.get())) return errno != ESRCH;
     processes_.emplace(std::pair(pid, start), std::move(fd));
     return true;
   }
@@ -221,10 +213,10 @@ class Killer {
   }
   void kill_cgroup(const std::string& cgroup) const {
     if (cancelled()) return;
-    const Closer fd(::open((cgroups_ + "/" + cgroup + "/cgroup.kill").c_str(),
-                           O_WRONLY | O_CLOEXEC));
+    const Descriptor fd(::open((cgroups_ + "/" + cgroup + "/cgroup.kill").c_str(),
+                               O_WRONLY | O_CLOEXEC));
     // Absent under cgroup v1 and before Linux 5.14: then QEMU alone is killed, as above.
-    if (fd.fd >= 0) [[maybe_unused]] const auto put = ::write(fd.fd, "1", 1);
+    if (fd.get() >= 0) [[maybe_unused]] const auto put = ::write(fd.get(), "1", 1);
   }
 
   std::string proc_, cgroups_;
@@ -232,7 +224,7 @@ class Killer {
   std::string lingers_;
   std::set<std::int32_t> inspected_;
   std::set<std::string> walked_;
-  std::map<std::pair<std::int32_t, std::uint64_t>, Closer> processes_;
+  std::map<std::pair<std::int32_t, std::uint64_t>, Descriptor> processes_;
 };
 
 }  // namespace

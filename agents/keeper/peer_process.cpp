@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <utility>
 
 #include "libha/proc/process.hpp"
 
@@ -16,41 +15,24 @@ PeerProcess PeerProcess::open(std::int32_t pid, std::optional<std::uint64_t> sta
   PeerProcess peer;
   if (pid <= 1) return peer;
   peer.pid_ = pid;
-  peer.fd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-  peer.was_gone_ = peer.fd_ < 0 && errno == ESRCH;
+  peer.held_ = proc::Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  peer.was_gone_ = peer.held_.get() < 0 && errno == ESRCH;
   const auto found = proc::start_time_of(pid);
   if (start_time && found != start_time) peer.was_gone_ = true;
   peer.start_time_ = start_time.value_or(found.value_or(0));
-  if (peer.was_gone_ && peer.fd_ >= 0) ::close(std::exchange(peer.fd_, -1));
+  if (peer.was_gone_) peer.held_ = {};
   return peer;
 }
 
-PeerProcess::PeerProcess(PeerProcess&& other) noexcept
-    : pid_(other.pid_), start_time_(other.start_time_), fd_(std::exchange(other.fd_, -1)),
-      was_gone_(other.was_gone_) {}
-
-PeerProcess& PeerProcess::operator=(PeerProcess&& other) noexcept {
-  if (this == &other) return *this;
-  if (fd_ >= 0) ::close(fd_);
-  pid_ = other.pid_;
-  start_time_ = other.start_time_;
-  fd_ = std::exchange(other.fd_, -1);
-  was_gone_ = other.was_gone_;
-  return *this;
-}
-
-PeerProcess::~PeerProcess() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 bool PeerProcess::ended() const {
-  if (fd_ < 0) return was_gone_;
-  pollfd one{fd_, POLLIN, 0};
+  if (held_.get() < 0) return was_gone_;
+  pollfd one{held_.get(), POLLIN, 0};
   return ::poll(&one, 1, 0) == 1;
 }
 
 bool PeerProcess::kill() const {
-  return fd_ >= 0 && ::syscall(SYS_pidfd_send_signal, fd_, SIGKILL, nullptr, 0) == 0;
+  return held_.get() >= 0 &&
+         ::syscall(SYS_pidfd_send_signal, held_.get(), SIGKILL, nullptr, 0) == 0;
 }
 
 }  // namespace wardom::keeper

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "libha/proc/descriptor.hpp"
+
 namespace wardom::keeper {
 
 class PeerProcess {
@@ -11,11 +13,6 @@ class PeerProcess {
   // The process that has this number now; with `start_time`, only if it is still that one. A
   // process that cannot be held (of another PID namespace, number 0) yields an empty object.
   static PeerProcess open(std::int32_t pid, std::optional<std::uint64_t> start_time);
-
-  PeerProcess() = default;
-  PeerProcess(PeerProcess&& other) noexcept;
-  PeerProcess& operator=(PeerProcess&& other) noexcept;
-  ~PeerProcess();
 
   std::int32_t pid() const { return pid_; }
   std::uint64_t start_time() const { return start_time_; }
@@ -26,7 +23,7 @@ class PeerProcess {
  private:
   std::int32_t pid_{0};
   std::uint64_t start_time_{0};
-  int fd_{-1};
+  proc::Descriptor held_;
   bool was_gone_{false};  // at open(): another process, or none, has the number
 };
 

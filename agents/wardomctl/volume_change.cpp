@@ -27,6 +27,7 @@
 #include "libha/disk/format.hpp"
 #include "libha/disk/hold.hpp"
 #include "libha/disk/survey.hpp"
+#include "libha/proc/descriptor.hpp"
 #include "libha/wire/slot.hpp"
 
 namespace wardom::ctl {
@@ -101,22 +102,17 @@ std::string use_text(const VolumeState& state) {
 // this boot has ended, with all its I/O.
 class OnlyOne {
  public:
-  OnlyOne() : fd_(::open(kPath, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    if (fd_ < 0)
+  OnlyOne() : file_(::open(kPath, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    if (file_.get() < 0)
       trouble_ = std::string(kPath) + ": " + std::strerror(errno);
-    else if (::flock(fd_, LOCK_EX | LOCK_NB) != 0)
+    else if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0)
       trouble_ = "another command changes the volume from this host; wait for it, or end it";
   }
-  ~OnlyOne() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  OnlyOne(const OnlyOne&) = delete;
-  OnlyOne& operator=(const OnlyOne&) = delete;
   const std::string& trouble() const { return trouble_; }
 
  private:
   static constexpr const char* kPath = "/run/wardom-volume-change.lock";
-  int fd_;
+  proc::Descriptor file_;
   std::string trouble_;
 };
 

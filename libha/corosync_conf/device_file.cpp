@@ -85,23 +85,20 @@ Result<struct stat> stat_of(const std::string& path) {
 Turn::Turn(const std::string& path) {
   std::error_code failed;
   const auto folder = std::filesystem::canonical(path, failed).parent_path().string();
-  fd_ = failed ? -1 : ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd_ < 0) {
+  if (!failed)
+    folder_ = proc::Descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder_.get() < 0) {
     trouble_ = path + ": " + (failed ? failed.message() : system_error());
     return;
   }
   const auto until = std::chrono::steady_clock::now() + kTurnPatience;
-  while (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+  while (::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (std::chrono::steady_clock::now() >= until) {
       trouble_ = path + ": another program is changing it; nothing was written";
       return;
     }
     std::this_thread::sleep_for(kTurnLook);
   }
-}
-
-Turn::~Turn() {
-  if (fd_ >= 0) ::close(fd_);
 }
 
 Result<std::string> read_text(const std::string& path) {

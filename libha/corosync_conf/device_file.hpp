@@ -10,6 +10,7 @@
 
 #include "libha/core/result.hpp"
 #include "libha/corosync_conf/device_section.hpp"
+#include "libha/proc/descriptor.hpp"
 
 namespace wardom::corosync_conf {
 
@@ -21,14 +22,11 @@ inline constexpr std::chrono::seconds kTurnPatience{3};
 class Turn {
  public:
   explicit Turn(const std::string& path);
-  ~Turn();
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
   // Why there is no turn; empty: there is.
   const std::string& trouble() const { return trouble_; }
 
  private:
-  int fd_{-1};
+  proc::Descriptor folder_;
   std::string trouble_;
 };
 

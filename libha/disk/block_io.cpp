@@ -13,21 +13,19 @@
 #include <cstring>
 
 #include "libha/core/check.hpp"
+#include "libha/proc/descriptor.hpp"
 
 namespace wardom::disk {
 namespace {
 
 class DirectFile final : public BlockIo {
  public:
-  DirectFile(std::string path, int fd, Offset size)
-      : path_(std::move(path)), fd_(fd), size_(size) {}
-  ~DirectFile() override { ::close(fd_); }
-  DirectFile(const DirectFile&) = delete;
-  DirectFile& operator=(const DirectFile&) = delete;
+  DirectFile(std::string path, proc::Descriptor file, Offset size)
+      : path_(std::move(path)), file_(std::move(file)), size_(size) {}
 
   Result<void> read(Offset at, std::span<std::uint8_t> into) override {
     while (!into.empty()) {
-      const auto got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(at));
+      const auto got = ::pread(file_.get(), into.data(), into.size(), static_cast<off_t>(at));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return fault("read", at, std::strerror(errno));
       if (got == 0) return fault("read", at, "the volume ends here");
@@ -39,7 +37,7 @@ class DirectFile final : public BlockIo {
 
   Result<void> write(Offset at, std::span<const std::uint8_t> from) override {
     while (!from.empty()) {
-      const auto put = ::pwrite(fd_, from.data(), from.size(), static_cast<off_t>(at));
+      const auto put = ::pwrite(file_.get(), from.data(), from.size(), static_cast<off_t>(at));
       if (put < 0 && errno == EINTR) continue;
       if (put <= 0) return fault("write", at, put < 0 ? std::strerror(errno) : "nothing written");
       at += static_cast<Offset>(put);
@@ -55,16 +53,8 @@ class DirectFile final : public BlockIo {
     return failure(path_ + ": " + what + " at offset " + std::to_string(at) + ": " + why);
   }
   std::string path_;
-  int fd_;
+  proc::Descriptor file_;
   Offset size_;
-};
-
-struct Closer {
-  int fd;
-  ~Closer() {
-    if (fd >= 0) ::close(fd);
-  }
-  int release() { return std::exchange(fd, -1); }
 };
 
 Result<Offset> size_of(const std::string& path, int fd) {
@@ -109,17 +99,17 @@ Result<void> write_image(BlockIo& io, Offset at, std::span<const std::uint8_t> i
 
 Result<std::unique_ptr<BlockIo>> open_direct(const std::string& path, Access access) {
   const int mode = access == Access::read_only ? O_RDONLY : O_RDWR;
-  Closer file{::open(path.c_str(), mode | O_DIRECT | O_DSYNC | O_CLOEXEC)};
-  if (file.fd < 0 && errno == EINVAL)
+  proc::Descriptor file(::open(path.c_str(), mode | O_DIRECT | O_DSYNC | O_CLOEXEC));
+  if (file.get() < 0 && errno == EINVAL)
     return failure(path + ": its file system cannot do direct I/O (O_DIRECT), and through a cache "
                           "a host would see its own past; use a block device, NFS, or a file on "
                           "ext4, XFS or the like");
-  if (file.fd < 0) return failure(path + ": cannot open: " + std::strerror(errno));
-  const auto size = size_of(path, file.fd);
+  if (file.get() < 0) return failure(path + ": cannot open: " + std::strerror(errno));
+  const auto size = size_of(path, file.get());
   if (!size) return failure(size.error().message);
-  if (auto direct = refuse_cached_loop(path, file.fd); !direct) return direct.error();
+  if (auto direct = refuse_cached_loop(path, file.get()); !direct) return direct.error();
   return std::unique_ptr<BlockIo>(
-      std::make_unique<DirectFile>(path, file.release(), size.value()));
+      std::make_unique<DirectFile>(path, std::move(file), size.value()));
 }
 
 Instant raw_now() {

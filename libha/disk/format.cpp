@@ -15,29 +15,25 @@
 #include <map>
 
 #include "libha/disk/cell_reader.hpp"
+#include "libha/proc/descriptor.hpp"
 #include "libha/wire/slot.hpp"
 
 namespace wardom::disk {
 namespace {
 
+using proc::Descriptor;
+
 constexpr Offset kLook = 1024 * 1024;
 constexpr std::size_t kZeroStep = 1024 * 1024;
 
-struct Descriptor {
-  int fd{-1};
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-
 // What libblkid recognises: partition tables, file systems, RAID and volume manager members.
 std::string signature(const std::string& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) return {};
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return {};
   blkid_probe probe = blkid_new_probe();
   if (probe == nullptr) return {};
   std::string found;
-  if (blkid_probe_set_device(probe, file.fd, 0, 0) == 0) {
+  if (blkid_probe_set_device(probe, file.get(), 0, 0) == 0) {
     blkid_probe_enable_partitions(probe, 1);
     blkid_probe_enable_superblocks(probe, 1);
     blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL);
@@ -129,17 +125,17 @@ void describe_wardom(const VolumeFile& volume, Contents& contents) {
 
 // By the kernel where it can, else by hand.
 Result<void> zero_all(const std::string& path, BlockIo& io, Offset size, Space space) {
-  Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
-  if (file.fd < 0) return failure(path + ": cannot open: " + std::strerror(errno));
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.get() < 0) return failure(path + ": cannot open: " + std::strerror(errno));
   struct stat st {};
-  if (::fstat(file.fd, &st) != 0) return failure(path + ": " + std::strerror(errno));
+  if (::fstat(file.get(), &st) != 0) return failure(path + ": " + std::strerror(errno));
   if (S_ISBLK(st.st_mode)) {
     std::uint64_t range[2] = {0, size};
-    if (::ioctl(file.fd, BLKZEROOUT, range) == 0 && ::fsync(file.fd) == 0) return success();
+    if (::ioctl(file.get(), BLKZEROOUT, range) == 0 && ::fsync(file.get()) == 0) return success();
   } else {
     const int mode = space == Space::sparse ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
                                             : FALLOC_FL_ZERO_RANGE;
-    if (::fallocate(file.fd, mode, 0, static_cast<off_t>(size)) == 0 && ::fsync(file.fd) == 0)
+    if (::fallocate(file.get(), mode, 0, static_cast<off_t>(size)) == 0 && ::fsync(file.get()) == 0)
       return success();
   }
   const Buffer zeros(kZeroStep);
@@ -152,12 +148,12 @@ Result<void> zero_all(const std::string& path, BlockIo& io, Offset size, Space s
 
 // Creates a regular file, or grows it, so that the layout fits.
 Result<void> make_room(const std::string& path, Offset size) {
-  Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
-  if (file.fd < 0) return failure(path + ": cannot open: " + std::strerror(errno));
+  const Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (file.get() < 0) return failure(path + ": cannot open: " + std::strerror(errno));
   struct stat st {};
-  if (::fstat(file.fd, &st) != 0) return failure(path + ": " + std::strerror(errno));
+  if (::fstat(file.get(), &st) != 0) return failure(path + ": " + std::strerror(errno));
   if (!S_ISREG(st.st_mode) || static_cast<Offset>(st.st_size) >= size) return success();
-  if (::ftruncate(file.fd, static_cast<off_t>(size)) != 0)
+  if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
     return failure(path + ": cannot make it " + std::to_string(size) +
                    " bytes long: " + std::strerror(errno));
   return success();
