@@ -7,24 +7,17 @@ Without xmllint, pcs, crmsh or the schemas the cases that need them are skipped.
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from fake_daemon import FakeDaemon  # noqa: E402
+from ocf_agent import (CONFIGURED, DEGRADED, FAILED, INSTALLED, NOT_RUNNING, SUCCESS,  # noqa: E402
+                       UNIMPLEMENTED, UUID, XML, AgentTest, MetadataTests)
 
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "wardom-ocf-guest"
-RNG = pathlib.Path("/usr/share/resource-agents/ra-api-1.dtd")
-UUID = "6f7c1f9e-0d5b-4a77-9a53-0b6d3a2c1e01"
-XML = f"<domain type='qemu'><name>g1</name><uuid>{UUID}</uuid><memory>65536</memory></domain>"
-
-SUCCESS, FAILED, ARGUMENTS, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING = 0, 1, 2, 3, 5, 6, 7
-DEGRADED = 190
 
 
 def here(running, **more):
@@ -36,36 +29,13 @@ def no(code, error):
     return {"ok": False, "exit": code, "error": error}
 
 
-class Guest(unittest.TestCase):
+class Guest(AgentTest, MetadataTests):
+    AGENT, PROGRAM, INSTANCE = "Guest", PROGRAM, "vm-g1"
+
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
+        super().setUp()
         self.config = self.path / "g1.xml"
         self.config.write_text(XML)
-        self.daemon = None
-
-    def serve(self, answer):
-        self.daemon = FakeDaemon(self.path / "sock", answer)
-        self.addCleanup(self.daemon.close)
-
-    def run_agent(self, action, timeout_ms=8000, interval_ms=10000, **parameters):
-        env = {"PATH": os.environ["PATH"], "OCF_RESOURCE_INSTANCE": "vm-g1",
-               "HA_RSCTMP": self.folder.name, "OCF_RESKEY_socket": str(self.path / "sock"),
-               "OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
-        if interval_ms is not None:
-            env["OCF_RESKEY_CRM_meta_interval"] = str(interval_ms)
-        for name, value in parameters.items():
-            env[f"OCF_RESKEY_{name}"] = str(value)
-        began = time.monotonic()
-        done = subprocess.run([PROGRAM, action], env=env, capture_output=True, text=True,
-                              timeout=60, check=False)
-        self.took = time.monotonic() - began
-        self.said = done.stderr
-        self.printed = done.stdout
-        reasons = [line for line in done.stderr.splitlines() if line.startswith("ocf-exit-reason:")]
-        self.assertLessEqual(len(reasons), 1, done.stderr)
-        return done.returncode
 
     # --- monitor ------------------------------------------------------------------------------
 
@@ -277,23 +247,6 @@ class Guest(unittest.TestCase):
     def test_validation_that_succeeds_is_silent(self):
         self.assertEqual(self.run_agent("validate-all", config=self.config), SUCCESS)
         self.assertEqual((self.said, self.printed), ("", ""))
-
-    # --- metadata -----------------------------------------------------------------------------
-
-    def test_metadata_needs_nothing(self):
-        done = subprocess.run([PROGRAM, "meta-data"], env={}, capture_output=True, text=True,
-                              timeout=5, check=True)
-        self.assertIn('<resource-agent name="Guest"', done.stdout)
-        self.assertEqual(done.stderr, "")
-
-    @unittest.skipUnless(shutil.which("xmllint") and RNG.exists(), "no xmllint, or no OCF schema")
-    def test_metadata_is_valid(self):
-        done = subprocess.run([PROGRAM, "meta-data"], env={}, capture_output=True, text=True,
-                              timeout=5, check=True)
-        text = done.stdout.replace("ra-api-1.dtd", str(RNG))
-        checked = subprocess.run(["xmllint", "--valid", "--noout", "-"], input=text,
-                                 capture_output=True, text=True, timeout=20, check=False)
-        self.assertEqual(checked.returncode, 0, checked.stderr)
 
 
 if __name__ == "__main__":

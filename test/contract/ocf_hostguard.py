@@ -7,51 +7,23 @@ The cases of the supervisor run in a PID namespace of their own, and need root f
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from fake_daemon import FakeDaemon  # noqa: E402
+from ocf_agent import (CONFIGURED, DEGRADED, FAILED, INSTALLED, NOT_RUNNING,  # noqa: E402
+                       SELF, SUCCESS, UNIMPLEMENTED, WELL, AgentTest, MetadataTests)
 
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "wardom-ocf-hostguard"
-DTD = pathlib.Path("/usr/share/resource-agents/ra-api-1.dtd")
-SELF = os.uname().nodename
-
-SUCCESS, FAILED, ARGUMENTS, UNIMPLEMENTED, INSTALLED, CONFIGURED, NOT_RUNNING = 0, 1, 2, 3, 5, 6, 7
-DEGRADED = 190
-
-CONFIG = """
-[cluster]
-name = "test"
-key_file = "{folder}/key"
-[volume]
-path = "/dev/null"
-{watchdog}
-[[domain]]
-name = "d1"
-id = 1
-[[host]]
-name = "{name}"
-id = 1
-domain = "d1"
-mgmt = "10.77.1.1"
-storage = "10.77.2.1"
-{bmc}
-"""
 BMC = """
 [host.bmc]
 address = "127.0.0.1"
 user = "u"
 password_file = "/nowhere"
 """
-WELL = {"self": SELF, "state": "alive", "keeper": True, "reads_volume": True, "lease": "held",
-        "wants_lease": True, "on_grants_ms": None, "t_f_ms": 20000, "libvirt": True, "ring": True,
-        "decider": SELF, "guard": True, "troubles": [], "problems": []}
 
 
 def until(what, probe, limit_s=15):
@@ -62,13 +34,11 @@ def until(what, probe, limit_s=15):
         time.sleep(0.02)
 
 
-class Base(unittest.TestCase):
+class Base(AgentTest):
+    AGENT, PROGRAM, INSTANCE = "HostGuard", PROGRAM, "guard"
+
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
-        (self.path / "key").write_text("ab" * 32)
-        (self.path / "key").chmod(0o600)
+        super().setUp()
         self.bin = self.path / "bin"
         self.bin.mkdir()
         for name in ("wardom-keeper", "wardomd"):
@@ -76,49 +46,31 @@ class Base(unittest.TestCase):
         self.program("fence_wardom", f"#!/bin/sh\necho \"$@\" >>{self.path}/fence\nexit "
                                      f"$(cat {self.path}/power)\n")
         self.program("attrd_updater", f"#!/bin/sh\necho \"$@\" >>{self.path}/attrd\n")
-        self.config = self.path / "wardom.toml"
         self.write_config()
         self.well = dict(WELL)
-        self.daemon = None
 
     def program(self, name, text):
         (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
 
-    def write_config(self, name=SELF, bmc="", watchdog=""):
-        self.config.write_text(CONFIG.format(folder=self.folder.name, name=name, bmc=bmc,
-                                             watchdog=watchdog))
-
     def serve(self, answer=None):
         def well(request):
             return {"ok": True, "result": self.well if request["do"] == "host-here" else {}}
-        self.daemon = FakeDaemon(self.path / "sock", answer or well)
-        self.addCleanup(self.daemon.close)
+        super().serve(answer or well)
 
-    def environment(self, timeout_ms=8000, interval_ms=10000, level=None, **parameters):
-        env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "OCF_RESOURCE_INSTANCE": "guard",
-               "HA_RSCTMP": self.folder.name, "OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
-        if interval_ms is not None:
-            env["OCF_RESKEY_CRM_meta_interval"] = str(interval_ms)
+    def environment(self, level=None, **how):
+        env = super().environment(**{"config": self.config, "bindir": self.bin,
+                                     "logfile": self.path / "log", "supervise": "no", **how})
+        env["PATH"] = f"{self.bin}:{env['PATH']}"
         if level is not None:
             env["OCF_CHECK_LEVEL"] = str(level)
-        for name, value in {"socket": self.path / "sock", "config": self.config, "bindir": self.bin,
-                            "logfile": self.path / "log", "supervise": "no", **parameters}.items():
-            env[f"OCF_RESKEY_{name}"] = str(value)
         return env
 
     def run_agent(self, action, **how):
-        began = time.monotonic()
-        done = subprocess.run([PROGRAM, action], env=self.environment(**how), capture_output=True,
-                              text=True, timeout=60, check=False)
-        self.took = time.monotonic() - began
-        self.said = done.stderr
-        self.printed = done.stdout
-        reasons = [line for line in done.stderr.splitlines() if line.startswith("ocf-exit-reason:")]
-        self.assertLessEqual(len(reasons), 1, done.stderr)
-        expected = done.returncode not in (SUCCESS, NOT_RUNNING)
-        self.assertEqual(len(reasons), int(expected), (done.returncode, done.stderr))
-        return done.returncode
+        code = super().run_agent(action, **how)
+        expected = code not in (SUCCESS, NOT_RUNNING)
+        self.assertEqual(len(self.reasons), int(expected), (code, self.said))
+        return code
 
     def started(self):
         self.serve()
@@ -133,7 +85,7 @@ class Base(unittest.TestCase):
             return []
 
 
-class HostGuard(Base):
+class HostGuard(Base, MetadataTests):
     # --- start --------------------------------------------------------------------------------
 
     def test_start_checks_and_tells(self):
@@ -382,24 +334,6 @@ class HostGuard(Base):
         self.assertEqual(self.run_agent("validate-all"), SUCCESS, self.said)
         self.assertEqual((self.said, self.printed), ("", ""))
         self.assertEqual(self.run_agent("reload-agent"), SUCCESS)
-
-    # --- metadata -----------------------------------------------------------------------------
-
-    def metadata(self):
-        done = subprocess.run([PROGRAM, "meta-data"], env={}, capture_output=True, text=True,
-                              timeout=5, check=True)
-        self.assertEqual(done.stderr, "")
-        return done.stdout
-
-    def test_metadata_needs_nothing(self):
-        self.assertIn('<resource-agent name="HostGuard"', self.metadata())
-
-    @unittest.skipUnless(shutil.which("xmllint") and DTD.exists(), "no xmllint, or no OCF schema")
-    def test_metadata_is_valid(self):
-        checked = subprocess.run(["xmllint", "--valid", "--noout", "-"],
-                                 input=self.metadata().replace("ra-api-1.dtd", str(DTD)),
-                                 capture_output=True, text=True, timeout=20, check=False)
-        self.assertEqual(checked.returncode, 0, checked.stderr)
 
 
 # A program that says that it was started, with what it was given, and lives until it is killed.

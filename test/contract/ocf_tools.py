@@ -10,33 +10,14 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from fake_daemon import FakeDaemon  # noqa: E402
+from ocf_agent import UUID, WELL, XML, OcfTest  # noqa: E402
 
 GUEST, HOSTGUARD = sys.argv[1:3]
 del sys.argv[1:3]
 SCHEMAS = pathlib.Path("/usr/share/pacemaker")
-UUID = "6f7c1f9e-0d5b-4a77-9a53-0b6d3a2c1e01"
-XML = f"<domain type='qemu'><name>g1</name><uuid>{UUID}</uuid><memory>65536</memory></domain>"
-CONFIG = """
-[cluster]
-name = "test"
-key_file = "{folder}/key"
-[volume]
-path = "/dev/null"
-[[domain]]
-name = "d1"
-id = 1
-[[host]]
-name = "{name}"
-id = 1
-domain = "d1"
-mgmt = "10.77.1.1"
-storage = "10.77.2.1"
-"""
 INSIDE = r"""
 set -e
 mount --make-rprivate /
@@ -56,23 +37,19 @@ exec "$@"
 
 
 @unittest.skipUnless(os.geteuid() == 0, "SKIPPED: needs root")
-class Tools(unittest.TestCase):
+class Tools(OcfTest):
+    PLACE = "/var/tmp"
+
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory(dir="/var/tmp")
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
+        super().setUp()
         (self.path / "scratch").mkdir()
-        (self.path / "key").write_text("ab" * 32)
-        (self.path / "key").chmod(0o600)
-        (self.path / "wardom.toml").write_text(
-            CONFIG.format(folder=self.folder.name, name=os.uname().nodename))
+        self.write_config()
         (self.path / "g1.xml").write_text(XML)
         for name in ("wardom-keeper", "wardomd"):
             (self.path / name).write_text("#!/bin/sh\n")
             (self.path / name).chmod(0o755)
         self.runs = False
-        self.daemon = FakeDaemon(self.path / "sock", self.answer)
-        self.addCleanup(self.daemon.close)
+        self.serve(self.answer)
 
     def answer(self, request):
         what = request["do"]
@@ -83,9 +60,7 @@ class Tools(unittest.TestCase):
             result = {"here": "running" if self.runs else "stopped", "owner": None, "state": None,
                       "recorded": True, "uuid": UUID, "name": "g1"}
         if what == "host-here":
-            result = {"self": "n1", "state": "alive", "keeper": True, "reads_volume": True,
-                      "lease": "held", "wants_lease": True, "t_f_ms": 20000, "libvirt": True,
-                      "ring": True, "guard": True, "troubles": [], "problems": []}
+            result = WELL
         return {"ok": True, "result": result}
 
     def inside(self, *argv):
