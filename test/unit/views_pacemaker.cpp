@@ -2,35 +2,13 @@
 #include <boost/json.hpp>
 #include <catch2/catch.hpp>
 
-#include "agents/wardomd/views.hpp"
-#include "test/sim/world.hpp"
+#include "test/unit/views_fixture.hpp"
 
 using namespace wardom;
 namespace json = boost::json;
 
 namespace {
 
-constexpr const char* kConfig = R"(
-[cluster]
-name = "test"
-[volume]
-path = "/dev/null"
-[[domain]]
-name = "d1"
-id = 1
-[[host]]
-name = "n1"
-id = 1
-domain = "d1"
-mgmt = "10.0.0.1"
-storage = "10.1.0.1"
-[[host]]
-name = "n2"
-id = 2
-domain = "d1"
-mgmt = "10.0.0.2"
-storage = "10.1.0.2"
-)";
 constexpr std::int64_t kNow = 1'700'000'000'000;
 
 json::object fencing(const char* node, int rc = 0) {
@@ -43,7 +21,7 @@ json::object fencing(const char* node, int rc = 0) {
 }
 
 struct Desk {
-  Config config = parse_config(kConfig, "test").value();
+  Config config = daemon::two_hosts();
   std::vector<core::Note> told;
   int heard{0};
   daemon::PacemakerDesk desk{config, HostId{1}, [] { return WallTime{kNow}; },
@@ -153,22 +131,15 @@ TEST_CASE("guard_is_told_once") {
 // The whole simulated domain with and without Pacemaker's word: the same decisions.
 TEST_CASE("fencing_by_others_is_shown_and_starts_nothing") {
   Desk d;
-  sim::Options options;
-  options.hosts = 2;
-  options.guests = 1;
-  options.timing = timing_of(Profile::normal);
-  sim::Domain domain(options);
-  for (auto& host : domain.hosts) domain.power_on(*host, sim::ms(100));
-  const auto run = [&](Duration time) {
-    domain.clock.run(domain.clock.now() + time, [] { return false; });
-  };
-  run(sim::ms(5000));
-  auto& host = *domain.hosts[0];
+  daemon::TwoHosts two(1);
+  two.power_on();
+  two.run(sim::ms(5000));
+  auto& host = *two.domain.hosts[0];
   daemon::Sight sight{d.config, *d.config.find_host(host.id), *host.loop, {}, ""};
   sight.pacemaker = &d.desk;
   const auto before = daemon::status(sight);
   for (const char* node : {"n1", "n2"}) CHECK(d.ask(fencing(node)).at("ok") == true);
-  run(sim::ms(2000));
+  two.run(sim::ms(2000));
   const auto after = daemon::status(sight);
   for (const auto& one : after.at("hosts").as_array()) CHECK(one.at("state") == "alive");
   CHECK(after.at("lock_version") == before.at("lock_version"));
@@ -186,25 +157,18 @@ TEST_CASE("fencing_by_others_is_shown_and_starts_nothing") {
 
 TEST_CASE("host_here_says_what_is_known_of_this_host") {
   Desk d;
-  sim::Options options;
-  options.hosts = 2;
-  options.guests = 0;
-  options.timing = timing_of(Profile::normal);
-  sim::Domain domain(options);
-  for (auto& host : domain.hosts) domain.power_on(*host, sim::ms(100));
-  const auto run = [&](Duration time) {
-    domain.clock.run(domain.clock.now() + time, [] { return false; });
-  };
-  run(sim::ms(5000));
-  auto& host = *domain.hosts[0];
+  daemon::TwoHosts two(0);
+  two.power_on();
+  two.run(sim::ms(5000));
+  auto& host = *two.domain.hosts[0];
   const daemon::Sight sight{d.config, *d.config.find_host(host.id), *host.loop, {}, ""};
   auto here = daemon::host_here(sight);
   CHECK(here.at("self") == "n1");
   CHECK(here.at("state") == "alive");
   CHECK(here.at("keeper") == true);
   CHECK(here.at("reads_volume") == true);
-  domain.to_daemon(host, sim::us(10), port::VolumeLost{"the keeper is gone"});
-  run(sim::ms(1));
+  two.domain.to_daemon(host, sim::us(10), port::VolumeLost{"the keeper is gone"});
+  two.run(sim::ms(1));
   here = daemon::host_here(sight);
   CHECK(here.at("keeper") == false);
   CHECK(here.at("lease") == "none");
@@ -214,14 +178,10 @@ TEST_CASE("host_here_says_what_is_known_of_this_host") {
 
 TEST_CASE("timeline_shows_what_pacemaker_said_of_the_victim_meanwhile") {
   Desk d;
-  sim::Options options;
-  options.hosts = 2;
-  options.guests = 0;
-  options.timing = timing_of(Profile::normal);
-  sim::Domain domain(options);
-  domain.power_on(*domain.hosts[0], sim::ms(100));
-  domain.clock.run(domain.clock.now() + sim::ms(1000), [] { return false; });
-  auto& loop = *domain.hosts[0]->loop;
+  daemon::TwoHosts two(0);
+  two.domain.power_on(*two.domain.hosts[0], sim::ms(100));
+  two.run(sim::ms(1000));
+  auto& loop = *two.domain.hosts[0]->loop;
   daemon::Sight sight{d.config, *d.config.find_host(HostId{1}), loop, {}, ""};
   sight.pacemaker = &d.desk;
   wire::StepMessage step;

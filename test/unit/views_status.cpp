@@ -2,34 +2,11 @@
 #include <boost/json.hpp>
 #include <catch2/catch.hpp>
 
-#include "agents/wardomd/views.hpp"
-#include "test/sim/world.hpp"
+#include "test/unit/views_fixture.hpp"
 
 using namespace wardom;
 
 namespace {
-
-constexpr const char* kConfig = R"(
-[cluster]
-name = "test"
-[volume]
-path = "/dev/null"
-[[domain]]
-name = "d1"
-id = 1
-[[host]]
-name = "n1"
-id = 1
-domain = "d1"
-mgmt = "10.0.0.1"
-storage = "10.1.0.1"
-[[host]]
-name = "n2"
-id = 2
-domain = "d1"
-mgmt = "10.0.0.2"
-storage = "10.1.0.2"
-)";
 
 // The problems with this text in `what`.
 std::vector<boost::json::object> problems(const daemon::Sight& sight, const std::string& text) {
@@ -44,33 +21,26 @@ std::vector<boost::json::object> problems(const daemon::Sight& sight, const std:
 }  // namespace
 
 TEST_CASE("status_shows_what_the_keeper_has_for_an_operator") {
-  const auto config = parse_config(kConfig, "test");
-  REQUIRE(config.has_value());
-  sim::Options options;
-  options.hosts = 2;
-  options.guests = 0;
-  options.timing = timing_of(Profile::normal);
-  sim::Domain d(options);
-  for (auto& host : d.hosts) d.power_on(*host, sim::ms(100));
-  const auto run = [&d](Duration time) {
-    d.clock.run(d.clock.now() + time, [] { return false; });
-  };
-  run(sim::ms(5000));
+  const auto config = daemon::two_hosts();
+  daemon::TwoHosts two(0);
+  two.power_on();
+  two.run(sim::ms(5000));
+  auto& d = two.domain;
   auto& host = *d.hosts[0];
-  const daemon::Sight sight{config.value(), *config.value().find_host(host.id), *host.loop,
-                            {}, "the archive is full", {"10.0.0.7 (mgmt)"}};
+  const daemon::Sight sight{config, *config.find_host(host.id), *host.loop, {},
+                            "the archive is full", {"10.0.0.7 (mgmt)"}};
   CHECK(problems(sight, "heartbeats come from 10.0.0.7 (mgmt), which").size() == 1);
   CHECK(problems(sight, "a list is malformed").empty());
   CHECK(problems(sight, "the archive is full").size() == 1);
   port::KeeperTroubles told;
   told.troubles.push_back({"a list is malformed", "remove it"});
   d.to_daemon(host, sim::us(10), told);
-  run(sim::ms(100));
+  two.run(sim::ms(100));
   const auto shown = problems(sight, "a list is malformed");
   REQUIRE(shown.size() == 1);
   CHECK(shown[0].at("where") == "n1");
   CHECK(shown[0].at("do") == "remove it");
   d.to_daemon(host, sim::us(10), port::VolumeLost{"the keeper is gone"});
-  run(sim::ms(100));
+  two.run(sim::ms(100));
   CHECK(problems(sight, "a list is malformed").empty());
 }
