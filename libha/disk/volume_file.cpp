@@ -1,29 +1,20 @@
 #include "libha/disk/volume_file.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace wardom::disk {
 namespace {
 
-struct Copy {
-  std::string trouble;  // empty: `said` is good
-  wire::Superblock said;
-  wire::ExtentState state{wire::ExtentState::unreadable};
-  Sequence sequence;
-  bool magic{false};  // begins like one of ours, whatever its checks say
-};
-
-Copy read_copy(BlockIo& io, std::uint8_t number) {
-  Copy copy;
-  const Offset at = wire::kSuperblockOffsets[number];
+SuperblockCopy read_copy(BlockIo& io, std::uint8_t number) {
+  SuperblockCopy copy;
+  copy.offset = wire::kSuperblockOffsets[number];
   copy.state = wire::ExtentState::empty;
-  if (at + wire::kBlockBytes > io.size()) {
+  if (copy.offset + wire::kBlockBytes > io.size()) {
     copy.trouble = "beyond the volume's end";
     return copy;
   }
   Buffer buffer(wire::kBlockBytes);
-  if (auto done = io.read(at, buffer.bytes()); !done) {
+  if (auto done = io.read(copy.offset, buffer.bytes()); !done) {
     copy.state = wire::ExtentState::unreadable;
     copy.trouble = done.error().message;
     return copy;
@@ -42,12 +33,10 @@ Copy read_copy(BlockIo& io, std::uint8_t number) {
     copy.trouble = said ? "its two uuids differ" : said.error().message;
     return copy;
   }
-  copy.said = said.value();
+  copy.said = std::move(said).value();
   copy.sequence = extent.head.sequence;
   return copy;
 }
-
-using Copies = std::array<Copy, wire::kSuperblockCopies>;
 
 VolumeError unknown_version(const std::string& name) {
   return {Trouble::unknown_version,
@@ -55,15 +44,15 @@ VolumeError unknown_version(const std::string& name) {
               std::to_string(wire::kFormatVersion) + "); use that version's programs"};
 }
 
-VolumeError no_copy(const Copies& copies, const std::string& name) {
+VolumeError no_copy(const SuperblockCopies& copies, const std::string& name) {
   const auto any = [&](wire::ExtentState state) {
     return std::find_if(copies.begin(), copies.end(),
-                        [&](const Copy& c) { return c.state == state; });
+                        [&](const SuperblockCopy& c) { return c.state == state; });
   };
   using wire::ExtentState;
   if (auto c = any(ExtentState::unreadable); c != copies.end())
     return {Trouble::unreachable, c->trouble};
-  if (std::any_of(copies.begin(), copies.end(), [](const Copy& c) { return c.magic; }))
+  if (std::any_of(copies.begin(), copies.end(), [](const auto& c) { return c.magic; }))
     return {Trouble::damaged, name + ": no superblock passes its checks; restore the volume, or "
                                      "stop the cluster and format it anew"};
   return {Trouble::not_formatted,
@@ -86,37 +75,33 @@ Result<void> write_copy(BlockIo& io, std::uint8_t number, const wire::Superblock
 }  // namespace
 
 VolumeResult<Superblocks> read_superblocks(BlockIo& io, const std::string& name) {
-  Copies copies;
-  for (std::uint8_t i = 0; i < copies.size(); ++i) copies[i] = read_copy(io, i);
+  const auto copies = superblock_copies(io);
   for (const auto& c : copies)
     if (c.state == wire::ExtentState::unknown_version) return unknown_version(name);
-  const Copy* best = nullptr;
+  const SuperblockCopy* best = nullptr;
   std::ptrdiff_t best_votes = 0;
-  std::ptrdiff_t good = 0;
   for (const auto& c : copies) {
-    if (!c.trouble.empty()) continue;
-    ++good;
-    const auto votes = std::count_if(copies.begin(), copies.end(), [&](const Copy& other) {
-      return other.trouble.empty() && other.said == c.said;
-    });
+    if (!c.said) continue;
+    const auto votes = std::count_if(copies.begin(), copies.end(),
+                                     [&](const auto& other) { return other.said == c.said; });
     if (votes > best_votes) {
       best = &c;
       best_votes = votes;
     }
   }
   if (best == nullptr) return no_copy(copies, name);
-  if (best_votes == 1 && good > 1)
+  if (contradict(copies))
     return VolumeError{Trouble::damaged,
                        name + ": its superblocks contradict each other; what they lead to is still "
                               "there: `wardomctl volume repair " + name +
                            " --region superblock` shows what each says, and asks which one holds"};
-  Superblocks found{best->said.geometry, best->said.state, {}};
+  Superblocks found{best->said->geometry, best->said->state, {}};
   for (std::size_t i = 0; i < copies.size(); ++i) {
-    const bool differs = copies[i].trouble.empty() && copies[i].said != best->said;
-    if (copies[i].trouble.empty() && !differs) continue;
+    const auto& copy = copies[i];
+    if (copy.said == best->said) continue;
     found.warnings.push_back(name + ": superblock copy " + std::to_string(i) + " at offset " +
-                             std::to_string(wire::kSuperblockOffsets[i]) + ": " +
-                             (differs ? "differs from the others" : copies[i].trouble));
+                             std::to_string(copy.offset) + ": " +
+                             (copy.said ? "differs from the others" : copy.trouble));
   }
   return found;
 }
@@ -134,11 +119,10 @@ Result<void> change_superblocks(BlockIo& io, const std::string& name, const wire
   const wire::Superblock now{found.value().geometry, found.value().state};
   if (now != from && now != to)
     return failure(name + ": its superblocks have been changed meanwhile, by somebody else");
-  Copies copies;
+  auto copies = superblock_copies(io);
   Sequence last;
   for (std::uint8_t i = 0; i < copies.size(); ++i) {
-    copies[i] = read_copy(io, i);
-    if (!copies[i].trouble.empty())
+    if (!copies[i].said)
       return failure(name + ": superblock copy " + std::to_string(i) + " is " + copies[i].trouble +
                      "; see `wardomctl volume repair --region superblock`");
     last = std::max(last, copies[i].sequence);
@@ -149,23 +133,14 @@ Result<void> change_superblocks(BlockIo& io, const std::string& name, const wire
       if (copies[i].said == to || (!change && copies[i].said == now)) continue;
       copies[i].said = change ? to : now;
       last = Sequence{last.value + 1};
-      if (auto ok = write_copy(io, i, copies[i].said, last); !ok) return ok;
+      if (auto ok = write_copy(io, i, *copies[i].said, last); !ok) return ok;
     }
   return success();
 }
 
 SuperblockCopies superblock_copies(BlockIo& io) {
   SuperblockCopies copies;
-  for (std::uint8_t i = 0; i < copies.size(); ++i) {
-    auto found = read_copy(io, i);
-    auto& copy = copies[i];
-    copy.offset = wire::kSuperblockOffsets[i];
-    copy.state = found.state;
-    copy.trouble = std::move(found.trouble);
-    if (!copy.trouble.empty()) continue;
-    copy.said = std::move(found.said);
-    copy.sequence = found.sequence;
-  }
+  for (std::uint8_t i = 0; i < copies.size(); ++i) copies[i] = read_copy(io, i);
   return copies;
 }
 
@@ -195,9 +170,9 @@ Result<void> settle_superblocks(BlockIo& io, const SuperblockCopies& copies, std
 }
 
 VolumeNow read_volume_now(BlockIo& io) {
-  const auto copy = read_copy(io, 0);
+  auto copy = read_copy(io, 0);
   VolumeNow now;
-  if (copy.trouble.empty()) now.said = copy.said;
+  now.said = std::move(copy.said);
   now.unknown_version = copy.state == wire::ExtentState::unknown_version;
   now.answered = copy.state != wire::ExtentState::unreadable;
   return now;

@@ -50,6 +50,7 @@ struct SuperblockCopy {
   std::optional<wire::Superblock> said;  // where it is a whole one of this version
   Sequence sequence;
   std::string trouble;  // otherwise
+  bool magic{false};    // begins like one of ours, whatever its checks say
 };
 using SuperblockCopies = std::array<SuperblockCopy, wire::kSuperblockCopies>;
 SuperblockCopies superblock_copies(BlockIo& io);
