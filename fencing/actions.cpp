@@ -1,11 +1,14 @@
 #include "fencing/actions.hpp"
 
+#include <fcntl.h>
+#include <spawn.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <thread>
 
@@ -55,6 +58,7 @@ class Errand {
   bool off();
   bool off_by_bmc();
   bool on(Clock::time_point until);
+  void on_by_itself();
   int status();
   int list(bool with_status);
   int monitor();
@@ -225,6 +229,29 @@ bool Errand::on(Clock::time_point until) {
   return false;
 }
 
+// By a process of its own, which nobody waits for: a BMC takes its time, and guests wait for this
+// answer. What becomes of it stands in syslog.
+void Errand::on_by_itself() {
+  std::vector<std::string> words{"fence_wardom", "--action=on", "--plug=" + request_.plug,
+                                 "--config=" + request_.config,
+                                 "--power-timeout=" + std::to_string(kOnPatience.count())};
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_t files;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    ::posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
+  const int error =
+      ::posix_spawn(nullptr, "/proc/self/exe", &files, &attributes, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&files);
+  ::posix_spawnattr_destroy(&attributes);
+  if (error != 0) warned(request_.plug + " is not powered on: " + std::strerror(error));
+}
+
 // As its BMC reads; where that says nothing, as wardomd sees it live.
 int Errand::status() {
   std::string why;
@@ -302,8 +329,7 @@ int Errand::run() {
     case Action::off: return off() ? kDone : kFailed;
     case Action::reboot:
       if (!off()) return kFailed;
-      // The fencing has succeeded; that the host comes back is a favour.
-      on(std::min(until_, Clock::now() + kOnPatience));
+      on_by_itself();  // the fencing has succeeded; that the host comes back is a favour
       return kDone;
     case Action::on: return on(until_) ? kDone : kFailed;
     case Action::status: return status();

@@ -34,7 +34,7 @@ class Fence(ScenarioCase):
         incarnation = self.cluster.incarnation(asked, victim)
         self.assertIn("fenced, by power-off", self.fence(asked, victim, "reboot"))
         self.await_started_once(guests, [asked])
-        self.assertTrue(self.cluster.is_powered(victim))
+        eventually("it has power", lambda: self.cluster.is_powered(victim))
         self.await_state(victim, "alive", *self.cluster.host_names)
         self.assertGreater(self.cluster.incarnation(asked, victim), incarnation)
 
