@@ -77,7 +77,7 @@ def settle(lab: Lab, host: str) -> None:
     lab.run("exec", host, "crm_resource", "--wait", f"--timeout={SETTLE_LIMIT_S}")
 
 
-def manage(lab: Lab, more: str = "") -> None:
+def manage(lab: Lab, more: str = "", **settings: str) -> None:
     """All of the lab's guests become Pacemaker's, where they run, by what the guide says; they may
     run anywhere else, as the stock stack's (stack_stock.py). The lab's own resource goes."""
     homes = {entry["guest"]: entry["running_on"][0] for entry in lab.guests()}
@@ -85,7 +85,9 @@ def manage(lab: Lab, more: str = "") -> None:
     constraints = "".join(
         f'<rsc_location id="home-{guest}" rsc="{resource(guest)}" score="10" node="{home}"/>'
         for guest, home in homes.items())
-    options = nvpairs("cluster", {"stonith-enabled": "true", "stonith-timeout": FENCING_LIMIT})
+    options = nvpairs("cluster", {"stonith-enabled": "true", "stonith-timeout": FENCING_LIMIT,
+                                  **{name.replace("_", "-"): value
+                                     for name, value in settings.items()}})
     for scope, text in (
             ("crm_config", f'<crm_config><cluster_property_set id="cib-bootstrap-options">{options}'
                            "</cluster_property_set></crm_config>"),
