@@ -66,6 +66,15 @@ std::string list_text(const std::vector<guestxml::LocalThing>& things) {
   return text;
 }
 
+std::optional<core::HookOp> hook_op(const std::string& word) {
+  using core::HookOp;
+  if (word == "migrate") return HookOp::migrate;
+  if (word == "restore") return HookOp::restore;
+  if (word == "prepare") return HookOp::prepare;
+  if (word == "start") return HookOp::start;
+  return std::nullopt;
+}
+
 // nullptr: there is none in this domain.
 const HostConfig* member_called(const Sight& sight, const std::string& name) {
   const auto members = sight.config.members(sight.self.domain);
@@ -135,17 +144,17 @@ void Requests::may_start(const json::object& request, const control::Answer& ans
   const auto sight = sight_();
   const auto name = text_of(request, "name");
   const auto& member = sight.loop.member();
-  const bool arrives = text_of(request, "op") == "migrate";
+  const auto op = hook_op(text_of(request, "op"));
+  if (!op) return answer(json::object{{"ok", false}, {"error", "may-start: `op` is not known"}});
   const GuestId guest{*bits};
-  const auto allowed = arrives ? member.may_arrive(guest, name, sight.loop.now().at)
-                               : member.may_start(guest, name, sight.loop.now().at);
+  const auto allowed = member.may_start(guest, name, *op, sight.loop.now().at);
   if (!allowed.allowed) {
     const Names names(sight.config, member);
     return answer(
         json::object{{"ok", false}, {"error", "wardom: " + names.in_text(allowed.reason)}});
   }
-  // Before libvirt can hear the answer and ask for the start.
-  if (arrives && allowed.known) submit_(core::ArrivalBegins{guest});
+  // Before libvirt can hear the answer and ask for more.
+  if (allowed.known) submit_(core::HookAllowed{guest, *op});
   answer(json::object{{"ok", true}, {"known", allowed.known}});
 }
 

@@ -208,9 +208,14 @@ struct MigrateGuest {
   Duration patience{};
 };
 
-// libvirt has asked whether this guest may arrive here, and was told that it may.
-struct ArrivalBegins {
+// What libvirt asks its hook before a guest comes to life here, in this order: `migrate` only for
+// one that arrives, then `prepare` and `start`; `restore` for one from a file.
+enum class HookOp : std::uint8_t { migrate, restore, prepare, start };
+
+// libvirt has asked this of a protected guest, and was told that it may.
+struct HookAllowed {
   GuestId guest;
+  HookOp op{};
 };
 
 // A message of another member's daemon that came over the ring (hints and requests).
@@ -262,10 +267,9 @@ using Input =
     std::variant<VolumeReady, VolumeLost, OwnHeartbeat, Rights, AskStamp, StartListed, CellsRead,
                  CellWritten, BeatSeen, OtherLevel, PowerSeen, PowerOffTaken, RingMembers,
                  RingQuorum, RingLost, GuestSeen, HypervisorUp, HypervisorDown, GuestDefinition,
-                 ActDone, Protect, Unprotect, StartGuest, StopGuest, MigrateGuest,
-                 ArrivalBegins, PleaseAssign, Load,
-                 OperatorAsk, OperatorAnswer, DeviceSet, DeviceLost, RingFormed, VoteTaken,
-                 Leaving>;
+                 ActDone, Protect, Unprotect, StartGuest, StopGuest, MigrateGuest, HookAllowed,
+                 PleaseAssign, Load, OperatorAsk, OperatorAnswer, DeviceSet, DeviceLost,
+                 RingFormed, VoteTaken, Leaving>;
 
 // ---- orders -------------------------------------------------------------------------------------
 

@@ -74,11 +74,9 @@ class Member {
   // The latest instant at which tick() must run again although no input came.
   Instant next_deadline() const { return std::min(next_beat_, next_full_look_); }
 
-  // May libvirt start this guest here? Answers the hook.
-  StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
-  // The same for what comes by live migration. Where it is allowed and known, say so by
-  // ArrivalBegins: libvirt goes on to ask for its start, which is refused to anybody else.
-  StartAnswer may_arrive(GuestId guest, const std::string& name, Instant now) const;
+  // May libvirt bring this guest to life here? Answers the hook. Where it is allowed and known, say
+  // so by HookAllowed before anything else: what arrives may be prepared and started once.
+  StartAnswer may_start(GuestId guest, const std::string& name, HookOp op, Instant now) const;
   // What of this host's own standing is known: the keeper answers and has joined; reads of the
   // volume complete; its lease, where the keeper answers.
   bool uses_volume() const { return ready_; }
@@ -161,9 +159,7 @@ class Member {
   void take(const StartGuest& start, Turn& turn);
   void take(const StopGuest& stop, Turn& turn);
   void take(const MigrateGuest& migrate, Turn& turn);
-  void take(const ArrivalBegins& arrival, Turn& turn);
-  StartAnswer with_lease(StartAnswer answer, GuestId guest, const std::string& name,
-                         Instant now) const;
+  void take(const HookAllowed& allowed, Turn& turn);
   void take(const PleaseAssign& please, Turn& turn);
   void take(const Load& load, Turn& turn);
   void take(const OperatorAsk& ask, Turn& turn);

@@ -430,19 +430,21 @@ bool Target::resume_again(GuestId guest, Work& work, Turn& turn) {
   return true;
 }
 
-void Target::on_arrival(const ArrivalBegins& arrival, Turn& turn) {
-  const auto found = works_.find(arrival.guest);
+void Target::on_hook(const HookAllowed& allowed, Turn& turn) {
+  const auto found = works_.find(allowed.guest);
   if (found == works_.end()) return;
-  if (auto* arriving = std::get_if<Arriving>(&found->second.step)) arriving->begun = turn.now.at;
+  auto* arriving = std::get_if<Arriving>(&found->second.step);
+  if (arriving == nullptr) return;
+  if (allowed.op == HookOp::migrate) arriving->begun = turn.now.at;
+  arriving->last = allowed.op;
 }
 
-StartAnswer Target::may_arrive(GuestId guest, const std::string& name, Instant now) const {
-  auto answer = may_start(guest, name, now);
-  if (!answer.known) return answer;
+// Of a guest that this host claims.
+StartAnswer Target::may_arrive(GuestId guest, const std::string& name) const {
   const auto work = works_.find(guest);
   const auto* arriving =
       work == works_.end() ? nullptr : std::get_if<Arriving>(&work->second.step);
-  if (arriving == nullptr || !cell_.settled() || condemned_)
+  if (arriving == nullptr || !cell_.settled())
     return {false, true,
             name + " is protected, and nothing has assigned its migration to this host"};
   if (arriving->begun)
@@ -450,10 +452,12 @@ StartAnswer Target::may_arrive(GuestId guest, const std::string& name, Instant n
   return {true, true, ""};
 }
 
-// For what libvirt asks next, once the guest was told that it may arrive.
-bool Target::arrives(const Work& work, Instant now) const {
+// For what libvirt asks next, once it was told that the guest may arrive. Each is let in once: a
+// person who starts what stands here when the arrival has failed asks for the same again.
+bool Target::arrives(const Work& work, HookOp op, Instant now) const {
   const auto* arriving = std::get_if<Arriving>(&work.step);
-  return arriving != nullptr && arriving->begun && now < *arriving->begun + kArrivalPatience;
+  return arriving != nullptr && arriving->begun && now < *arriving->begun + kArrivalPatience &&
+         op > arriving->last && op != HookOp::restore;
 }
 
 }  // namespace wardom::core

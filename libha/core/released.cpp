@@ -50,17 +50,11 @@ void Member::take(const MigrateGuest& migrate, Turn& turn) {
     return turn.orders.replies.push_back({migrate.request, false, 1, std::move(why)});
   target_.on_migrate_guest(migrate, turn);
 }
-void Member::take(const ArrivalBegins& arrival, Turn& turn) { target_.on_arrival(arrival, turn); }
+void Member::take(const HookAllowed& allowed, Turn& turn) { target_.on_hook(allowed, turn); }
 
-StartAnswer Member::may_start(GuestId guest, const std::string& name, Instant now) const {
-  return with_lease(target_.may_start(guest, name, now), guest, name, now);
-}
-StartAnswer Member::may_arrive(GuestId guest, const std::string& name, Instant now) const {
-  return with_lease(target_.may_arrive(guest, name, now), guest, name, now);
-}
-
-StartAnswer Member::with_lease(StartAnswer answer, GuestId guest, const std::string& name,
-                               Instant now) const {
+StartAnswer Member::may_start(GuestId guest, const std::string& name, HookOp op,
+                              Instant now) const {
+  auto answer = target_.may_start(guest, name, op, now);
   if (released() && target_.knows(guest))
     return {false, true, name + ": this host's lease has ended; nothing of its table starts here"};
   if (!answer.allowed) return answer;

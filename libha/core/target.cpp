@@ -740,7 +740,8 @@ void Target::watch_guest(GuestId guest, const GuestFacts& facts, Turn& turn) {
     std::erase_if(cell_.change().guests, [&](const GuestEntry& e) { return e.guest == guest; });
 }
 
-StartAnswer Target::may_start(GuestId guest, const std::string& name, Instant now) const {
+StartAnswer Target::may_start(GuestId guest, const std::string& name, HookOp op,
+                              Instant now) const {
   const auto* own = entry(guest);
   const auto& guests = board_.guests();
   const auto found = guests.find(guest);
@@ -766,6 +767,7 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name, Instant no
                 ", generation " + std::to_string(newest->entry->generation.value)};
   }
   if (condemned_) return {false, true, "this host's incarnation was declared dead; reboot it"};
+  if (op == HookOp::migrate) return may_arrive(guest, name);
   if (own->parting)
     return {false, true,
             name + (own->wanted == Wanted::stopped ? " is being stopped here for Pacemaker"
@@ -777,9 +779,12 @@ StartAnswer Target::may_start(GuestId guest, const std::string& name, Instant no
   const auto work = works_.find(guest);
   const bool begins = work != works_.end() && (std::holds_alternative<Starting>(work->second.step)
                                                    ? work->second.assignment.cause != Cause::migrate
-                                                   : arrives(work->second, now));
+                                                   : arrives(work->second, op, now));
   if (work != works_.end() && !begins)
-    return {false, true, name + " is claimed here, but not every host's claims were read yet"};
+    return {false, true,
+            name + (std::holds_alternative<Arriving>(work->second.step)
+                        ? " is to arrive here live, and runs by its source's word"
+                        : " is claimed here, but not every host's claims were read yet")};
   if (me_.stays_up && (work == works_.end() || !start_listed(guest)))
     return {false, true,
             name + " is protected, and this host may stay up when its lease ends "

@@ -72,7 +72,7 @@ class Target {
   void on_start_guest(const StartGuest& start, Turn& turn);
   void on_stop_guest(const StopGuest& stop, Turn& turn);
   void on_migrate_guest(const MigrateGuest& migrate, Turn& turn);
-  void on_arrival(const ArrivalBegins& arrival, Turn& turn);
+  void on_hook(const HookAllowed& allowed, Turn& turn);
   // isolated: how long this host has been standing apart, once that is for longer than the delay.
   void tick(bool volume_ok, std::optional<Duration> isolated, Turn& turn);
   // The domain has gone on to this format level: a table of an earlier one is written anew, once.
@@ -86,9 +86,7 @@ class Target {
   Instant next_deadline() const;
 
   // As Member::may_start, without the lease's say.
-  StartAnswer may_start(GuestId guest, const std::string& name, Instant now) const;
-  // As Member::may_arrive, likewise.
-  StartAnswer may_arrive(GuestId guest, const std::string& name, Instant now) const;
+  StartAnswer may_start(GuestId guest, const std::string& name, HookOp op, Instant now) const;
 
   bool hypervisor_ok() const { return hypervisor_ok_; }
   bool loaded() const { return loaded_; }
@@ -122,6 +120,7 @@ class Target {
   };
   struct Arriving {  // it may be sent here, and waits for its source's last word (moving.cpp)
     std::optional<Instant> begun;  // libvirt was told that it may
+    HookOp last{HookOp::migrate};  // the latest that it was allowed
   };
   struct Starting {  // or resuming
     Ticket ticket;
@@ -254,7 +253,8 @@ class Target {
   void check_arrived(GuestId guest, Work& work, Turn& turn);
   bool resume_again(GuestId guest, Work& work, Turn& turn);
   void end_lost(GuestId guest, const std::string& why, Turn& turn);
-  bool arrives(const Work& work, Instant now) const;
+  StartAnswer may_arrive(GuestId guest, const std::string& name) const;
+  bool arrives(const Work& work, HookOp op, Instant now) const;
   void write_claim(const Assignment& assignment, GuestEntry claim, Turn& turn);
   void advance(GuestId guest, Work& work, Turn& turn);
   void check(GuestId guest, Work& work, Turn& turn);

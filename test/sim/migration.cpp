@@ -170,10 +170,8 @@ void Hands::migrate(Ticket ticket, GuestId guest, HostId to) {
   const auto receives = [=, &d, &h, &peer] {
     if (!under_way()) return;
     const bool good = still() && !peer.qemus.contains(guest) && !peer.arrivals.contains(guest) &&
-                      peer.loop && !peer.daemon_hung &&
-                      peer.loop->member()
-                          .may_start(guest, d.truth(guest)->name, peer.loop->now().at)
-                          .allowed;
+                      d.hook_allows(peer, guest, core::HookOp::prepare) &&
+                      d.hook_allows(peer, guest, core::HookOp::start);
     if (!fail_unless(good, "the destination did not take it")) return;
     peer.arrivals[guest] = Arrival{number, job, 0, false};
     d.from_libvirt(peer, us(200), port::GuestChanged{d.state_of(peer, guest)});
@@ -181,12 +179,8 @@ void Hands::migrate(Ticket ticket, GuestId guest, HostId to) {
   };
   d.on_host(h, takes(ms(3), ms(60)), [=, &d, &peer, &h] {
     if (!under_way()) return;
-    const bool asked = still() && peer.loop && !peer.daemon_hung;
-    const bool may = asked && peer.loop->member()
-                                  .may_arrive(guest, d.truth(guest)->name, peer.loop->now().at)
-                                  .allowed;
+    const bool may = still() && d.hook_allows(peer, guest, core::HookOp::migrate);
     if (!fail_unless(may, "the destination's hook refused it")) return;
-    d.to_daemon(peer, us(200), core::Input{core::ArrivalBegins{guest}});
     d.on_host(h, d.movers.between(ms(5), ms(150)), receives);
   });
 }

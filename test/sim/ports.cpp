@@ -153,10 +153,7 @@ void Hands::start(Ticket ticket, GuestId guest, std::string xml) {
   const bool open = d.virt.chance(static_cast<std::uint64_t>(h.start_open));
   auto allowed = std::make_shared<bool>(false);
   d.on_host(h, begin, [&h, guest, allowed, &d] {  // libvirt asks its hook
-    *allowed = h.loop && !h.daemon_hung &&
-               h.loop->member()
-                   .may_start(guest, d.truth(guest)->name, h.loop->now().at)
-                   .allowed;
+    *allowed = d.hook_allows(h, guest, core::HookOp::start);
     if (h.loop && !h.daemon_hung && !*allowed) ++d.marks["hook refused an ordered start"];
   });
   const auto version = Domain::version_of(xml);

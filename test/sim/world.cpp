@@ -604,14 +604,23 @@ void Domain::unprotect(Host& host, GuestTruth& guest) {
   to_daemon(host, us(10), core::Input{unprotect});
 }
 
-// `virsh start`, as the libvirt hook sees it.
+// Asks the daemon there, as the libvirt hook does.
+bool Domain::hook_allows(Host& host, GuestId guest, core::HookOp op) {
+  if (!host.loop || host.daemon_hung) return false;
+  const auto answer =
+      host.loop->member().may_start(guest, truth(guest)->name, op, host.loop->now().at);
+  if (answer.allowed && answer.known)
+    to_daemon(host, us(50), core::Input{core::HookAllowed{guest, op}});
+  return answer.allowed;
+}
+
+// `virsh start`.
 bool Domain::admin_start(Host& host, GuestTruth& guest) {
   if (!host.powered || host.frozen || !host.libvirt_up || host.has_qemu(guest.id) ||
       !host.definitions.contains(guest.id) || !guest.is_protected)
     return false;
-  const bool asked = host.loop && !host.daemon_hung;
-  if (!asked ||
-      !host.loop->member().may_start(guest.id, guest.name, host.loop->now().at).allowed)
+  if (!hook_allows(host, guest.id, core::HookOp::prepare) ||
+      !hook_allows(host, guest.id, core::HookOp::start))
     return false;
   run_qemu(host, guest.id, host.definitions.at(guest.id), "its administrator");
   guest.wanted = true;

@@ -445,6 +445,7 @@ struct Domain {
   // operators
   void protect(Host& host, GuestTruth& guest);
   void unprotect(Host& host, GuestTruth& guest);
+  bool hook_allows(Host& host, GuestId guest, core::HookOp op);
   bool admin_start(Host& host, GuestTruth& guest);
   void admin_shutdown(GuestTruth& guest);
   void redefine(GuestTruth& guest);

@@ -111,8 +111,9 @@ std::string Script::feed(const std::string& line) {
   else if (words[0] == "operator")
     say_operator(words);
   else if (words[0] == "hook") {
-    const auto answer = member_->may_start(guest(words[1]), words[1], now_);
-    say("-> the hook " + (answer.allowed ? "allows " + words[1] : "refuses: " + answer.reason));
+    const auto op = words.size() > 2 && words[2] == "prepare" ? core::HookOp::prepare
+                                                              : core::HookOp::start;
+    say_hook(words[1], op, "allows " + words[1]);
   } else if (words[0] == "libvirt")
     step(core::GuestSeen{guest(words[2]), words[2],
                          words[1] == "runs"     ? core::Running::yes
@@ -133,7 +134,7 @@ std::string Script::feed(const std::string& line) {
   else if (words[0] == "migration")
     end_migration(words[1], words[2]);
   else if (words[0] == "arrival")
-    begin_arrival(words[1]);
+    say_hook(words[1], core::HookOp::migrate, "lets " + words[1] + " in");
   else
     bad(line);
   return out_;
@@ -420,10 +421,10 @@ void Script::end_migration(const std::string& name, const std::string& how) {
   step(done);
 }
 
-void Script::begin_arrival(const std::string& name) {
-  const auto answer = member_->may_arrive(guest(name), name, now_);
-  say("-> the hook " + (answer.allowed ? "lets " + name + " in" : "refuses: " + answer.reason));
-  if (answer.allowed) step(core::ArrivalBegins{guest(name)});
+void Script::say_hook(const std::string& name, core::HookOp op, const std::string& allows) {
+  const auto answer = member_->may_start(guest(name), name, op, now_);
+  say("-> the hook " + (answer.allowed ? allows : "refuses: " + answer.reason));
+  if (answer.allowed && answer.known) step(core::HookAllowed{guest(name), op});
 }
 
 void Script::say(const std::string& text) {

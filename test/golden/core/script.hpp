@@ -91,7 +91,7 @@ class Script {
   void set_entry(Peer& peer, HostId host, const std::string& name, GuestPhase phase);
   void set_way(HostId host, const std::string& name, GuestPhase phase, bool done);
   void end_migration(const std::string& name, const std::string& how);
-  void begin_arrival(const std::string& name);
+  void say_hook(const std::string& name, core::HookOp op, const std::string& allows);
   core::CellSeen cell(const Cell& cell) const;
   GuestEntry entry(const std::string& name, Incarnation holder) const;
   static GuestId guest(const std::string& name);
