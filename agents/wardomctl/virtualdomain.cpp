@@ -39,6 +39,12 @@ bool guest_never_does(std::string_view name) {
                           "stateless"});
 }
 
+// How VirtualDomain sends a guest. Of Wardom's guests that is said once, for all.
+bool says_how_to_migrate(std::string_view name) {
+  return is_one_of(name, {"migration_transport", "migration_user", "migration_speed",
+                          "migration_network_suffix", "migrateuri", "remoteuri"});
+}
+
 bool is_virtualdomain(const pugi::xml_node& node) {
   const std::string_view name = node.name();
   return (name == "primitive" || name == "template") &&
@@ -232,6 +238,9 @@ class Importer {
       one.reasons.push_back(parameter.text() + ": Wardom's guests are those of " + kUri);
     else if (name == "force_stop")
       one.reasons.push_back(parameter.text() + ": is neither yes nor no");
+    else if (says_how_to_migrate(name))
+      one.reasons.push_back(parameter.text() + ": how guests migrate is [migration] in "
+                            "wardom.toml, for all of them; once it is there, say --drop " + name);
     else
       one.reasons.push_back(parameter.text() + ": Guest has no such parameter; where it can do "
                             "without, say --drop " + name);

@@ -141,7 +141,9 @@ class Import(unittest.TestCase):
 
     def test_refuses_what_guest_cannot_do(self):
         for name, value, reason in (
-                ("migration_transport", "ssh", "say --drop migration_transport"),
+                ("migration_transport", "ssh", "[migration] in wardom.toml, for all of them; once "
+                                               "it is there, say --drop migration_transport"),
+                ("migrateport", "49200", "no such parameter"),
                 ("snapshot", "/var/snap", "snapshot=/var/snap: Guest has no such parameter"),
                 ("autoset_utilization_cpu", "true", "autoset_utilization_cpu=true: Guest has no"),
                 ("monitor_scripts", "/usr/bin/look", "--drop monitor_scripts"),
