@@ -38,6 +38,7 @@ constexpr milliseconds kMostDelay{5000};
 constexpr std::chrono::seconds kSettled{10};
 constexpr off_t kMaxLogBytes = 16 * 1024 * 1024;  // then it is moved to .old
 constexpr std::size_t kMaxKept = 4;               // descriptors; the keeper has one
+constexpr int kNice = -10;                        // as their units have it
 constexpr int kFirstKept = 3;                     // SD_LISTEN_FDS_START
 
 std::string lock_path(const std::string& directory) { return directory + "/wardom-supervisor"; }
@@ -170,6 +171,7 @@ void Supervisor::become(const Ward& ward) {
   ::setrlimit(RLIMIT_MEMLOCK, &memory);
   if (const Descriptor file(::open("/proc/self/oom_score_adj", O_WRONLY)); file.get() >= 0)
     static_cast<void>(::write(file.get(), ward.oom_score_adj, std::strlen(ward.oom_score_adj)) > 0);
+  ::setpriority(PRIO_PROCESS, 0, kNice);
   const bool keeper = &ward == &wards_[0];
   std::string names;
   if (keeper) {

@@ -51,6 +51,7 @@ def start(lab: Lab, host: Host) -> None:
     pid = run.spawn(run.in_netns(lab.fabric, [
         "ipmi_sim", "-n", "-c", str(directory / "lan.conf"), "-f", str(directory / "sim.emu"),
         "-s", str(directory / "state")]), str(directory / "log"))
+    run.put_ahead(pid)
     (directory / "pid").write_text(f"{pid}\n")
 
 

@@ -94,6 +94,7 @@ def start(lab: Lab) -> None:
     pid = run.spawn(run.in_netns(lab.fabric, [
         "/usr/bin/python3", "-I", str(lab.code / "lab"), "--name", lab.name, "_record"]),
         str(lab.dir / "recorder.log"))
+    run.put_ahead(pid)
     (lab.dir / "recorder.pid").write_text(f"{pid}\n")
 
 

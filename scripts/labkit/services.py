@@ -22,18 +22,22 @@ def of_stack(lab: Lab) -> tuple[str, ...]:
 
 
 def specification(lab: Lab) -> dict[str, dict]:
-    """argv, what it starts after, and whether it is restarted when it dies."""
+    """argv, what it starts after, whether it is restarted when it dies, and how nice it is."""
     def service(argv: Sequence[str], after: Sequence[str] = (), restart: bool = False,
-                env: dict[str, str] | None = None) -> dict:
-        return {"argv": list(argv), "after": list(after), "restart": restart, "env": env or {}}
+                env: dict[str, str] | None = None, nice: int = 0) -> dict:
+        return {"argv": list(argv), "after": list(after), "restart": restart, "env": env or {},
+                "nice": nice}
 
     known = {
         "volume": service(["nbdfuse", VOLUME_PATH,
-                           f"nbd://{STORAGE_SERVER}:{VOLUME_PORT}/volume"], restart=True),
+                           f"nbd://{STORAGE_SERVER}:{VOLUME_PORT}/volume"], restart=True,
+                          nice=run.AHEAD),
         "corosync": service(["corosync", "-f"]),
         "libvirtd": service(["libvirtd", "--listen"]),
-        "keeper": service(unit_command(lab, "wardom-keeper"), ["volume"], restart=True),
-        "wardomd": service(unit_command(lab, "wardomd"), ["corosync", "libvirtd"], restart=True),
+        "keeper": service(unit_command(lab, "wardom-keeper"), ["volume"], restart=True,
+                          nice=unit_nice(lab, "wardom-keeper")),
+        "wardomd": service(unit_command(lab, "wardomd"), ["corosync", "libvirtd"], restart=True,
+                           nice=unit_nice(lab, "wardomd")),
         "pacemaker": service(["pacemakerd"], [
             "corosync", "libvirtd", *(("wardomd",) if lab.pacemaker else ())], env={
             "PCMK_logfile": "/var/log/lab/pacemaker-detail.log", "PCMK_logpriority": "notice"}),
@@ -45,11 +49,19 @@ def unit_command(lab: Lab, program: str) -> list[str]:
     """What the package's unit starts; without a package the program by its name."""
     if not lab.package:
         return [program]
+    return unit_says(lab, program, "ExecStart").split()
+
+
+def unit_nice(lab: Lab, program: str) -> int:
+    return int(unit_says(lab, program, "Nice")) if lab.package else 0
+
+
+def unit_says(lab: Lab, program: str, key: str) -> str:
     unit = lab.installed / "usr/lib/systemd/system" / f"{program}.service"
     for line in unit.read_text().splitlines():
-        if line.startswith("ExecStart="):
-            return line.removeprefix("ExecStart=").split()
-    raise errors.LabError("it starts nothing", str(unit))
+        if line.startswith(f"{key}="):
+            return line.removeprefix(f"{key}=")
+    raise errors.LabError(f"it has no {key}=", str(unit))
 
 
 def write(lab: Lab, host: Host) -> None:

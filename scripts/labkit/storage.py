@@ -51,6 +51,7 @@ def start(lab: Lab) -> None:
             "error=EIO", "error-rate=100%", f"error-file={error_file(lab)}",
             *([f"logfile={lab.volume_log}"] if log else [])]),
             limit_s=START_LIMIT_S)
+        run.put_ahead(int(pid_file(lab, name).read_text()))
 
 
 def pid_file(lab: Lab, name: str) -> Path:

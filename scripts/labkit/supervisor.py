@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from .layout import HOST_LAB_DIR, VOLUME_PATH
-from .run import CLEAN_ENV
+from .run import CLEAN_ENV, put_ahead
 
 RESTART_S = 0.3
 STOP_LIMIT_S = 10.0
@@ -52,12 +52,13 @@ class Service:
     """One service and the thread that keeps it as it is wanted."""
 
     def __init__(self, name: str, argv: list[str], after: list[str], restart: bool,
-                 env: dict[str, str]) -> None:
+                 env: dict[str, str], nice: int) -> None:
         self.name = name
         self.argv = argv
         self.after = after
         self.restart = restart
         self.env = env
+        self.nice = nice
         self.changed = threading.Condition()
         self.wanted = False
         self.process: subprocess.Popen[bytes] | None = None
@@ -100,6 +101,8 @@ class Service:
                     self.process = subprocess.Popen(
                         self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                         start_new_session=True, env={**CLEAN_ENV, **self.env})
+                    if self.nice:
+                        put_ahead(self.process.pid, self.nice)
                 except OSError as error:
                     log.write(f"lab: {self.argv[0]} does not start: {error}\n".encode())
             self.starts += 1

@@ -86,9 +86,9 @@ def watch(lab: Lab) -> None:
 
 
 def start(lab: Lab) -> None:
-    run.spawn(run.in_netns(lab.fabric, [
+    run.put_ahead(run.spawn(run.in_netns(lab.fabric, [
         "/usr/bin/python3", "-I", str(lab.code / "lab"), "--name", lab.name, "_watchdogs"]),
-        str(lab.dir / "watchdogs.log"))
+        str(lab.dir / "watchdogs.log")))
     sockets = [lab.host_dir(host) / WATCHDOG_SOCKET for host in lab.machines]
     run.wait_for("watchdogs", lambda: all(map(Path.exists, sockets)), START_LIMIT_S,
                  where=f"lab '{lab.name}'", todo=f"see {lab.dir}/watchdogs.log")

@@ -431,6 +431,9 @@ class Supervised(Base):
         for name in ("wardomd", "wardom-keeper"):
             self.kill(name)
         self.up()
+        for name in ("wardomd", "wardom-keeper"):
+            nice = self.inside("ps", "-o", "ni=", "-p", self.starts(name)[-1])
+            self.assertEqual(nice.strip(), "-10", name)
         self.assertEqual((self.path / "kept").read_text().strip(), str(self.path / "watchdog"))
         # One supervisor, however often it is asked for; it goes on after a stop.
         self.assertEqual(self.agent("monitor"), SUCCESS, self.said)
