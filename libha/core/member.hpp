@@ -102,9 +102,9 @@ class Member {
   std::vector<GuestView> guests() const;
   // The one of these with that name or UUID.
   std::optional<GuestView> guest_called(const std::string& guest) const;
+  bool hypervisor_answers() const { return target_.hypervisor_ok(); }
   // What of a guest is on this host, as libvirt has said it last and the keeper lists it, whether
   // or not it is protected. By name or UUID; nullopt: nothing is known of it here.
-  bool hypervisor_answers() const { return target_.hypervisor_ok(); }
   std::optional<GuestHere> guest_here(const std::string& guest) const;
   std::vector<Problem> problems(Instant now) const;
   // The split groups as the leading decider has recorded them, its own first; empty: the domain is
