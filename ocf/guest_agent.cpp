@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <sstream>
 #include <thread>
 
@@ -53,37 +54,47 @@ std::optional<Remembered> recall(const Call& call) {
   if (!(fields >> seen.uuid >> seen.process.pid >> seen.process.start_time)) return std::nullopt;
   return seen;
 }
+Result<void> note(const Call& call, const std::string& uuid, const GuestProcess& process) {
+  const auto text = uuid + " " + std::to_string(process.pid) + " " +
+                    std::to_string(process.start_time) + "\n";
+  std::error_code ignored;  // what is not there then is told by the write
+  std::filesystem::create_directories(note_directory(), ignored);
+  return proc::replace_file(note_path(call, kAgent), text);
+}
 void remember(const Call& call, const std::string& uuid, const GuestProcess& process) {
   const auto before = recall(call);
   const bool same = before && before->uuid == uuid && before->process.pid == process.pid &&
                     before->process.start_time == process.start_time;
   if (uuid.empty() || same) return;
-  const auto text = uuid + " " + std::to_string(process.pid) + " " +
-                    std::to_string(process.start_time) + "\n";
-  // A note that cannot be written is missed only while wardomd is away.
-  static_cast<void>(proc::replace_file(note_path(call, kAgent), text));
+  // One that cannot be written is missed only while wardomd is away.
+  static_cast<void>(note(call, uuid, process));
 }
 
 std::string socket_path() {
   return parameter("socket").value_or(control::kDefaultSocket);
 }
 
-// 0, or the exit code of what is wrong; the reason has been told then.
-int read_parameters(const Call& call, Named& named) {
+// What is wrong with the parameters, and the exit code for that.
+struct Fault {
+  Code code;
+  std::string what;  // empty: no fault of anybody's
+};
+std::optional<Fault> read_parameters(const Call& call, Named& named) {
   const auto config = parameter("config");
   const auto guest = parameter("guest");
-  if (const auto uri = parameter("hypervisor"); uri && *uri != "qemu:///system")
-    return fail(configured, "hypervisor=" + *uri + ": Wardom's guests are those of qemu:///system");
-  if (!flag("force_stop", false))
-    return fail(configured, "force_stop=" + *parameter("force_stop") + ": is neither yes nor no");
-  if (!config && !guest)
-    return fail(configured, "no guest is named: give guest=NAME, or config=FILE with its XML");
   const auto seen = recall(call);
   if (seen) named.uuid = seen->uuid;
+  if (const auto uri = parameter("hypervisor"); uri && *uri != "qemu:///system")
+    return Fault{configured,
+                 "hypervisor=" + *uri + ": Wardom's guests are those of qemu:///system"};
+  if (!flag("force_stop", false))
+    return Fault{configured, "force_stop=" + *parameter("force_stop") + ": is neither yes nor no"};
+  if (!config && !guest)
+    return Fault{configured, "no guest is named: give guest=NAME, or config=FILE with its XML"};
   if (!config) {
     named.guest = *guest;
     if (guest->size() == 36 && parse_bits(*guest)) named.uuid = *guest;
-    return success;
+    return std::nullopt;
   }
   const auto text = read_file(*config, kMaxGuestXmlBytes);
   const std::string unreadable = text ? "" : std::strerror(errno);
@@ -93,20 +104,21 @@ int read_parameters(const Call& call, Named& named) {
   named.guest = guest.value_or(named.uuid);
   if (!summary) {
     const bool needed = call.action == "start" || call.action == "validate-all";
-    if (!needed && !named.guest.empty()) return success;
-    if (call.action == "monitor" && call.probe) return not_running;
-    return fail(installed, "config=" + *config + ": " + summary.error().message);
+    if (!needed && !named.guest.empty()) return std::nullopt;
+    if (call.action == "monitor" && call.probe) return Fault{not_running, ""};
+    return Fault{installed, "config=" + *config + ": " + summary.error().message};
   }
   if (summary.value().uuid.is_zero())
-    return fail(configured, "config=" + *config + ": has no <uuid>; `virsh dumpxml --inactive " +
-                                summary.value().name + "` writes one");
-  named.uuid = to_uuid(summary.value().uuid);
-  if (guest && *guest != summary.value().name && *guest != named.uuid)
-    return fail(configured, "config=" + *config + " is of " + summary.value().name +
-                                ", and guest=" + *guest);
-  named.guest = named.uuid;
+    return Fault{configured, "config=" + *config + ": has no <uuid>; `virsh dumpxml --inactive " +
+                                 summary.value().name + "` writes one"};
+  const auto uuid = to_uuid(summary.value().uuid);
+  if (guest && *guest != summary.value().name && *guest != uuid)
+    return Fault{configured, "config=" + *config + " is of " + summary.value().name +
+                                 ", and guest=" + *guest};
+  named.uuid = uuid;
+  named.guest = uuid;
   named.xml = *text;
-  return success;
+  return std::nullopt;
 }
 
 control::Answer ask(const json::object& request, milliseconds patience) {
@@ -213,6 +225,11 @@ int ask_until_done(const Call& call, const Named& named,
 }
 
 int start(const Call& call, const Named& named) {
+  // Before anything is asked: a stop goes by it when the guest's XML cannot be read then.
+  if (!named.uuid.empty() && recall(call).value_or(Remembered{}).uuid != named.uuid) {
+    if (const auto noted = note(call, named.uuid, {}); !noted)
+      return fail(failed, "cannot leave a note for a later stop: " + noted.error().message);
+  }
   const int code = ask_until_done(call, named, start_request);
   if (code != success) return code;
   // Recorded for a monitor or a stop while wardomd is away.
@@ -309,7 +326,13 @@ int run_guest(const Call& call) {
   if (call.action == "start" || call.action == "stop" || call.action == "monitor" ||
       call.action == "migrate_to" || call.action == "migrate_from" ||
       call.action == "validate-all") {
-    if (const int code = read_parameters(call, named); code != success) return code;
+    const auto fault = read_parameters(call, named);
+    // Pacemaker stops what did not start, and fences the host where that fails. So what cannot be
+    // meant is stopped where no start of it was ever asked for in this boot.
+    const bool never_asked = !recall(call);
+    if (fault && call.action == "stop" && never_asked) return success;
+    if (fault && call.action != "stop")
+      return fault->what.empty() ? fault->code : fail(fault->code, fault->what);
   }
   if (call.action == "start") return start(call, named);
   if (call.action == "stop") return stop(call, named);

@@ -142,18 +142,37 @@ class Guest(AgentTest, MetadataTests):
         self.assertEqual(self.daemon.asked("guest-stop")[1]["shutdown_ms"], 0)
 
     def test_stop_is_never_done_without_proof(self):
+        # A start was asked for, whatever has become of it.
+        self.assertEqual(self.run_agent("start", timeout_ms=2000, config=self.config), FAILED)
         self.config.write_text("<domain>cut off")
-        self.assertEqual(self.run_agent("stop", config=self.config), INSTALLED)
+        self.assertEqual(self.run_agent("stop", timeout_ms=2000, config=self.config), FAILED)
         self.assertEqual(self.run_agent("stop", timeout_ms=2000, guest="g1"), FAILED)
         self.serve(lambda request: b"nonsense\n")
         self.assertEqual(self.run_agent("stop", timeout_ms=2000, guest="g1"), FAILED)
+
+    def test_stop_of_what_was_never_asked_to_start_here(self):
+        """Pacemaker stops what did not start, and fences the host where that fails."""
+        self.config.write_text("<domain>cut off")
+        self.assertEqual(self.run_agent("start", config=self.config), INSTALLED)
+        self.assertIn("ocf-exit-reason:config=", self.said)
+        for wrong in ({"config": self.config}, {"hypervisor": "xen:///"}, {}):
+            self.assertEqual(self.run_agent("stop", **wrong), SUCCESS, self.said)
+        self.assertEqual(self.said, "")
+
+    def test_start_that_could_not_be_stopped_is_not_begun(self):
+        self.serve(lambda request: here("running"))
+        self.assertEqual(self.run_agent("start", config=self.config, notes="/proc/nowhere"), FAILED)
+        self.assertIn("/proc/nowhere", self.said)
+        self.assertEqual(self.daemon.asked("guest-start"), [])
 
     def test_stop_of_what_was_started_here_needs_no_config(self):
         self.serve(lambda request: here("running", process={"pid": 1, "start_time": 1}))
         self.assertEqual(self.run_agent("start", config=self.config), SUCCESS)
         self.config.unlink()
         self.assertEqual(self.run_agent("stop", config=self.config), SUCCESS, self.said)
-        self.assertEqual(self.daemon.asked("guest-stop")[0]["guest"], UUID)
+        self.assertEqual(self.run_agent("stop", hypervisor="xen:///"), SUCCESS, self.said)
+        self.assertEqual([asked["guest"] for asked in self.daemon.asked("guest-stop")],
+                         [UUID, UUID])
 
     # --- migration ----------------------------------------------------------------------------
 

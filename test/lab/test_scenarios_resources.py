@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unittest
 
-from scenario_support import ScenarioCase, eventually
+from scenario_support import ScenarioCase, eventually, storage
 
 LIMIT_S = 90.0
 RESOURCE = """\
@@ -32,6 +32,18 @@ RESOURCE = """\
 </primitive>
 """
 
+NONSENSE = """\
+<primitive id="nonsense" class="ocf" provider="wardom" type="Guest">
+ <instance_attributes id="nonsense-params">
+  <nvpair id="nonsense-param" name="{name}" value="{value}"/>
+ </instance_attributes>
+ <operations>
+  <op id="nonsense-start" name="start" interval="0" timeout="20s"/>
+  <op id="nonsense-stop" name="stop" interval="0" timeout="20s"/>
+  <op id="nonsense-monitor" name="monitor" interval="10s" timeout="20s"/>
+ </operations>
+</primitive>
+"""
 # The lab has a service manager of its own. allow-unhealthy-nodes: or it would end where it says red.
 GUARDS = """\
 <clone id="guards">
@@ -171,6 +183,52 @@ class GuestResources(ScenarioCase):
         self.cluster.must(host, "virsh", "destroy", "g1")
         eventually("g1 has booted anew", lambda: self.where("g1") is not None
                    and self.cluster.truth()["g1"]["boot"] != boot, LIMIT_S, self.explain)
+
+    def test_what_goes_by(self) -> None:
+        """Wardom, libvirt or the volume away for some seconds, also in maintenance: Pacemaker sees no
+        failure, and no guest is touched."""
+        host = self.manage("g1")
+        self.before = self.cluster.truth()
+        self.killed(host, "wardomd")
+        self.killed(host, "keeper")
+        self.cluster.lab("service", host, "libvirtd", "stop")
+        self.quiet_watch(5.0)
+        self.cluster.lab("service", host, "libvirtd", "start")
+        storage.control(self.cluster.record, "pause")
+        self.quiet_watch(4.0)
+        storage.control(self.cluster.record, "resume")
+        self.cluster.must(host, "crm_attribute", "--name", "maintenance-mode", "--update", "true")
+        self.killed(host, "wardomd")
+        self.quiet_watch(3.0)
+        self.cluster.must(host, "crm_attribute", "--name", "maintenance-mode", "--delete")
+        self.cluster.must(host, "crm_resource", "--wait", "--timeout", "60")
+        self.assertNotIn("fail-count", self.explain())
+        self.assertEqual(self.located("g1", host), host)
+        self.assert_nobody_dead()
+        self.assert_all_untouched()
+
+    def test_resources_that_make_no_sense(self) -> None:
+        """Each fails with one sentence, on every host; and nothing of it calls for a fencing."""
+        for host in self.cluster.host_names:
+            self.cluster.must(host, "sh", "-c", "echo '<domain>cut off' > /tmp/damaged.xml")
+        for name, value, reason in (("config", "/tmp/damaged.xml", "damaged.xml"),
+                                    ("config", "/nowhere.xml", "No such file"),
+                                    ("hypervisor", "xen:///", "qemu:///system"),
+                                    ("guest", "g" * 4000, "ggg")):
+            with self.subTest(f"{name}={value[:20]}"):
+                self.cluster.must("n1", "cibadmin", "--create", "--scope", "resources",
+                                  "--xml-text", NONSENSE.format(name=name, value=value))
+                self.cluster.must("n1", "crm_resource", "--wait", "--timeout", "90")
+                shown = self.cluster.run("n1", "crm_mon", "--one-shot").stdout
+                self.assertIn(reason, shown)
+                self.assertNotIn("stop on", shown)  # or a cluster with fencing would fence for it
+                self.assertNotIn("blocked", shown)
+                self.cluster.must("n1", "cibadmin", "--delete", "--scope", "resources",
+                                  "--xml-text", '<primitive id="nonsense"/>')
+                self.cluster.must("n1", "crm_resource", "--wait", "--timeout", "60")
+                self.cluster.run("n1", "crm_resource", "--refresh")
+        self.assert_nobody_dead()
+        self.assert_all_untouched()
 
     def test_host_dies(self) -> None:
         """Pacemaker starts it elsewhere by its own judgement; Wardom lets that happen on proof."""

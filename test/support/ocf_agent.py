@@ -67,9 +67,9 @@ class OcfTest(unittest.TestCase):
 class AgentTest(OcfTest):
     """Of one agent, run as Pacemaker's executor runs it. Of a subclass: AGENT, PROGRAM, INSTANCE."""
 
-    def environment(self, timeout_ms=8000, interval_ms=10000, **parameters):
+    def environment(self, timeout_ms=8000, interval_ms=10000, notes=None, **parameters):
         env = {"PATH": os.environ["PATH"], "OCF_RESOURCE_INSTANCE": self.INSTANCE,
-               "HA_RSCTMP": self.folder.name, "OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
+               "HA_RSCTMP": notes or self.folder.name, "OCF_RESKEY_CRM_meta_timeout": str(timeout_ms)}
         if interval_ms is not None:
             env["OCF_RESKEY_CRM_meta_interval"] = str(interval_ms)
         for name, value in {"socket": self.path / "sock", **parameters}.items():
