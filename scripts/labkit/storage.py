@@ -51,7 +51,9 @@ def start(lab: Lab) -> None:
             "error=EIO", "error-rate=100%", f"error-file={error_file(lab)}",
             *([f"logfile={lab.volume_log}"] if log else [])]),
             limit_s=START_LIMIT_S)
-        run.put_ahead(int(pid_file(lab, name).read_text()))
+        # It may return to us before what it has become has written its PID.
+        run.put_ahead(run.wait_for("PID", lambda: recorded_pid(lab, name), START_LIMIT_S,
+                                   where=f"storage server for {name}"))
 
 
 def pid_file(lab: Lab, name: str) -> Path:
