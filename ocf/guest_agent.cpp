@@ -5,15 +5,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <sstream>
 #include <thread>
 
 #include "libha/control_client/control_client.hpp"
 #include "libha/guestxml/guest_xml.hpp"
 #include "libha/proc/process.hpp"
-#include "libha/proc/replace_file.hpp"
 #include "ocf/answer.hpp"
+#include "ocf/guest_note.hpp"
 
 namespace wardom::ocf {
 namespace {
@@ -32,7 +31,6 @@ constexpr milliseconds kKillReserve{20000};
 // Of a migrate_to's time, for calling back what did not arrive in time.
 constexpr milliseconds kCallBackReserve{7000};
 constexpr milliseconds kLookAgain{200};
-constexpr const char* kAgent = "guest";
 
 // What the resource is about. Of a guest whose XML is not readable here the UUID is remembered.
 struct Named {
@@ -41,33 +39,22 @@ struct Named {
   std::string xml;    // empty: none is given
 };
 
-// The note "UUID PID START-TIME", as seen last. Gone with the boot, as the guest is.
-struct Remembered {
-  std::string uuid;
-  GuestProcess process;
-};
-std::optional<Remembered> recall(const Call& call) {
-  const auto text = read_file(note_path(call, kAgent), 4096);
-  if (!text) return std::nullopt;
-  Remembered seen;
-  std::istringstream fields(*text);
-  if (!(fields >> seen.uuid >> seen.process.pid >> seen.process.start_time)) return std::nullopt;
-  return seen;
-}
-Result<void> note(const Call& call, const std::string& uuid, const GuestProcess& process) {
-  const auto text = uuid + " " + std::to_string(process.pid) + " " +
-                    std::to_string(process.start_time) + "\n";
-  std::error_code ignored;  // what is not there then is told by the write
-  std::filesystem::create_directories(note_directory(), ignored);
-  return proc::replace_file(note_path(call, kAgent), text);
-}
+std::string guest_parameter() { return parameter("guest").value_or(""); }
+
+// One that cannot be written is missed only while wardomd is away.
 void remember(const Call& call, const std::string& uuid, const GuestProcess& process) {
-  const auto before = recall(call);
+  const auto before = read_note(call, guest_parameter());
   const bool same = before && before->uuid == uuid && before->process.pid == process.pid &&
                     before->process.start_time == process.start_time;
   if (uuid.empty() || same) return;
-  // One that cannot be written is missed only while wardomd is away.
-  static_cast<void>(note(call, uuid, process));
+  static_cast<void>(write_note(call, {uuid, process, guest_parameter()}));
+}
+
+// Before anything is asked for: a stop goes by it where the guest's XML cannot be read then.
+Result<void> leave_note(const Call& call, const std::string& uuid) {
+  const auto before = read_note(call, guest_parameter());
+  if (before && (uuid.empty() || before->uuid == uuid)) return wardom::success();
+  return write_note(call, {uuid, {}, guest_parameter()});
 }
 
 std::string socket_path() {
@@ -77,13 +64,10 @@ std::string socket_path() {
 // What is wrong with the parameters, and the exit code for that.
 struct Fault {
   Code code;
-  std::string what;  // empty: no fault of anybody's
+  std::string what;
 };
-std::optional<Fault> read_parameters(const Call& call, Named& named) {
-  const auto config = parameter("config");
-  const auto guest = parameter("guest");
-  const auto seen = recall(call);
-  if (seen) named.uuid = seen->uuid;
+std::optional<Fault> fault_of(const std::optional<std::string>& guest,
+                              const std::optional<std::string>& config) {
   if (const auto uri = parameter("hypervisor"); uri && *uri != "qemu:///system")
     return Fault{configured,
                  "hypervisor=" + *uri + ": Wardom's guests are those of qemu:///system"};
@@ -91,34 +75,43 @@ std::optional<Fault> read_parameters(const Call& call, Named& named) {
     return Fault{configured, "force_stop=" + *parameter("force_stop") + ": is neither yes nor no"};
   if (!config && !guest)
     return Fault{configured, "no guest is named: give guest=NAME, or config=FILE with its XML"};
-  if (!config) {
-    named.guest = *guest;
-    if (guest->size() == 36 && parse_bits(*guest)) named.uuid = *guest;
-    return std::nullopt;
-  }
+  return std::nullopt;
+}
+
+// Which guest it is about, as far as that can be told, also where something is wrong.
+std::optional<Fault> read_parameters(const Call& call, Named& named) {
+  const auto config = parameter("config");
+  const auto guest = parameter("guest");
+  if (const auto note = read_note(call, guest_parameter())) named.uuid = note->uuid;
+  if (guest && guest->size() == 36 && parse_bits(*guest)) named.uuid = *guest;
+  named.guest = guest.value_or(named.uuid);
+  auto fault = fault_of(guest, config);
+  if (!config) return fault;
   const auto text = read_file(*config, kMaxGuestXmlBytes);
   const std::string unreadable = text ? "" : std::strerror(errno);
   const auto summary = text ? guestxml::summarize(*text)
                             : Result<guestxml::Summary>(failure(unreadable));
-  // A guest that was started here is stopped and watched without it.
-  named.guest = guest.value_or(named.uuid);
+  if (fault && !summary) return fault;
   if (!summary) {
+    // A guest that was started here is stopped and watched without it.
     const bool needed = call.action == "start" || call.action == "validate-all";
     if (!needed && !named.guest.empty()) return std::nullopt;
-    if (call.action == "monitor" && call.probe) return Fault{not_running, ""};
     return Fault{installed, "config=" + *config + ": " + summary.error().message};
   }
-  if (summary.value().uuid.is_zero())
-    return Fault{configured, "config=" + *config + ": has no <uuid>; `virsh dumpxml --inactive " +
-                                 summary.value().name + "` writes one"};
+  if (!fault && summary.value().uuid.is_zero())
+    fault = Fault{configured, "config=" + *config + ": has no <uuid>; `virsh dumpxml --inactive " +
+                                  summary.value().name + "` writes one"};
+  if (summary.value().uuid.is_zero()) return fault;
   const auto uuid = to_uuid(summary.value().uuid);
-  if (guest && *guest != summary.value().name && *guest != uuid)
-    return Fault{configured, "config=" + *config + " is of " + summary.value().name +
-                                 ", and guest=" + *guest};
+  const bool other = guest && *guest != summary.value().name && *guest != uuid;
+  if (!fault && other)
+    fault = Fault{configured, "config=" + *config + " is of " + summary.value().name +
+                                  ", and guest=" + *guest};
+  if (other) return fault;
   named.uuid = uuid;
   named.guest = uuid;
   named.xml = *text;
-  return std::nullopt;
+  return fault;
 }
 
 control::Answer ask(const json::object& request, milliseconds patience) {
@@ -162,7 +155,7 @@ bool has_qemu(const std::string& uuid) {
 
 // Neither wardomd nor libvirt says: the process does.
 int look_for_process(const Call& call, const Named& named, const std::string& why) {
-  const auto seen = recall(call);
+  const auto seen = read_note(call, guest_parameter());
   if (seen && seen->process.pid > 0 && lives(seen->process)) return success;
   if (!named.uuid.empty()) return has_qemu(named.uuid) ? success : not_running;
   // A guest that is known by its name alone, and of which nothing was ever seen here.
@@ -225,11 +218,8 @@ int ask_until_done(const Call& call, const Named& named,
 }
 
 int start(const Call& call, const Named& named) {
-  // Before anything is asked: a stop goes by it when the guest's XML cannot be read then.
-  if (!named.uuid.empty() && recall(call).value_or(Remembered{}).uuid != named.uuid) {
-    if (const auto noted = note(call, named.uuid, {}); !noted)
-      return fail(failed, "cannot leave a note for a later stop: " + noted.error().message);
-  }
+  if (const auto noted = leave_note(call, named.uuid); !noted)
+    return fail(failed, "cannot leave a note for a later stop: " + noted.error().message);
   const int code = ask_until_done(call, named, start_request);
   if (code != success) return code;
   // Recorded for a monitor or a stop while wardomd is away.
@@ -260,6 +250,24 @@ int stop(const Call& call, Named named) {
       return success;
   }
   return ask_until_done(call, named, stop_request);
+}
+
+// wardomd and libvirt know that it does not run here, or no QEMU of it does.
+bool is_surely_not_here(const Call& call, const Named& named) {
+  if (!named.uuid.empty() && !has_qemu(named.uuid)) return true;
+  const auto here = ask_here(call, named);
+  const auto* shown = shown_in(here);
+  return shown != nullptr && text_in(*shown, "here") == "stopped" && is_true(*shown, "recorded");
+}
+
+// Pacemaker stops what did not start, and fences the host where that fails. So a resource that
+// makes no sense is stopped where no start of it was asked for in this boot, and what it names, if
+// anything, does not run here. What was started is stopped, whatever its parameters say now.
+int stop_faulty(const Call& call, const Named& named, const Fault& fault) {
+  const bool asked = has_note(call);
+  if (!asked && (named.guest.empty() || is_surely_not_here(call, named))) return success;
+  if (asked && !named.guest.empty()) return stop(call, named);
+  return fail(fault.code, fault.what);
 }
 
 bool is_on(const json::object& shown, const std::string& host) {
@@ -326,16 +334,27 @@ int run_guest(const Call& call) {
   if (call.action == "start" || call.action == "stop" || call.action == "monitor" ||
       call.action == "migrate_to" || call.action == "migrate_from" ||
       call.action == "validate-all") {
+    if (call.action == "migrate_from") {  // the guest may be here already, whatever comes now
+      const auto noted = leave_note(call, "");
+      if (!noted) return fail(failed, noted.error().message);
+    }
     const auto fault = read_parameters(call, named);
-    // Pacemaker stops what did not start, and fences the host where that fails. So what cannot be
-    // meant is stopped where no start of it was ever asked for in this boot.
-    const bool never_asked = !recall(call);
-    if (fault && call.action == "stop" && never_asked) return success;
-    if (fault && call.action != "stop")
-      return fault->what.empty() ? fault->code : fail(fault->code, fault->what);
+    if (fault && call.action == "stop") {
+      const int code = stop_faulty(call, named, *fault);
+      if (code == success) remove_note(call);
+      return code;
+    }
+    // The file may be on storage that this host does not have.
+    if (fault && fault->code == installed && call.action == "monitor" && call.probe)
+      return not_running;
+    if (fault) return fail(fault->code, fault->what);
   }
   if (call.action == "start") return start(call, named);
-  if (call.action == "stop") return stop(call, named);
+  if (call.action == "stop") {
+    const int code = stop(call, named);
+    if (code == success) remove_note(call);
+    return code;
+  }
   if (call.action == "monitor") return monitor(call, named);
   if (call.action == "migrate_to") return migrate_to(call, named);
   if (call.action == "migrate_from") return migrate_from(call, named);

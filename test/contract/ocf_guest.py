@@ -170,9 +170,50 @@ class Guest(AgentTest, MetadataTests):
         self.assertEqual(self.run_agent("start", config=self.config), SUCCESS)
         self.config.unlink()
         self.assertEqual(self.run_agent("stop", config=self.config), SUCCESS, self.said)
+        self.assertEqual(self.daemon.asked("guest-stop")[0]["guest"], UUID)
+
+    def test_stop_of_what_was_started_here_whatever_its_parameters_say_now(self):
+        self.serve(lambda request: here("running"))
+        self.assertEqual(self.run_agent("start", config=self.config), SUCCESS)
         self.assertEqual(self.run_agent("stop", hypervisor="xen:///"), SUCCESS, self.said)
-        self.assertEqual([asked["guest"] for asked in self.daemon.asked("guest-stop")],
-                         [UUID, UUID])
+        self.assertEqual(self.daemon.asked("guest-stop")[0]["guest"], UUID)
+
+    def test_stop_by_nonsense_of_what_runs_here(self):
+        """Nobody has asked for it, and yet it is here: to call it stopped would be a lie."""
+        self.serve(lambda request: here("running"))
+        for wrong in ({"force_stop": "maybe"}, {"hypervisor": "xen:///"}):
+            self.assertEqual(self.run_agent("stop", guest="g1", **wrong), CONFIGURED, self.said)
+        self.daemon.answer = lambda request: here("stopped", recorded=True)
+        self.assertEqual(self.run_agent("stop", guest="g1", hypervisor="xen:///"), SUCCESS)
+        self.daemon.answer = lambda request: None
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-uuid", UUID,
+                               "-x"]) as qemu:
+            try:
+                time.sleep(0.2)
+                self.assertEqual(self.run_agent("stop", config=self.config, hypervisor="xen:///"),
+                                 CONFIGURED)
+            finally:
+                qemu.kill()
+        self.assertEqual(self.run_agent("stop", config=self.config, hypervisor="xen:///"), SUCCESS)
+        self.assertEqual(self.daemon.asked("guest-stop"), [])
+
+    def test_stop_of_what_may_have_arrived_here(self):
+        self.config.write_text("<domain>cut off")
+        self.assertEqual(self.run_agent("migrate_from", timeout_ms=2000, config=self.config),
+                         INSTALLED)
+        self.assertEqual(self.run_agent("stop", config=self.config), INSTALLED)
+
+    def test_a_note_is_of_its_guest_and_goes_with_it(self):
+        self.serve(lambda request: here("running", process={"pid": 1, "start_time": 1}))
+        self.assertEqual(self.run_agent("start", guest="g1"), SUCCESS)
+        # Another guest of the same resource is not stopped by what is known of the first.
+        self.daemon.answer = lambda request: no(1, "nothing is known of it")
+        self.assertEqual(self.run_agent("stop", timeout_ms=2000, guest="g2"), FAILED)
+        self.assertEqual(self.daemon.asked("guest-stop")[-1]["guest"], "g2")
+        self.daemon.answer = lambda request: here("running")
+        self.assertEqual(self.run_agent("stop", guest="g1"), SUCCESS)
+        self.assertEqual(self.daemon.asked("guest-stop")[-1]["guest"], UUID)
+        self.assertEqual(list(self.path.glob("wardom-guest-*")), [])
 
     # --- migration ----------------------------------------------------------------------------
 
