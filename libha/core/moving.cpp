@@ -18,7 +18,9 @@
 namespace wardom::core {
 namespace {
 
-// libvirt begins what it was told that may arrive within this time, or somebody else does.
+// libvirt goes on with what it was told that may arrive within this time, or somebody else does: it
+// asks for the preparation at once, and for the start when storage and network are set up.
+constexpr Duration kPreparePatience = std::chrono::seconds{5};
 constexpr Duration kArrivalPatience = std::chrono::seconds{20};
 constexpr int kResumptions = 5;
 
@@ -456,8 +458,10 @@ StartAnswer Target::may_arrive(GuestId guest, const std::string& name) const {
 // person who starts what stands here when the arrival has failed asks for the same again.
 bool Target::arrives(const Work& work, HookOp op, Instant now) const {
   const auto* arriving = std::get_if<Arriving>(&work.step);
-  return arriving != nullptr && arriving->begun && now < *arriving->begun + kArrivalPatience &&
-         op > arriving->last && op != HookOp::restore;
+  if (arriving == nullptr || !arriving->begun || op == HookOp::restore) return false;
+  const auto patience =
+      arriving->last == HookOp::migrate ? kPreparePatience : kArrivalPatience;
+  return now < *arriving->begun + patience && op > arriving->last;
 }
 
 }  // namespace wardom::core

@@ -74,7 +74,7 @@ struct ActDone {
   std::string error;       // libvirt's message
   bool settled{true};      // false: the call failed in a way that leaves its effect open
   RunState state{RunState::unknown};  // as read after the call
-  StopCause cause{StopCause::none};   // of a guest that is off, after migrate and abort_migration
+  StopCause cause{StopCause::none};   // of a guest that is off
   std::string xml;         // describe only
   std::string name;        // describe only
   std::uint64_t memory_kib{0};
