@@ -82,9 +82,12 @@ std::optional<Fault> fault_of(const std::optional<std::string>& guest,
 std::optional<Fault> read_parameters(const Call& call, Named& named) {
   const auto config = parameter("config");
   const auto guest = parameter("guest");
-  if (const auto note = read_note(call, guest_parameter())) named.uuid = note->uuid;
+  // Pacemaker may stop a resource that it has no more without any parameter.
+  const auto note = read_note(call, guest || config ? std::optional(guest_parameter())
+                                                    : std::nullopt);
+  if (note) named.uuid = note->uuid;
   if (guest && guest->size() == 36 && parse_bits(*guest)) named.uuid = *guest;
-  named.guest = guest.value_or(named.uuid);
+  named.guest = guest.value_or(note && named.uuid.empty() ? note->guest : named.uuid);
   auto fault = fault_of(guest, config);
   if (!config) return fault;
   const auto text = read_file(*config, kMaxGuestXmlBytes);

@@ -21,15 +21,16 @@ bool has_note(const Call& call) {
 }
 
 // "UUID PID START-TIME =GUEST".
-std::optional<GuestNote> read_note(const Call& call, const std::string& guest) {
+std::optional<GuestNote> read_note(const Call& call, const std::optional<std::string>& guest) {
   const auto text = read_file(note_path(call, kAgent), 4096);
   if (!text) return std::nullopt;
   GuestNote note;
   std::istringstream fields(*text);
   if (!(fields >> note.uuid >> note.process.pid >> note.process.start_time) ||
-      !std::getline(fields >> std::ws, note.guest) || note.guest != "=" + guest)
+      !std::getline(fields >> std::ws, note.guest) || !note.guest.starts_with('='))
     return std::nullopt;
-  note.guest = guest;
+  note.guest.erase(0, 1);
+  if (guest && note.guest != *guest) return std::nullopt;
   if (note.uuid == kUnknown) note.uuid.clear();
   return note;
 }

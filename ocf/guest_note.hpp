@@ -21,8 +21,9 @@ struct GuestNote {
 
 // False only where there is none for certain.
 bool has_note(const Call& call);
-// nullopt: none that can be read, or one of another guest than `guest`, the resource's parameter.
-std::optional<GuestNote> read_note(const Call& call, const std::string& guest);
+// nullopt: none that can be read, or one of another guest than the resource's parameter `guest`
+// says, which is empty where it has none. Without `guest` any is taken.
+std::optional<GuestNote> read_note(const Call& call, const std::optional<std::string>& guest);
 // In place of what is there. Error: the file's name, and why not.
 Result<void> write_note(const Call& call, const GuestNote& note);
 void remove_note(const Call& call);

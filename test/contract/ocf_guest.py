@@ -178,6 +178,18 @@ class Guest(AgentTest, MetadataTests):
         self.assertEqual(self.run_agent("stop", hypervisor="xen:///"), SUCCESS, self.said)
         self.assertEqual(self.daemon.asked("guest-stop")[0]["guest"], UUID)
 
+    def test_stop_without_parameters(self):
+        """As Pacemaker stops what was deleted, where it has forgotten them."""
+        self.serve(lambda request: here("running"))
+        for named in ({"guest": "g1"}, {"config": self.config}):
+            self.assertEqual(self.run_agent("start", **named), SUCCESS)
+            self.assertEqual(self.run_agent("stop"), SUCCESS, self.said)
+        self.daemon.answer = lambda request: no(1, "nothing is known of it")
+        self.assertEqual(self.run_agent("start", guest="g1", timeout_ms=2000), FAILED)
+        self.assertEqual(self.run_agent("stop", timeout_ms=2000), FAILED, self.said)
+        self.assertEqual([asked["guest"] for asked in self.daemon.asked("guest-stop")][:3],
+                         [UUID, UUID, "g1"])
+
     def test_stop_by_nonsense_of_what_runs_here(self):
         """Nobody has asked for it, and yet it is here: to call it stopped would be a lie."""
         self.serve(lambda request: here("running"))
